@@ -1,0 +1,80 @@
+import { createRequire } from "node:module";
+import { VermilionError } from "./error.js";
+
+/** Values from the kernel's headers that x64 and arm64 share. */
+export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
+export const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
+export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as const;
+export const EWOULDBLOCK = 11;
+export const EINTR = 4;
+
+/** The calls that Node has not. Each returns 0 or an errno, so that nobody has to ask for it separately. */
+export interface Libc {
+  /** mmap(2) at exactly `address` (MAP_FIXED is added): whatever was mapped there is replaced. */
+  mapFixed(
+    address: number,
+    byteLength: number,
+    protection: number,
+    flags: number,
+    descriptor: number,
+    offset: number,
+  ): number;
+  /** Whether `descriptor` can be mapped shared and read-write at all; maps one page elsewhere and lets it go. */
+  probeMapping(descriptor: number): number;
+  flock(descriptor: number, operation: number): number;
+  /** Of the first byte; also for empty arrays over a real backing store. */
+  addressOf(bytes: Uint8Array): number;
+}
+
+type Koffi = typeof import("koffi");
+
+let bound: Libc | undefined;
+
+/**
+ * Loaded when first needed: reading images, help texts and usage errors must work, and start fast, without the FFI.
+ * PLATFORM_UNSUPPORTED: not Linux on x64 or arm64. FFI_MISSING: koffi cannot be loaded.
+ */
+export function libc(): Libc {
+  bound ??= bind();
+  return bound;
+}
+
+function bind(): Libc {
+  const { platform, arch } = process;
+  if (platform !== "linux" || (arch !== "x64" && arch !== "arm64")) {
+    throw new VermilionError(
+      "PLATFORM_UNSUPPORTED",
+      `Vermilion needs Linux on x64 or arm64; this is ${platform} on ${arch}`,
+    );
+  }
+  let koffi: Koffi;
+  try {
+    koffi = createRequire(import.meta.url)("koffi");
+  } catch (cause) {
+    throw new VermilionError(
+      "FFI_MISSING",
+      `cannot load koffi, the package through which Vermilion maps memory: install it again (npm install koffi) ` +
+        `with optional packages allowed, they hold its binary for linux-${arch}`,
+      { cause },
+    );
+  }
+  const library = koffi.load(null);
+  // Addresses and lengths stay below 2^53: user space ends at 2^47 (2^48 on arm64).
+  const mmap: (a: number, l: number, p: number, f: number, d: number, o: number) => number = library.func(
+    "intptr_t mmap(uintptr_t address, size_t length, int protection, int flags, int descriptor, int64_t offset)",
+  );
+  const munmap: (a: number, l: number) => number = library.func("int munmap(uintptr_t address, size_t length)");
+  const flock: (d: number, o: number) => number = library.func("int flock(int descriptor, int operation)");
+
+  return {
+    mapFixed: (address, byteLength, protection, flags, descriptor, offset) =>
+      mmap(address, byteLength, protection, flags | MAP.FIXED, descriptor, offset) === -1 ? koffi.errno() : 0,
+    probeMapping: (descriptor) => {
+      const address = mmap(0, 4096, PROT.READ | PROT.WRITE, MAP.SHARED, descriptor, 0);
+      if (address === -1) return koffi.errno();
+      return munmap(address, 4096) === -1 ? koffi.errno() : 0;
+    },
+    flock: (descriptor, operation) => (flock(descriptor, operation) === -1 ? koffi.errno() : 0),
+    addressOf: (bytes) => Number(koffi.address(bytes)),
+  };
+}
