@@ -5,6 +5,7 @@ import { VermilionError } from "./error.js";
 export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
 export const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
 export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as const;
+const EFD = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 export const EWOULDBLOCK = 11;
 export const EINTR = 4;
 
@@ -22,6 +23,8 @@ export interface Libc {
   /** Whether `descriptor` can be mapped shared and read-write at all; maps one page elsewhere and lets it go. */
   probeMapping(descriptor: number): number;
   flock(descriptor: number, operation: number): number;
+  /** eventfd(2), close-on-exec and non-blocking: a descriptor, or a negative errno. */
+  createEvent(): number;
   /** Of the first byte; also for empty arrays over a real backing store. */
   addressOf(bytes: Uint8Array): number;
 }
@@ -66,6 +69,8 @@ function bind(): Libc {
   const munmap: (a: number, l: number) => number = library.func("int munmap(uintptr_t address, size_t length)");
   const flock: (d: number, o: number) => number = library.func("int flock(int descriptor, int operation)");
 
+  const eventfd: (initial: number, flags: number) => number = library.func("int eventfd(unsigned initial, int flags)");
+
   return {
     mapFixed: (address, byteLength, protection, flags, descriptor, offset) =>
       mmap(address, byteLength, protection, flags | MAP.FIXED, descriptor, offset) === -1 ? koffi.errno() : 0,
@@ -75,6 +80,10 @@ function bind(): Libc {
       return munmap(address, 4096) === -1 ? koffi.errno() : 0;
     },
     flock: (descriptor, operation) => (flock(descriptor, operation) === -1 ? koffi.errno() : 0),
+    createEvent: () => {
+      const descriptor = eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK);
+      return descriptor === -1 ? -koffi.errno() : descriptor;
+    },
     addressOf: (bytes) => Number(koffi.address(bytes)),
   };
 }
