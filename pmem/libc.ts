@@ -69,7 +69,9 @@ function bind(): Libc {
   const munmap: (a: number, l: number) => number = library.func("int munmap(uintptr_t address, size_t length)");
   const flock: (d: number, o: number) => number = library.func("int flock(int descriptor, int operation)");
 
-  const eventfd: (initial: number, flags: number) => number = library.func("int eventfd(unsigned initial, int flags)");
+  const eventfd: (initial: number, flags: number) => number = library.func(
+    "int eventfd(unsigned int initial, int flags)",
+  );
 
   return {
     mapFixed: (address, byteLength, protection, flags, descriptor, offset) =>

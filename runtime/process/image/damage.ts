@@ -1,0 +1,21 @@
+import { VermilionError } from "../../../pmem/error.js";
+
+/** Errors of images all read alike: the file, what is wrong with it, the next step. */
+export function imageError(code: string, path: string, reason: string, next: string, cause?: unknown): VermilionError {
+  return new VermilionError(code, `${path}: ${reason}; ${next}`, { cause });
+}
+
+/** IMAGE_DAMAGED: the bytes are not those that were written. */
+export function damaged(path: string, reason: string, cause?: unknown): VermilionError {
+  return imageError(
+    "IMAGE_DAMAGED",
+    path,
+    reason,
+    "the image cannot be used: restore it from a copy, or start again with --fresh",
+    cause,
+  );
+}
+
+export function isZero(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0);
+}

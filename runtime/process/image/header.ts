@@ -1,0 +1,220 @@
+import { crc32 } from "node:zlib";
+import { damaged, imageError, isZero } from "./damage.js";
+
+/**
+ * The header of an image: two slots of one 4 KiB sector each, of which one is current, and the command record.
+ *
+ * H1  From the end of `Image.create` on, at least one slot is valid.
+ * H2  A slot is written only once everything it names is durable.
+ * H3  Write number N goes to slot N % 2, so never over the current slot. The valid slot with the higher number is
+ *     current; two valid slots carry neighbouring numbers.
+ * H4  A "saved" slot is resumable only while its state file exists, and the state file is removed as soon as a later
+ *     "running" slot is durable. So when that later slot is damaged, the earlier one cannot be resumed by mistake with
+ *     a memory that has moved on.
+ *
+ * H1-H4 make a torn slot harmless. Format: docs/image-format.md#header.
+ */
+export const FORMAT_VERSION = 1;
+
+/** Byte offsets within a slot; little-endian. Any change to this table bumps FORMAT_VERSION. */
+export const SLOT = {
+  magic: 0, // 8 bytes: MAGIC
+  version: 8, // u32: FORMAT_VERSION
+  status: 12, // u32: index into STATUSES
+  sequence: 16, // u64: number of this write, from 1
+  epoch: 24, // u64: the last persistence point; 0: none yet
+  exitStatus: 32, // u32: of a finished guest
+  instrumenterVersion: 36, // u32: frames of another version do not fit
+  moduleByteLength: 40, // u64
+  moduleSha256: 48, // 32 bytes
+  stateByteLength: 80, // u64: of state-<epoch>; 0: there is none
+  stateChecksum: 88, // u32: CRC-32 of the state file's preamble
+  commandChecksum: 92, // u32: CRC-32 of the command record
+  commandByteLength: 96, // u64: of the command record, which follows the slots
+  memoryCount: 104, // u32
+  messageByteLength: 108, // u32
+  writtenAt: 112, // u64: wall clock, milliseconds since 1970
+  reserved: 120, // 8 bytes of zeros
+  message: 128, // MAX_MESSAGE bytes: why the guest trapped, UTF-8, zeros behind it
+  memories: 1152, // MAX_MEMORIES x u64: byte lengths, zeros behind them
+  padding: 3200, // zeros
+  checksum: 4092, // u32: CRC-32 of bytes [0, 4092)
+} as const;
+
+export const SLOT_BYTE_LENGTH = 4096;
+/** Where the command record begins. */
+export const SLOTS_BYTE_LENGTH = 2 * SLOT_BYTE_LENGTH;
+export const MAX_MEMORIES = 256;
+const MAX_MESSAGE = SLOT.memories - SLOT.message;
+const MAGIC = Buffer.from("VRMLIMG\0", "latin1");
+const GRANULE = 65_536;
+
+/** V8 takes no larger module. */
+export const MAX_MODULE_BYTES = 2 ** 30;
+/** 256 MiB of stack make fewer; a bound for what an image from others can make us read. */
+export const MAX_STATE_BYTES = 2 ** 30;
+export const MAX_COMMAND_BYTES = 2 ** 24;
+
+const STATUSES = ["running", "saved", "finished", "trapped"] as const;
+
+/**
+ * running: a guest runs, or ran and was killed: not resumable. saved: at a persistence point. finished, trapped: over.
+ * running -> saved | finished | trapped; saved -> running.
+ */
+export type ImageStatus = (typeof STATUSES)[number];
+
+export interface ImageHeader {
+  readonly status: ImageStatus;
+  readonly sequence: number;
+  readonly epoch: number;
+  /** Of a finished guest; 0 otherwise. */
+  readonly exitStatus: number;
+  /** Why a trapped guest trapped; empty otherwise. Cut to 1 KiB. */
+  readonly message: string;
+  readonly instrumenterVersion: number;
+  readonly moduleByteLength: number;
+  /** Hexadecimal. */
+  readonly moduleSha256: string;
+  /** Present if and only if the status is "saved". */
+  readonly state: { readonly byteLength: number; readonly checksum: number } | undefined;
+  readonly command: { readonly byteLength: number; readonly checksum: number };
+  /** In bytes; up to date unless the status is "running". */
+  readonly memoryByteLengths: readonly number[];
+  /** Wall clock, milliseconds since 1970. */
+  readonly writtenAt: number;
+}
+
+export function encodeSlot(header: ImageHeader): Uint8Array {
+  const bytes = new Uint8Array(SLOT_BYTE_LENGTH);
+  const view = new DataView(bytes.buffer);
+  const u32 = (offset: number, value: number) => view.setUint32(offset, value, true);
+  const u64 = (offset: number, value: number) => view.setBigUint64(offset, BigInt(value), true);
+  const message = cutText(header.message);
+  bytes.set(MAGIC, SLOT.magic);
+  u32(SLOT.version, FORMAT_VERSION);
+  u32(SLOT.status, STATUSES.indexOf(header.status));
+  u64(SLOT.sequence, header.sequence);
+  u64(SLOT.epoch, header.epoch);
+  u32(SLOT.exitStatus, header.exitStatus);
+  u32(SLOT.instrumenterVersion, header.instrumenterVersion);
+  u64(SLOT.moduleByteLength, header.moduleByteLength);
+  bytes.set(Buffer.from(header.moduleSha256, "hex"), SLOT.moduleSha256);
+  u64(SLOT.stateByteLength, header.state?.byteLength ?? 0);
+  u32(SLOT.stateChecksum, header.state?.checksum ?? 0);
+  u32(SLOT.commandChecksum, header.command.checksum);
+  u64(SLOT.commandByteLength, header.command.byteLength);
+  u32(SLOT.memoryCount, header.memoryByteLengths.length);
+  u32(SLOT.messageByteLength, message.byteLength);
+  u64(SLOT.writtenAt, header.writtenAt);
+  bytes.set(message, SLOT.message);
+  header.memoryByteLengths.forEach((byteLength, index) => {
+    u64(SLOT.memories + 8 * index, byteLength);
+  });
+  u32(SLOT.checksum, crc32(bytes.subarray(0, SLOT.checksum)));
+  return bytes;
+}
+
+export interface CurrentSlot {
+  readonly header: ImageHeader;
+  /** What is wrong with the other slot: it was torn by a crash, or damaged later. */
+  readonly damage: string | undefined;
+}
+
+/**
+ * Which of the two slots at the beginning of `bytes` is current.
+ * IMAGE_FOREIGN, IMAGE_VERSION, IMAGE_DAMAGED; `path` names the file in their messages.
+ */
+export function currentSlot(bytes: Uint8Array, path: string): CurrentSlot {
+  if (bytes.byteLength < SLOTS_BYTE_LENGTH) {
+    throw damaged(path, `it has ${bytes.byteLength} bytes, fewer than its two slots take`);
+  }
+  const slots = [0, 1].map((index) => decodeSlot(bytes, index, path));
+  const [a, b] = slots;
+  if (a?.header !== undefined && b?.header !== undefined) {
+    const [older, newer] = a.header.sequence < b.header.sequence ? [a.header, b.header] : [b.header, a.header];
+    if (newer.sequence !== older.sequence + 1) {
+      throw damaged(path, `its slots do not belong together (writes ${older.sequence} and ${newer.sequence})`);
+    }
+    return { header: newer, damage: undefined };
+  }
+  const valid = slots.findIndex(({ header }) => header !== undefined);
+  const header = slots[valid]?.header;
+  if (header === undefined) {
+    if (slots.every(({ foreign }) => foreign)) {
+      throw imageError("IMAGE_FOREIGN", path, "it is not the header of an image", "check the path");
+    }
+    throw damaged(path, `slot 0: ${a?.flaw}; slot 1: ${b?.flaw}`);
+  }
+  // The first write leaves the other slot blank.
+  const blank = isZero(bytes.subarray(SLOT_BYTE_LENGTH * (1 - valid), SLOT_BYTE_LENGTH * (2 - valid)));
+  if (blank && header.sequence === 1) return { header, damage: undefined };
+  return { header, damage: `slot ${1 - valid}: ${slots[1 - valid]?.flaw}` };
+}
+
+interface DecodedSlot {
+  readonly header?: ImageHeader;
+  readonly flaw?: string;
+  readonly foreign: boolean;
+}
+
+function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot {
+  const bytes = file.subarray(SLOT_BYTE_LENGTH * index, SLOT_BYTE_LENGTH * (index + 1));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const u32 = (offset: number) => view.getUint32(offset, true);
+  const u64 = (offset: number) => Number(view.getBigUint64(offset, true));
+  if (MAGIC.compare(bytes, SLOT.magic, SLOT.version) !== 0) return { flaw: "no slot", foreign: true };
+  if (crc32(bytes.subarray(0, SLOT.checksum)) !== u32(SLOT.checksum)) return { flaw: "wrong checksum", foreign: false };
+  // Magic, version and checksum stay where they are in every version, so a version is to be trusted here.
+  const version = u32(SLOT.version);
+  if (version !== FORMAT_VERSION) {
+    const reason = `it has format version ${version}, and this Vermilion reads version ${FORMAT_VERSION}`;
+    throw imageError("IMAGE_VERSION", path, reason, "use the Vermilion that wrote it, or start again with --fresh");
+  }
+  const status = STATUSES[u32(SLOT.status)];
+  const sequence = u64(SLOT.sequence);
+  const epoch = u64(SLOT.epoch);
+  const moduleByteLength = u64(SLOT.moduleByteLength);
+  const stateByteLength = u64(SLOT.stateByteLength);
+  const commandByteLength = u64(SLOT.commandByteLength);
+  const memoryCount = u32(SLOT.memoryCount);
+  const messageByteLength = u32(SLOT.messageByteLength);
+  // The checksum protects against accidents; an image from others has a right one around any numbers.
+  const flaw =
+    status === undefined || !Number.isSafeInteger(sequence) || !Number.isSafeInteger(epoch)
+      ? "impossible status or number"
+      : sequence % 2 !== index
+        ? "it belongs into the other place"
+        : moduleByteLength > MAX_MODULE_BYTES || commandByteLength > MAX_COMMAND_BYTES
+          ? "impossible module or command length"
+          : stateByteLength > MAX_STATE_BYTES || stateByteLength > 0 !== (status === "saved")
+            ? "state file and status do not agree"
+            : memoryCount > MAX_MEMORIES || messageByteLength > MAX_MESSAGE
+              ? "impossible counts"
+              : undefined;
+  if (flaw !== undefined || status === undefined) return { flaw: flaw ?? "impossible status", foreign: false };
+  const memoryByteLengths = Array.from({ length: memoryCount }, (_, memory) => u64(SLOT.memories + 8 * memory));
+  if (!memoryByteLengths.every((byteLength) => Number.isSafeInteger(byteLength) && byteLength % GRANULE === 0)) {
+    return { flaw: "impossible memory lengths", foreign: false };
+  }
+  const header: ImageHeader = {
+    status,
+    sequence,
+    epoch,
+    exitStatus: u32(SLOT.exitStatus),
+    message: Buffer.from(bytes.subarray(SLOT.message, SLOT.message + messageByteLength)).toString("utf8"),
+    instrumenterVersion: u32(SLOT.instrumenterVersion),
+    moduleByteLength,
+    moduleSha256: Buffer.from(bytes.subarray(SLOT.moduleSha256, SLOT.moduleSha256 + 32)).toString("hex"),
+    state: stateByteLength === 0 ? undefined : { byteLength: stateByteLength, checksum: u32(SLOT.stateChecksum) },
+    command: { byteLength: commandByteLength, checksum: u32(SLOT.commandChecksum) },
+    memoryByteLengths,
+    writtenAt: u64(SLOT.writtenAt),
+  };
+  return { header, foreign: false };
+}
+
+/** UTF-8, cut at a character's boundary to what a slot holds. */
+function cutText(text: string): Uint8Array {
+  const bytes = new Uint8Array(MAX_MESSAGE);
+  return bytes.subarray(0, new TextEncoder().encodeInto(text, bytes).written);
+}

@@ -1,0 +1,91 @@
+import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
+import { errnoError, type VermilionError } from "../../../pmem/error.js";
+import { EINTR, EWOULDBLOCK, LOCK, libc } from "../../../pmem/libc.js";
+import { imageError } from "./damage.js";
+import type { ImageDirectory } from "./storage.js";
+
+/**
+ * The lock of an image: flock(2) on the file `lock`, which holds the pid of its holder as decimal text.
+ *
+ * The kernel releases it when the holder dies, however it dies. The pid is for messages and signals only: whether the
+ * image is held is what flock says. A Worker's descriptors are closed when the Worker ends, and the lock with them.
+ */
+export class ImageLock {
+  readonly #descriptor: number;
+
+  private constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  /** IMAGE_BUSY (names the holder's pid), READ_ONLY, PERMISSION_DENIED, and the errors of libc(). */
+  static acquire(directory: ImageDirectory): ImageLock {
+    const path = directory.pathOf(LOCK_NAME);
+    for (let tries = 1; ; tries++) {
+      const file = directory.openFile(LOCK_NAME, constants.O_RDWR | constants.O_CREAT);
+      if (file === undefined) throw removedMeanwhile(directory);
+      const { descriptor } = file;
+      try {
+        if (flock(descriptor, LOCK.EXCLUSIVE, path)) {
+          // Another process may have removed the image, and its lock file, between our open and our flock.
+          if (directory.statOf(LOCK_NAME)?.ino !== fstatSync(descriptor).ino) throw removedMeanwhile(directory);
+          ftruncateSync(descriptor, 0);
+          writeSync(descriptor, `${process.pid}\n`, 0);
+          return new ImageLock(descriptor);
+        }
+        // Readers hold it for microseconds, to see whether someone else does: not worth an error.
+        if (tries >= MAX_TRIES) throw busy(directory, readPid(descriptor));
+      } catch (error) {
+        closeSync(descriptor);
+        throw error;
+      }
+      closeSync(descriptor);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MILLISECONDS);
+    }
+  }
+
+  /** Who holds the image just now; `pid` is undefined in the instant between its flock and its writing it down. */
+  static holder(directory: ImageDirectory): { readonly pid: number | undefined } | undefined {
+    const file = directory.openFile(LOCK_NAME, constants.O_RDONLY);
+    if (file === undefined) return undefined;
+    try {
+      if (flock(file.descriptor, LOCK.SHARED, directory.pathOf(LOCK_NAME))) return undefined;
+      return { pid: readPid(file.descriptor) };
+    } finally {
+      closeSync(file.descriptor);
+    }
+  }
+
+  release(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+export const LOCK_NAME = "lock";
+const MAX_TRIES = 10;
+const RETRY_MILLISECONDS = 3;
+
+/** False: someone else holds it. */
+function flock(descriptor: number, operation: number, path: string): boolean {
+  for (;;) {
+    const errno = libc().flock(descriptor, operation | LOCK.NON_BLOCKING);
+    if (errno === 0) return true;
+    if (errno === EWOULDBLOCK) return false;
+    if (errno !== EINTR) throw errnoError("lock", path, errno);
+  }
+}
+
+function readPid(descriptor: number): number | undefined {
+  const bytes = Buffer.alloc(16);
+  const text = bytes.toString("latin1", 0, readSync(descriptor, bytes, 0, 16, 0));
+  const match = /^([1-9][0-9]{0,9})\n/.exec(text);
+  return match === null ? undefined : Number(match[1]);
+}
+
+function busy(directory: ImageDirectory, pid: number | undefined): VermilionError {
+  const holder = pid === undefined ? "another process" : `process ${pid}`;
+  return imageError("IMAGE_BUSY", directory.path, `${holder} holds this image`, "wait until it ends, or stop it");
+}
+
+function removedMeanwhile(directory: ImageDirectory): VermilionError {
+  return imageError("IMAGE_MISSING", directory.path, "the image was removed meanwhile", "start the program again");
+}

@@ -1,0 +1,164 @@
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { damaged, imageError } from "./damage.js";
+import {
+  currentSlot,
+  type ImageHeader,
+  MAX_COMMAND_BYTES,
+  MAX_MODULE_BYTES,
+  MAX_STATE_BYTES,
+  SLOTS_BYTE_LENGTH,
+} from "./header.js";
+import { ImageLock } from "./lock.js";
+import { decodeJson, decodeState, type ImageState } from "./state-file.js";
+import { ImageDirectory } from "./storage.js";
+
+export const HEADER_NAME = "header";
+export const MODULE_NAME = "module.wasm";
+export const memoryName = (index: number): string => `memory-${index}`;
+export const stateName = (epoch: number): string => `state-${epoch}`;
+
+export interface VerifiedHeader {
+  readonly header: ImageHeader;
+  /** The command record, plain JSON; untrusted. */
+  readonly command: unknown;
+  /** What is wrong with the slot that is not current; undefined if nothing is. */
+  readonly damage: string | undefined;
+}
+
+/** IMAGE_INCOMPLETE (no header), IMAGE_FOREIGN, IMAGE_VERSION, IMAGE_DAMAGED, IMAGE_UNSAFE. */
+export function readHeader(directory: ImageDirectory): VerifiedHeader {
+  const path = directory.pathOf(HEADER_NAME);
+  const bytes = directory.read(HEADER_NAME, SLOTS_BYTE_LENGTH + MAX_COMMAND_BYTES);
+  if (bytes === undefined) throw headerMissing(directory);
+  const { header, damage } = currentSlot(bytes, path);
+  const command = bytes.subarray(SLOTS_BYTE_LENGTH);
+  if (command.byteLength !== header.command.byteLength || crc32(command) !== header.command.checksum) {
+    throw damaged(path, "the command record has a wrong length or checksum");
+  }
+  return { header, command: decodeJson(command, path), damage };
+}
+
+/** IMAGE_DAMAGED, IMAGE_UNSAFE. */
+export function readModule(directory: ImageDirectory, header: ImageHeader): Uint8Array<ArrayBuffer> {
+  const path = directory.pathOf(MODULE_NAME);
+  const bytes = directory.read(MODULE_NAME, MAX_MODULE_BYTES);
+  if (bytes === undefined) throw damaged(path, "the file is missing");
+  if (bytes.byteLength !== header.moduleByteLength) {
+    throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${header.moduleByteLength}`);
+  }
+  if (createHash("sha256").update(bytes).digest("hex") !== header.moduleSha256) {
+    throw damaged(path, "it is not the module that was saved (wrong SHA-256)");
+  }
+  return bytes;
+}
+
+/** IMAGE_INTERRUPTED, IMAGE_NOT_SAVED: there is nothing to read. IMAGE_DAMAGED, IMAGE_UNSAFE. */
+export function readState(directory: ImageDirectory, { header, damage }: VerifiedHeader): ImageState {
+  const { status, state, epoch } = header;
+  if (state === undefined) throw notResumable(directory, status, damage);
+  const path = directory.pathOf(stateName(epoch));
+  const bytes = directory.read(stateName(epoch), MAX_STATE_BYTES);
+  if (bytes === undefined) throw damaged(path, "the file is missing");
+  if (bytes.byteLength !== state.byteLength) {
+    throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${state.byteLength}`);
+  }
+  return decodeState(bytes, epoch, state.checksum, path);
+}
+
+/** IMAGE_DAMAGED: a region file is missing, shorter or longer than recorded. Reads none of their bytes. */
+export function checkRegions(directory: ImageDirectory, header: ImageHeader): void {
+  header.memoryByteLengths.forEach((byteLength, index) => {
+    const name = memoryName(index);
+    const found = directory.statOf(name)?.size;
+    if (found === byteLength) return;
+    const reason = found === undefined ? "the file is missing" : `it has ${found} bytes instead of ${byteLength}`;
+    throw damaged(directory.pathOf(name), reason);
+  });
+}
+
+function notResumable(directory: ImageDirectory, status: string, damage: string | undefined) {
+  if (status !== "running") {
+    const reason = `the program of this image has ${status}, there is nothing to go on with`;
+    return imageError("IMAGE_NOT_SAVED", directory.path, reason, "start it again with vermilion run");
+  }
+  if (damage !== undefined) return damaged(directory.pathOf(HEADER_NAME), damage);
+  const reason = "the program was killed before its state was saved, or is still running";
+  return imageError("IMAGE_INTERRUPTED", directory.path, reason, "start it again with vermilion run");
+}
+
+function headerMissing(directory: ImageDirectory) {
+  if (directory.names().every(isImageName)) {
+    const reason = "the image was never completed: its header is missing";
+    return imageError("IMAGE_INCOMPLETE", directory.path, reason, "start the program again with --fresh");
+  }
+  return imageError("IMAGE_FOREIGN", directory.path, "this directory is no image", "check the path");
+}
+
+/** Whether a file of this name can belong to an image; nothing else is ever removed. */
+export function isImageName(name: string): boolean {
+  return /^(?:header|header\.new|lock|module\.wasm|memory-\d+|state-\d+)$/.test(name);
+}
+
+/**
+ * An image read without its lock, for inspection; its holder may be at work at the same time.
+ *
+ * What a running holder changes under our hands reads as damage, so everything is tried a few times.
+ */
+export class ImageReading {
+  readonly path: string;
+  readonly header: ImageHeader;
+  readonly command: unknown;
+  /** What is wrong with the slot that is not current; undefined if nothing is. */
+  readonly damage: string | undefined;
+  /** The live process that holds the image. */
+  readonly holder: { readonly pid: number | undefined } | undefined;
+
+  private constructor(
+    path: string,
+    verified: VerifiedHeader,
+    holder: { readonly pid: number | undefined } | undefined,
+  ) {
+    this.path = path;
+    this.header = verified.header;
+    this.command = verified.command;
+    this.damage = verified.damage;
+    this.holder = holder;
+  }
+
+  static open(path: string): ImageReading {
+    return withDirectory(path, (directory) => {
+      const verified = patiently(() => readHeader(directory));
+      return new ImageReading(path, verified, ImageLock.holder(directory));
+    });
+  }
+
+  readModule(): Uint8Array<ArrayBuffer> {
+    return withDirectory(this.path, (directory) => readModule(directory, this.header));
+  }
+
+  /** Of the epoch in `header`; IMAGE_DAMAGED also if the holder has gone on since. */
+  readState(): ImageState {
+    return withDirectory(this.path, (directory) => readState(directory, this));
+  }
+}
+
+function withDirectory<Result>(path: string, use: (directory: ImageDirectory) => Result): Result {
+  const directory = ImageDirectory.open(path);
+  try {
+    return use(directory);
+  } finally {
+    directory.close();
+  }
+}
+
+function patiently<Result>(read: () => Result): Result {
+  for (let tries = 1; tries < 3; tries++) {
+    try {
+      return read();
+    } catch {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+  return read();
+}

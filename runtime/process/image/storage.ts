@@ -1,0 +1,228 @@
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  type Stats,
+  unlinkSync,
+  writevSync,
+} from "node:fs";
+import { attempt, errorName, VermilionError } from "../../../pmem/error.js";
+import type { Region } from "../../../pmem/region.js";
+import { damaged, imageError } from "./damage.js";
+
+/**
+ * Every durable write to an image goes through these two interfaces and nowhere else, so that tests can record the
+ * writes, cut them at any point and play the disk's part.
+ */
+export interface ImageStorage {
+  /** An empty file of that name, replacing what was there. */
+  create(name: string): StorageFile;
+  open(name: string): StorageFile;
+  rename(from: string, to: string): void;
+  remove(name: string): void;
+  /** Names that were created, renamed or removed before are durable once this returns. */
+  syncDirectory(): void;
+  flushRegion(name: string, region: Region): void;
+}
+
+export interface StorageFile {
+  write(chunks: readonly Uint8Array[], position: number): void;
+  /** What was written before is durable once this returns. */
+  sync(): void;
+  close(): void;
+}
+
+const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_TRUNC } = constants;
+
+/**
+ * An open image directory. Files are reached through its descriptor, as openat(2) would, so that an image renamed
+ * while it is in use can still be saved; links and anything that is no plain file are refused (IMAGE_UNSAFE).
+ */
+export class ImageDirectory implements ImageStorage {
+  readonly path: string;
+  readonly #descriptor: number;
+
+  private constructor(path: string, descriptor: number) {
+    this.path = path;
+    this.#descriptor = descriptor;
+  }
+
+  /** IMAGE_MISSING, IMAGE_FOREIGN (no directory), PERMISSION_DENIED. */
+  static open(path: string): ImageDirectory {
+    try {
+      return new ImageDirectory(path, openSync(path, O_RDONLY | O_DIRECTORY));
+    } catch (cause) {
+      const name = errorName(cause);
+      if (name === "ENOENT") {
+        throw imageError("IMAGE_MISSING", path, "there is no such image", "check the path, or run the program", cause);
+      }
+      if (name === "ENOTDIR") {
+        throw imageError("IMAGE_FOREIGN", path, "an image is a directory, and this is none", "check the path", cause);
+      }
+      return attempt("open the image", path, () => {
+        throw cause;
+      });
+    }
+  }
+
+  pathOf(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  names(): string[] {
+    return attempt("list the image", this.path, () => readdirSync(this.#at("")));
+  }
+
+  /** Undefined if there is no such file. The descriptor is the caller's. */
+  openFile(name: string, flags: number, mode = 0o600): { descriptor: number; stat: Stats } | undefined {
+    let descriptor: number;
+    try {
+      // O_NONBLOCK: a pipe put in a file's place must not block us.
+      descriptor = openSync(this.#at(name), flags | O_NOFOLLOW | O_NONBLOCK, mode);
+    } catch (cause) {
+      const code = errorName(cause);
+      if (code === "ENOENT") return undefined;
+      if (code === "ELOOP" || code === "EISDIR" || code === "ENXIO") throw unsafe(this.pathOf(name), cause);
+      return attempt("open", this.pathOf(name), () => {
+        throw cause;
+      });
+    }
+    const stat = fstatSync(descriptor);
+    if (stat.isFile()) return { descriptor, stat };
+    closeSync(descriptor);
+    throw unsafe(this.pathOf(name));
+  }
+
+  /** The whole file, at most `limit` bytes. Undefined if there is none; IMAGE_DAMAGED if it is longer. */
+  read(name: string, limit: number): Uint8Array<ArrayBuffer> | undefined {
+    const file = this.openFile(name, O_RDONLY);
+    if (file === undefined) return undefined;
+    try {
+      const { descriptor, stat } = file;
+      if (stat.size > limit) throw damaged(this.pathOf(name), `it has ${stat.size} bytes, more than ${limit}`);
+      const bytes = new Uint8Array(new ArrayBuffer(stat.size));
+      let filled = 0;
+      while (filled < bytes.byteLength) {
+        const position = filled;
+        const count = attempt("read", this.pathOf(name), () =>
+          readSync(descriptor, bytes, position, bytes.byteLength - position, position),
+        );
+        if (count === 0) throw damaged(this.pathOf(name), "it became shorter while it was read");
+        filled += count;
+      }
+      return bytes;
+    } finally {
+      closeSync(file.descriptor);
+    }
+  }
+
+  /** Undefined if there is no such file. */
+  statOf(name: string): Stats | undefined {
+    const file = this.openFile(name, O_RDONLY);
+    if (file !== undefined) closeSync(file.descriptor);
+    return file?.stat;
+  }
+
+  create(name: string): StorageFile {
+    return this.#storageFile(name, O_RDWR | O_CREAT | O_TRUNC);
+  }
+
+  open(name: string): StorageFile {
+    return this.#storageFile(name, O_RDWR);
+  }
+
+  rename(from: string, to: string): void {
+    attempt("rename", this.pathOf(from), () => renameSync(this.#at(from), this.#at(to)));
+  }
+
+  remove(name: string): void {
+    try {
+      unlinkSync(this.#at(name));
+    } catch (cause) {
+      if (errorName(cause) === "ENOENT") return;
+      attempt("remove", this.pathOf(name), () => {
+        throw cause;
+      });
+    }
+  }
+
+  syncDirectory(): void {
+    attempt("flush the directory", this.path, () => fsyncSync(this.#descriptor));
+  }
+
+  flushRegion(_name: string, region: Region): void {
+    region.flush();
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+
+  #storageFile(name: string, flags: number): StorageFile {
+    const file = this.openFile(name, flags);
+    if (file === undefined) throw damaged(this.pathOf(name), "the file is missing");
+    return new DiskFile(this.pathOf(name), file.descriptor);
+  }
+
+  #at(name: string): string {
+    return `/proc/self/fd/${this.#descriptor}/${name}`;
+  }
+}
+
+class DiskFile implements StorageFile {
+  readonly #path: string;
+  readonly #descriptor: number;
+
+  constructor(path: string, descriptor: number) {
+    this.#path = path;
+    this.#descriptor = descriptor;
+  }
+
+  write(chunks: readonly Uint8Array[], position: number): void {
+    let rest = chunks;
+    let offset = position;
+    // One call, unless it passes the 2 GiB or 1,024 pieces that the kernel takes at once, or the disk fills.
+    while (rest.length > 0) {
+      const batch = rest.slice(0, 1024);
+      const count = attempt("write", this.#path, () => writevSync(this.#descriptor, batch, offset));
+      if (count === 0) throw new VermilionError("IO_ERROR", `${this.#path}: cannot write: the disk takes no bytes`);
+      offset += count;
+      rest = behind(rest, count);
+    }
+  }
+
+  sync(): void {
+    attempt("flush", this.#path, () => fdatasyncSync(this.#descriptor));
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+/** What is left of `chunks` after their first `count` bytes. */
+function behind(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let skip = count;
+  for (const chunk of chunks) {
+    if (skip < chunk.byteLength) rest.push(skip === 0 ? chunk : chunk.subarray(skip));
+    skip = Math.max(0, skip - chunk.byteLength);
+  }
+  return rest;
+}
+
+function unsafe(path: string, cause?: unknown): VermilionError {
+  return imageError(
+    "IMAGE_UNSAFE",
+    path,
+    "an image holds plain files only, and this is a link, a directory, a pipe or a device",
+    "do not use this image unless you know where it comes from",
+    cause,
+  );
+}
