@@ -1,0 +1,423 @@
+/**
+ * Which calls can unwind, and which functions need a safepoint at their entry.
+ *
+ * Every cycle of the program must cross a safepoint. Loops have one at their header; a cycle of calls gets one at the
+ * entry of a function, unless each turn passes a loop anyway (a call inside a loop crosses the header first). A call
+ * can unwind when a safepoint is reachable from it: imports (host calls are safepoints), functions with loops or entry
+ * safepoints, and what calls those. Calls through tables go by type: a node for each type, with an edge to every
+ * function of that type whose reference is taken anywhere in the module.
+ *
+ * Edges are kept in flat typed arrays (node << 1 | outside of every loop): modules have 600,000 functions.
+ */
+import { UnsupportedModule } from "../wasm/byte-reader.js";
+import { canonicalTypes, ExternalKind, type Module } from "../wasm/module.js";
+import { ATOMIC, Imm, Misc, Op, PLAIN, refusedProposal, SIMD } from "../wasm/opcodes.js";
+
+/** What a module's code does that the instrumenter must know beforehand. */
+export interface CodeFeatures {
+  legacyExceptions: boolean;
+  exnref: boolean;
+  tailCalls: boolean;
+  /** Tables can differ from what instantiation made them. */
+  changesTables: boolean;
+  memoryGrow: Set<number>;
+  /** Keys `kind:a:b` of segment instructions, for the thunks that continuations call: see helpers.ts. */
+  segmentOperations: Set<string>;
+}
+
+export interface CallGraph {
+  /** By function index: 1 when a call of it can unwind. */
+  readonly mayUnwind: Uint8Array;
+  /** By canonical type index: 1 when an indirect call of that type can unwind. */
+  readonly typeMayUnwind: Uint8Array;
+  /** By function index: 1 when it has a safepoint at its entry. */
+  readonly entrySafepoint: Uint8Array;
+  /** The first type index of an equal type, by type index. */
+  readonly canonicalType: Uint32Array;
+  /** By function index: 1 when instructions of it are replaced (memory.grow, data.drop, elem.drop). */
+  readonly replacesInstructions: Uint8Array;
+  readonly features: CodeFeatures;
+}
+
+/** A growing list of i32. */
+class IntList {
+  values = new Int32Array(1 << 16);
+  length = 0;
+  push(value: number): void {
+    if (this.length === this.values.length) {
+      const grown = new Int32Array(this.values.length * 2);
+      grown.set(this.values);
+      this.values = grown;
+    }
+    this.values[this.length++] = value;
+  }
+}
+
+/** Walks one body and appends its calls to `edges`. Returns whether it has a loop. */
+class BodyScanner {
+  readonly edges = new IntList();
+  readonly referenced: number[] = [];
+  readonly features: CodeFeatures = {
+    legacyExceptions: false,
+    exnref: false,
+    tailCalls: false,
+    changesTables: false,
+    memoryGrow: new Set(),
+    segmentOperations: new Set(),
+  };
+  readonly #bytes: Uint8Array;
+  readonly #canonicalType: Uint32Array;
+  readonly #functionCount: number;
+  readonly #isLoop = new Uint8Array(1 << 16);
+  #position = 0;
+  /** Whether the body scanned last has instructions that are replaced. */
+  replaces = false;
+
+  constructor(module: Module, canonicalType: Uint32Array) {
+    this.#bytes = module.bytes;
+    this.#canonicalType = canonicalType;
+    this.#functionCount = module.functionTypes.length;
+  }
+
+  #leb(): number {
+    const bytes = this.#bytes;
+    let byte = bytes[this.#position++] as number;
+    if (byte < 0x80) return byte;
+    let result = byte & 0x7f;
+    let shift = 7;
+    do {
+      byte = bytes[this.#position++] as number;
+      result |= (byte & 0x7f) << shift;
+      shift += 7;
+    } while (byte >= 0x80);
+    return result >>> 0;
+  }
+
+  #skipLeb(): void {
+    while ((this.#bytes[this.#position++] as number) >= 0x80);
+  }
+
+  #skipMemarg(): void {
+    const align = this.#leb();
+    if ((align & 0x40) !== 0) this.#skipLeb();
+    this.#skipLeb();
+  }
+
+  scan(from: number, to: number): boolean {
+    const bytes = this.#bytes;
+    this.#position = from;
+    this.replaces = false;
+    for (let groups = this.#leb(); groups > 0; groups--) {
+      this.#skipLeb();
+      this.#position++;
+    }
+    let depth = 0;
+    let openLoops = 0;
+    let hasLoop = false;
+    while (this.#position < to) {
+      const opcode = bytes[this.#position++] as number;
+      const immediate = PLAIN.immediate[opcode];
+      if (immediate === Imm.none) continue;
+      if (immediate === Imm.memarg) {
+        this.#skipMemarg();
+        continue;
+      }
+      switch (opcode) {
+        case Op.block:
+        case Op.loop:
+        case Op.if:
+        case Op.try:
+        case Op.tryTable: {
+          this.#skipLeb();
+          this.#isLoop[depth++] = opcode === Op.loop ? 1 : 0;
+          if (opcode === Op.loop) {
+            openLoops++;
+            hasLoop = true;
+          } else if (opcode === Op.try) this.features.legacyExceptions = true;
+          else if (opcode === Op.tryTable) {
+            this.features.exnref = true;
+            for (let clauses = this.#leb(); clauses > 0; clauses--) {
+              const kind = bytes[this.#position++] as number;
+              if (kind < 2) this.#skipLeb();
+              this.#skipLeb();
+            }
+          }
+          break;
+        }
+        case Op.end:
+          if (depth > 0 && this.#isLoop[--depth] === 1) openLoops--;
+          break;
+        case Op.delegate:
+          this.#skipLeb();
+          depth--;
+          break;
+        case Op.call:
+        case Op.returnCall:
+          if (opcode === Op.returnCall) this.features.tailCalls = true;
+          this.edges.push((this.#leb() << 1) | (openLoops === 0 ? 1 : 0));
+          break;
+        case Op.callIndirect:
+        case Op.returnCallIndirect: {
+          if (opcode === Op.returnCallIndirect) this.features.tailCalls = true;
+          const type = this.#canonicalType[this.#leb()] as number;
+          this.#skipLeb();
+          this.edges.push(((this.#functionCount + type) << 1) | (openLoops === 0 ? 1 : 0));
+          break;
+        }
+        case Op.brTable:
+          for (let labels = this.#leb() + 1; labels > 0; labels--) this.#skipLeb();
+          break;
+        case Op.selectTyped:
+          for (let n = this.#leb(); n > 0; n--) this.#position++;
+          break;
+        case Op.f32Const:
+          this.#position += 4;
+          break;
+        case Op.f64Const:
+          this.#position += 8;
+          break;
+        case Op.refNull:
+          this.#position++;
+          break;
+        case Op.refFunc:
+          this.referenced.push(this.#leb());
+          break;
+        case Op.tableSet:
+          this.features.changesTables = true;
+          this.#skipLeb();
+          break;
+        case Op.memoryGrow:
+          this.replaces = true;
+          this.features.memoryGrow.add(this.#leb());
+          break;
+        case Op.throwRef:
+          this.features.exnref = true;
+          break;
+        case Op.unreachable:
+        case Op.nop:
+        case Op.else:
+        case Op.return:
+        case Op.catchAll:
+        case Op.drop:
+        case Op.select:
+        case Op.refIsNull:
+          break;
+        case Op.catch:
+        case Op.throw:
+        case Op.rethrow:
+        case Op.br:
+        case Op.brIf:
+        case Op.localGet:
+        case Op.localSet:
+        case Op.localTee:
+        case Op.globalGet:
+        case Op.globalSet:
+        case Op.tableGet:
+        case Op.memorySize:
+        case Op.i32Const:
+        case Op.i64Const:
+          this.#skipLeb();
+          break;
+        case Op.prefixMisc:
+          this.#misc();
+          break;
+        case Op.prefixSimd:
+          this.#prefixed(SIMD.immediate);
+          break;
+        case Op.prefixAtomic:
+          this.#prefixed(ATOMIC.immediate);
+          break;
+        default:
+          refuseOpcode(opcode, this.#position - 1);
+      }
+    }
+    return hasLoop;
+  }
+
+  #misc(): void {
+    const sub = this.#leb();
+    if (sub < Misc.memoryInit) return;
+    if (sub > Misc.tableFill) refuseOpcode(0xfc00 | sub, this.#position);
+    const first = this.#leb();
+    const two = sub === Misc.memoryInit || sub === Misc.memoryCopy || sub === Misc.tableInit || sub === Misc.tableCopy;
+    const second = two ? this.#leb() : 0;
+    if (sub === Misc.memoryInit || sub === Misc.dataDrop || sub === Misc.tableInit || sub === Misc.elemDrop) {
+      this.features.segmentOperations.add(`${sub}:${first}:${second}`);
+    }
+    if (sub === Misc.dataDrop || sub === Misc.elemDrop) this.replaces = true;
+    if (sub === Misc.tableInit || sub === Misc.tableCopy || sub === Misc.tableGrow || sub === Misc.tableFill) {
+      this.features.changesTables = true;
+    }
+  }
+
+  #prefixed(immediates: Uint8Array): void {
+    const sub = this.#leb();
+    const immediate = immediates[sub];
+    if (immediate === Imm.none) return;
+    if (immediate === Imm.memarg) this.#skipMemarg();
+    else if (immediate === Imm.memargLane) {
+      this.#skipMemarg();
+      this.#position++;
+    } else if (immediate === Imm.lane) this.#position++;
+    else if (immediate === Imm.bytes16) this.#position += 16;
+    else refuseOpcode((immediates === SIMD.immediate ? 0xfd00 : 0xfe00) | sub, this.#position);
+  }
+}
+
+export function refuseOpcode(opcode: number, position: number): never {
+  const proposal = refusedProposal(opcode) ?? "an unknown proposal";
+  const shown = `0x${opcode.toString(16)}`;
+  throw new UnsupportedModule(
+    `the module uses the instruction ${shown} (${proposal}, byte ${position}), which Vermilion does not run yet`,
+  );
+}
+
+/** Functions by canonical type whose reference is taken: by an element segment, a constant, ref.func or an export. */
+function addressTaken(module: Module, canonicalType: Uint32Array, referenced: readonly number[]): number[][] {
+  const byType: number[][] = module.types.map(() => []);
+  const taken = new Set<number>([...referenced, ...module.referencedFunctions]);
+  for (const segment of module.elements) for (const index of segment.functions) taken.add(index);
+  for (const { kind, index } of module.exports) if (kind === ExternalKind.function) taken.add(index);
+  for (const index of taken) {
+    const type = canonicalType[module.functionTypes[index] as number] as number;
+    (byType[type] as number[]).push(index);
+  }
+  return byType;
+}
+
+export function buildCallGraph(module: Module): CallGraph {
+  const functionCount = module.functionTypes.length;
+  const imported = module.importedFunctionCount;
+  const canonicalType = canonicalTypes(module);
+  const scanner = new BodyScanner(module, canonicalType);
+  const firstEdge = new Int32Array(functionCount + 1);
+  const hasLoop = new Uint8Array(functionCount);
+  const replacesInstructions = new Uint8Array(functionCount);
+  for (let index = imported; index < functionCount; index++) {
+    firstEdge[index] = scanner.edges.length;
+    const body = 2 * (index - imported);
+    hasLoop[index] = scanner.scan(module.bodies[body] as number, module.bodies[body + 1] as number) ? 1 : 0;
+    replacesInstructions[index] = scanner.replaces ? 1 : 0;
+  }
+  firstEdge[functionCount] = scanner.edges.length;
+  for (let index = 0; index < imported; index++) firstEdge[index] = 0;
+  const edges = scanner.edges.values.subarray(0, scanner.edges.length);
+  const taken = addressTaken(module, canonicalType, scanner.referenced);
+  const entrySafepoint = findEntrySafepoints(module, edges, firstEdge, taken);
+  const reaches = propagate(module, edges, firstEdge, taken, hasLoop, entrySafepoint);
+  return {
+    mayUnwind: reaches.subarray(0, functionCount),
+    typeMayUnwind: reaches.subarray(functionCount),
+    entrySafepoint,
+    canonicalType,
+    replacesInstructions,
+    features: scanner.features,
+  };
+}
+
+/** Depth-first search; the target of a back edge that no loop covers gets a safepoint. */
+function findEntrySafepoints(
+  module: Module,
+  edges: Int32Array,
+  firstEdge: Int32Array,
+  taken: readonly (readonly number[])[],
+): Uint8Array {
+  const functionCount = module.functionTypes.length;
+  const nodeCount = functionCount + module.types.length;
+  const colour = new Uint8Array(nodeCount);
+  const entry = new Uint8Array(functionCount);
+  const stack = new Int32Array(nodeCount);
+  const next = new Int32Array(nodeCount);
+  for (let root = module.importedFunctionCount; root < functionCount; root++) {
+    if (colour[root] !== 0) continue;
+    let depth = 1;
+    stack[0] = root;
+    next[0] = 0;
+    colour[root] = 1;
+    while (depth > 0) {
+      const node = stack[depth - 1] as number;
+      const step = next[depth - 1] as number;
+      let target = -1;
+      if (node >= functionCount) {
+        const functions = taken[node - functionCount] as readonly number[];
+        if (step < functions.length) target = functions[step] as number;
+      } else {
+        let edge = (firstEdge[node] as number) + step;
+        const end = firstEdge[node + 1] as number;
+        while (edge < end && ((edges[edge] as number) & 1) === 0) edge++;
+        if (edge < end) {
+          target = (edges[edge] as number) >> 1;
+          next[depth - 1] = edge - (firstEdge[node] as number);
+        }
+      }
+      if (target < 0) {
+        colour[node] = 2;
+        depth--;
+        continue;
+      }
+      next[depth - 1] = (next[depth - 1] as number) + 1;
+      if (target < module.importedFunctionCount) continue;
+      if (colour[target] === 1) entry[target < functionCount ? target : node] = 1;
+      else if (colour[target] === 0) {
+        colour[target] = 1;
+        stack[depth] = target;
+        next[depth] = 0;
+        depth++;
+      }
+    }
+  }
+  return entry;
+}
+
+/** Marks every node from which a safepoint is reachable, by walking the reversed edges. */
+function propagate(
+  module: Module,
+  edges: Int32Array,
+  firstEdge: Int32Array,
+  taken: readonly (readonly number[])[],
+  hasLoop: Uint8Array,
+  entrySafepoint: Uint8Array,
+): Uint8Array {
+  const functionCount = module.functionTypes.length;
+  const imported = module.importedFunctionCount;
+  const nodeCount = functionCount + module.types.length;
+  const firstCaller = new Int32Array(nodeCount + 1);
+  for (const edge of edges) {
+    const node = (edge >> 1) + 1;
+    firstCaller[node] = (firstCaller[node] as number) + 1;
+  }
+  for (let node = 1; node <= nodeCount; node++) {
+    firstCaller[node] = (firstCaller[node] as number) + (firstCaller[node - 1] as number);
+  }
+  const callers = new Int32Array(edges.length);
+  const fill = firstCaller.slice();
+  for (let index = imported; index < functionCount; index++) {
+    for (let i = firstEdge[index] as number; i < (firstEdge[index + 1] as number); i++) {
+      const target = (edges[i] as number) >> 1;
+      const at = fill[target] as number;
+      callers[at] = index;
+      fill[target] = at + 1;
+    }
+  }
+  const typesOf = new Map<number, number[]>();
+  taken.forEach((functions, type) => {
+    for (const index of functions) typesOf.set(index, [...(typesOf.get(index) ?? []), functionCount + type]);
+  });
+  const reaches = new Uint8Array(nodeCount);
+  const queue = new Int32Array(nodeCount);
+  let queued = 0;
+  const mark = (node: number): void => {
+    if (reaches[node] === 1) return;
+    reaches[node] = 1;
+    queue[queued++] = node;
+  };
+  for (let index = 0; index < functionCount; index++) {
+    if (index < imported || hasLoop[index] === 1 || entrySafepoint[index] === 1) mark(index);
+  }
+  while (queued > 0) {
+    const node = queue[--queued] as number;
+    for (let i = firstCaller[node] as number; i < (firstCaller[node + 1] as number); i++) mark(callers[i] as number);
+    if (node < functionCount) for (const type of typesOf.get(node) ?? []) mark(type);
+  }
+  return reaches;
+}

@@ -1,0 +1,312 @@
+/**
+ * Continuation modules: the rest of saved frames, one function for each distinct place where one was left.
+ *
+ * A continuation loads its frame's values from the frame stack, then runs what follows the site. The call at the site
+ * becomes a call of the next inner frame's continuation, found through a table. Guest functions are imported from the
+ * main instance, as are its memories, tables, globals and tags; types keep their indices. Two places are not in guest
+ * code: a host call that was left before it did anything (it is made again with the same arguments), and one whose
+ * results were already there (they are returned).
+ */
+import { ByteWriter } from "../wasm/byte-writer.js";
+import { ExternalKind, functionAtByte, type Limits, type Module, SectionId, typeOfFunction } from "../wasm/module.js";
+import { Op } from "../wasm/opcodes.js";
+import { ValueType } from "../wasm/value-types.js";
+import { BodyWriter, type CodeTarget, type ContinuationTarget, type PollMode } from "./body-writer.js";
+import type { CallGraph } from "./call-graph.js";
+import { frameLayout, savedByteLength } from "./frame-layout.js";
+import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
+import { FunctionAnalysis, type Site, SiteKind } from "./function-analysis.js";
+import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
+import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
+import { TypeTable } from "./type-table.js";
+
+/**
+ * Names of places: byte offsets of sites; with a high bit set, host calls by function index. A blocked host call is one
+ * that was interrupted while it waited.
+ */
+export const HOST_CALL = 0x40000000;
+export const BLOCKED_HOST_CALL = 0x60000000;
+export const HOST_RETURN = 0x80000000;
+const INDEX_MASK = 0x1fffffff;
+
+/** What a saved frame must look like, and what may stand inside it. */
+export interface Place {
+  readonly functionIndex: number;
+  readonly byteLength: number;
+  /** Types of the values, in the order of the frame. */
+  readonly values: readonly ValueType[];
+  readonly results: readonly ValueType[];
+  /** For a call: the results that the next inner frame must yield. Undefined: nothing may stand inside. */
+  readonly calleeResults: readonly ValueType[] | undefined;
+  /** A loop header is crossed again on resume. */
+  readonly recrossed: boolean;
+}
+
+/** Imports of a continuation module, to be matched by index in "function". */
+export const CONTINUATION_IMPORTS = { main: "main", stack: "stack", function: "function", table: "table" } as const;
+
+export interface ContinuationModule {
+  readonly bytes: Uint8Array;
+  /** Guest and helper functions that "function" must provide under their index as a name. */
+  readonly importedFunctions: readonly number[];
+}
+
+const RESULT_EXPORT = "c";
+
+/** Name of the export for the nth place asked for. */
+export function continuationExport(index: number): string {
+  return `${RESULT_EXPORT}${index}`;
+}
+
+/** Builds continuation modules of one guest module. */
+export class ContinuationBuilder {
+  readonly #module: Module;
+  readonly #graph: CallGraph;
+  readonly #analysis: FunctionAnalysis;
+  readonly #places = new Map<number, Place | undefined>();
+  /** The function that #analysis holds. */
+  #analyzed = -1;
+
+  constructor(module: Module, graph: CallGraph) {
+    this.#module = module;
+    this.#graph = graph;
+    this.#analysis = new FunctionAnalysis(module, graph);
+  }
+
+  /** The shape of a frame that was left at a place; undefined when this module has no such place. */
+  place(name: number): Place | undefined {
+    if (!this.#places.has(name)) this.#places.set(name, this.#findPlace(name));
+    return this.#places.get(name);
+  }
+
+  #findPlace(name: number): Place | undefined {
+    if (name >= HOST_CALL) {
+      const functionIndex = name & INDEX_MASK;
+      if (functionIndex >= this.#module.importedFunctionCount) return undefined;
+      const { params, results } = typeOfFunction(this.#module, functionIndex);
+      const values = name >= HOST_RETURN ? results : params;
+      const byteLength = values.reduce((sum, type) => sum + savedByteLength(type), 0);
+      return { functionIndex, byteLength, values, results, calleeResults: undefined, recrossed: false };
+    }
+    const site = this.#findSite(name);
+    if (site === undefined) return undefined;
+    const { functionIndex, type } = this.#analysis;
+    const layout = frameLayout(this.#analysis, site);
+    const values = [...layout.others, ...layout.words].map((local) => this.#analysis.typeOfLocal(local));
+    return {
+      ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
+      calleeResults: site.kind === SiteKind.call ? this.#calleeResults(site.instruction) : undefined,
+      recrossed: site.kind === SiteKind.loop,
+    };
+  }
+
+  #calleeResults(instruction: number): readonly ValueType[] {
+    const { opcodes, operands } = this.#analysis;
+    const operand = operands[instruction] as number;
+    const typeIndex = opcodes[instruction] === Op.call ? (this.#module.functionTypes[operand] as number) : operand;
+    return this.#module.types[typeIndex]?.results ?? [];
+  }
+
+  /** Analyses the function that holds a site and returns the site. */
+  #findSite(offset: number): Site | undefined {
+    const functionIndex = functionAtByte(this.#module, offset);
+    if (functionIndex === undefined || this.#graph.mayUnwind[functionIndex] !== 1) return undefined;
+    if (this.#analyzed !== functionIndex) this.#analysis.analyze(functionIndex);
+    this.#analyzed = functionIndex;
+    return this.#analysis.sites.find((site) => site.offset === offset);
+  }
+
+  /** One module with a continuation for each place, exported in order. */
+  build(places: readonly number[], mode: PollMode): ContinuationModule {
+    const module = this.#module;
+    const types = new TypeTable(module.types);
+    const appendix = new Appendix(module, this.#graph.features, types);
+    const imports = new ImportedFunctions(FRAME_STACK_FUNCTIONS.length);
+    const target: CodeTarget = {
+      helpers: this.#helperIndices(appendix, imports),
+      fuelGlobal: module.globals.length,
+      unwindTag: module.tags.length,
+      exitTag: module.tags.length + 1,
+      continuation: this.#continuationTarget(imports),
+      exnref: this.#graph.features.exnref,
+      helper: (name) => imports.index(appendix.index(name)),
+    };
+    const code = new ByteWriter(1 << 16);
+    const functionTypes: number[] = [];
+    for (const name of places) {
+      const place = this.place(name);
+      if (place === undefined) throw new Error(`no place ${name}`);
+      functionTypes.push(types.index([], place.results));
+      if (name >= HOST_CALL) writeHostContinuation(code, place, name < HOST_RETURN, target);
+      else {
+        const site = this.#findSite(name) as Site;
+        new BodyWriter(this.#analysis, target, types, mode, code).writeContinuation(site);
+      }
+    }
+    const bytes = this.#assemble(code, functionTypes, types, appendix, imports.list);
+    return { bytes, importedFunctions: imports.list };
+  }
+
+  #helperIndices(appendix: Appendix, imports: ImportedFunctions): HelperIndices {
+    const direct = (name: string): number => FRAME_STACK_FUNCTIONS.findIndex((fn) => fn.name === name);
+    const accessors = (verb: "put" | "get", known: ReadonlyMap<number, number>): Map<number, number> =>
+      new Map(
+        [...known].map(([type, index]) => {
+          const own = direct(accessorName(verb, type));
+          return [type, own >= 0 ? own : imports.index(index)];
+        }),
+      );
+    const { put, get } = appendix.indices();
+    return {
+      poll: direct("poll"),
+      putI32x8: direct("putI32x8"),
+      put: accessors("put", put),
+      get: accessors("get", get),
+      frame: Array.from({ length: CHUNK + 1 }, (_, count) => direct(`frame${count}`)),
+    };
+  }
+
+  #continuationTarget(imports: ImportedFunctions): ContinuationTarget {
+    return {
+      functionIndex: (index) => imports.index(index),
+      next: FRAME_STACK_FUNCTIONS.findIndex((fn) => fn.name === "next"),
+      continuationTable: this.#module.tables.length,
+      functionTable: this.#module.tables.length + 1,
+    };
+  }
+
+  #assemble(
+    code: ByteWriter,
+    functionTypes: readonly number[],
+    types: TypeTable,
+    appendix: Appendix,
+    importedFunctions: readonly number[],
+  ): Uint8Array {
+    const module = this.#module;
+    const helperTypes = appendix.typeIndices();
+    const tagType = types.index([], []);
+    const stackTypes = FRAME_STACK_FUNCTIONS.map((fn) => types.index(fn.params, fn.results));
+    const out = new ByteWriter(code.length + 65536);
+    out.copy(WASM_HEADER);
+    writeSection(out, SectionId.type, () => {
+      out.u32(module.types.length + types.addedCount);
+      for (const { params, results } of module.types) {
+        out.u8(0x60);
+        for (const list of [params, results]) {
+          out.u32(list.length);
+          for (const type of list) out.u8(type);
+        }
+      }
+      types.writeAdded(out);
+    });
+    writeSection(out, SectionId.import, () => {
+      const { memories, tables, globals, tags } = module;
+      const functions = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
+      out.u32(functions + memories.length + tables.length + 2 + globals.length + 1 + tags.length + 2);
+      const entry = (from: string, name: string, kind: number): void => {
+        out.name(from);
+        out.name(name);
+        out.u8(kind);
+      };
+      FRAME_STACK_FUNCTIONS.forEach((fn, i) => {
+        entry(CONTINUATION_IMPORTS.stack, fn.name, ExternalKind.function);
+        out.u32(stackTypes[i] as number);
+      });
+      for (const index of importedFunctions) {
+        entry(CONTINUATION_IMPORTS.function, `${index}`, ExternalKind.function);
+        const guest = module.functionTypes[index];
+        out.u32(guest ?? (helperTypes[index - module.functionTypes.length] as number));
+      }
+      memories.forEach((limits, i) => {
+        entry(CONTINUATION_IMPORTS.main, EXPORT.memory(i), ExternalKind.memory);
+        writeLimits(out, limits);
+      });
+      tables.forEach((table, i) => {
+        entry(CONTINUATION_IMPORTS.main, EXPORT.table(i), ExternalKind.table);
+        out.u8(table.element);
+        writeLimits(out, table);
+      });
+      entry(CONTINUATION_IMPORTS.table, "continuations", ExternalKind.table);
+      out.copy(Uint8Array.of(ValueType.funcref, 0, 0));
+      entry(CONTINUATION_IMPORTS.main, EXPORT.functions, ExternalKind.table);
+      out.copy(Uint8Array.of(ValueType.funcref, 0, 0));
+      globals.forEach(({ type, mutable }, i) => {
+        entry(CONTINUATION_IMPORTS.main, EXPORT.global(i), ExternalKind.global);
+        out.u8(type);
+        out.u8(mutable ? 1 : 0);
+      });
+      entry(CONTINUATION_IMPORTS.main, EXPORT.fuel, ExternalKind.global);
+      out.copy(Uint8Array.of(ValueType.i32, 1));
+      const tagEntry = (name: string, type: number): void => {
+        entry(CONTINUATION_IMPORTS.main, name, ExternalKind.tag);
+        out.u8(0);
+        out.u32(type);
+      };
+      tags.forEach((type, i) => {
+        tagEntry(EXPORT.tag(i), type);
+      });
+      tagEntry(EXPORT.unwind, tagType);
+      tagEntry(EXPORT.exit, tagType);
+    });
+    writeSection(out, SectionId.function, () => {
+      out.u32(functionTypes.length);
+      for (const type of functionTypes) out.u32(type);
+    });
+    writeSection(out, SectionId.export, () => {
+      out.u32(functionTypes.length);
+      const base = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
+      functionTypes.forEach((_, i) => {
+        out.name(continuationExport(i));
+        out.u8(ExternalKind.function);
+        out.u32(base + i);
+      });
+    });
+    writeSection(out, SectionId.code, () => {
+      out.u32(functionTypes.length);
+      out.copy(code.bytes, 0, code.length);
+    });
+    return out.view();
+  }
+}
+
+/** Guest and helper functions that a continuation module calls, numbered as they are met. */
+class ImportedFunctions {
+  readonly list: number[] = [];
+  readonly #indices = new Map<number, number>();
+  readonly #base: number;
+
+  constructor(base: number) {
+    this.#base = base;
+  }
+
+  index(functionIndex: number): number {
+    const known = this.#indices.get(functionIndex);
+    if (known !== undefined) return known;
+    const index = this.#base + this.list.length;
+    this.#indices.set(functionIndex, index);
+    this.list.push(functionIndex);
+    return index;
+  }
+}
+
+function writeLimits(out: ByteWriter, limits: Limits): void {
+  out.u8((limits.maximum === undefined ? 0 : 1) | (limits.shared ? 2 : 0));
+  out.u32(limits.minimum);
+  if (limits.maximum !== undefined) out.u32(limits.maximum);
+}
+
+/** Loads the saved values; then makes the host call with them, or returns them as its results. */
+function writeHostContinuation(code: ByteWriter, place: Place, again: boolean, target: CodeTarget): void {
+  const at = code.openSized();
+  code.u8(0);
+  for (const type of place.values) {
+    code.u8(Op.call);
+    code.u32(target.helpers.get.get(type) as number);
+  }
+  if (again) {
+    code.u8(Op.call);
+    code.u32(target.continuation?.functionIndex(place.functionIndex) ?? place.functionIndex);
+  }
+  code.u8(Op.end);
+  code.closeSized(at);
+}

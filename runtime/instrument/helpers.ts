@@ -1,0 +1,269 @@
+/**
+ * What the instrumenter appends to a module: helper functions, tables, globals and tags, all behind the guest's own in
+ * their index spaces, so that no index in the guest's code changes.
+ *
+ * The frame stack's functions cannot be imported (an import would shift every function index), so each is reached
+ * through a slot of the dispatch table, by a helper function that calls it indirectly. Only cold paths use them.
+ */
+import type { ByteWriter } from "../wasm/byte-writer.js";
+import type { Module } from "../wasm/module.js";
+import { EMPTY_BLOCK, Misc, Op } from "../wasm/opcodes.js";
+import { type FunctionType, ValueType } from "../wasm/value-types.js";
+import type { CodeFeatures } from "./call-graph.js";
+import { CHUNK, FRAME_STACK_FUNCTIONS, frameStackSlot } from "./frame-stack.js";
+import type { TypeTable } from "./type-table.js";
+
+const { i32, funcref, externref, exnref } = ValueType;
+
+/** Reasons of `refuse`, by number. */
+export const REFUSALS = ["externref", "exnref"] as const;
+
+/** Function indices that emitted code calls; what they are differs between main and continuation modules. */
+export interface HelperIndices {
+  readonly poll: number;
+  readonly putI32x8: number;
+  /** By value type. */
+  readonly put: ReadonlyMap<number, number>;
+  readonly get: ReadonlyMap<number, number>;
+  /** By the number of i32 values in the last chunk. */
+  readonly frame: readonly number[];
+}
+
+interface Helper {
+  readonly name: string;
+  readonly type: FunctionType;
+  readonly emit: (out: ByteWriter) => void;
+}
+
+const PUT_NAMES: readonly (readonly [number, string])[] = [
+  [ValueType.i32, "I32"],
+  [ValueType.i64, "I64"],
+  [ValueType.f32, "F32"],
+  [ValueType.f64, "F64"],
+  [ValueType.v128, "V128"],
+];
+
+/** Names of the functions that save and load a value of a type. */
+export function accessorName(verb: "put" | "get", type: number): string {
+  const plain = PUT_NAMES.find(([candidate]) => candidate === type)?.[1];
+  if (plain !== undefined) return verb + plain;
+  return verb + (type === funcref ? "Funcref" : type === externref ? "Externref" : "Exnref");
+}
+
+/** The thunk of a segment instruction; continuations call it, since segments belong to the main instance. */
+export function thunkName(sub: number, segment: number, target: number): string {
+  return `segment:${sub}:${segment}:${target}`;
+}
+
+export class Appendix {
+  readonly #module: Module;
+  readonly #types: TypeTable;
+  readonly #helpers: Helper[] = [];
+  readonly #indexOf = new Map<string, number>();
+  readonly dispatchTable: number;
+  readonly functionTable: number;
+  readonly fuelGlobal: number;
+  readonly unwindTag: number;
+  readonly exitTag: number;
+
+  constructor(module: Module, features: CodeFeatures, types: TypeTable) {
+    this.#module = module;
+    this.#types = types;
+    this.dispatchTable = module.tables.length;
+    this.functionTable = module.tables.length + 1;
+    this.fuelGlobal = module.globals.length;
+    this.unwindTag = module.tags.length;
+    this.exitTag = module.tags.length + 1;
+    for (const fn of FRAME_STACK_FUNCTIONS) {
+      this.#add(fn.name, fn, (out) => {
+        fn.params.forEach((_, index) => {
+          out.copy(Uint8Array.of(Op.localGet, index));
+        });
+        out.u8(Op.i32Const);
+        out.s32(frameStackSlot(fn.name));
+        out.u8(Op.callIndirect);
+        out.u32(types.index(fn.params, fn.results));
+        out.u32(this.dispatchTable);
+      });
+    }
+    this.#addReferences(features);
+    for (const memory of features.memoryGrow) this.#addGrow(memory);
+    for (const key of features.segmentOperations) this.#addThunk(key);
+    this.#addGlobals();
+    this.#addData();
+    this.#add("fillFunctionTable", { params: [], results: [] }, (out) => {
+      const segment = module.elements.length;
+      out.copy(Uint8Array.of(Op.i32Const, 0, Op.i32Const, 0, Op.i32Const));
+      out.s32(this.functionCount);
+      out.copy(Uint8Array.of(Op.prefixMisc, Misc.tableInit));
+      out.u32(segment);
+      out.u32(this.functionTable);
+    });
+  }
+
+  #add(name: string, type: FunctionType, emit: (out: ByteWriter) => void): void {
+    this.#indexOf.set(name, this.#module.functionTypes.length + this.#helpers.length);
+    this.#helpers.push({ name, type: { params: type.params, results: type.results }, emit });
+    this.#types.index(type.params, type.results);
+  }
+
+  /** Guest functions and helpers together. */
+  get functionCount(): number {
+    return this.#module.functionTypes.length + this.#helpers.length;
+  }
+
+  index(name: string): number {
+    const index = this.#indexOf.get(name);
+    if (index === undefined) throw new Error(`no helper named ${name}`);
+    return index;
+  }
+
+  indices(): HelperIndices {
+    const types = [...PUT_NAMES.map(([type]) => type), funcref, externref, exnref];
+    const accessors = (verb: "put" | "get"): Map<number, number> =>
+      new Map(
+        types
+          .filter((type) => this.#indexOf.has(accessorName(verb, type)))
+          .map((type) => [type, this.index(accessorName(verb, type))]),
+      );
+    return {
+      poll: this.index("poll"),
+      putI32x8: this.index("putI32x8"),
+      put: accessors("put"),
+      get: accessors("get"),
+      frame: Array.from({ length: CHUNK + 1 }, (_, count) => this.index(`frame${count}`)),
+    };
+  }
+
+  /** References travel as i32: a function's index, or -1 for null; other references only when null. */
+  #addReferences(features: CodeFeatures): void {
+    this.#add("putFuncref", { params: [funcref], results: [] }, (out) => {
+      out.copy(Uint8Array.of(Op.localGet, 0, Op.call));
+      out.u32(this.index("functionIndex"));
+      out.u8(Op.call);
+      out.u32(this.index("putI32"));
+    });
+    this.#add("getFuncref", { params: [], results: [funcref] }, (out) => {
+      out.u8(Op.call);
+      out.u32(this.index("getI32"));
+      out.u8(Op.call);
+      out.u32(this.index("functionAt"));
+    });
+    for (const type of features.exnref ? [externref, exnref] : [externref]) {
+      this.#add(accessorName("put", type), { params: [type], results: [] }, (out) => {
+        out.copy(Uint8Array.of(Op.localGet, 0, Op.refIsNull, Op.i32Eqz, Op.if, EMPTY_BLOCK, Op.i32Const));
+        out.s32(REFUSALS.indexOf(type === externref ? "externref" : "exnref"));
+        out.u8(Op.call);
+        out.u32(this.index("refuse"));
+        out.copy(Uint8Array.of(Op.end, Op.i32Const, 0x7f, Op.call));
+        out.u32(this.index("putI32"));
+      });
+      this.#add(accessorName("get", type), { params: [], results: [type] }, (out) => {
+        out.u8(Op.call);
+        out.u32(this.index("getI32"));
+        out.copy(Uint8Array.of(Op.drop, Op.refNull, type));
+      });
+    }
+  }
+
+  /** memory.grow after the region has room for it; -1 when it has none. */
+  #addGrow(memory: number): void {
+    this.#add(`grow:${memory}`, { params: [i32], results: [i32] }, (out) => {
+      out.u8(Op.i32Const);
+      out.s32(memory);
+      out.copy(Uint8Array.of(Op.localGet, 0, Op.call));
+      out.u32(this.index("grow"));
+      out.copy(Uint8Array.of(Op.if, i32, Op.localGet, 0, Op.memoryGrow));
+      out.u32(memory);
+      out.copy(Uint8Array.of(Op.else, Op.i32Const, 0x7f, Op.end));
+    });
+  }
+
+  #addThunk(key: string): void {
+    const [sub = 0, segment = 0, target = 0] = key.split(":").map(Number);
+    const drops = sub === Misc.dataDrop || sub === Misc.elemDrop;
+    const params = drops ? [] : [i32, i32, i32];
+    this.#add(thunkName(sub, segment, target), { params, results: [] }, (out) => {
+      params.forEach((_, index) => {
+        out.copy(Uint8Array.of(Op.localGet, index));
+      });
+      out.copy(Uint8Array.of(Op.prefixMisc, sub));
+      out.u32(segment);
+      if (!drops) {
+        out.u32(target);
+        return;
+      }
+      out.u8(Op.i32Const);
+      out.s32(sub);
+      out.u8(Op.i32Const);
+      out.s32(segment);
+      out.u8(Op.call);
+      out.u32(this.index("dropped"));
+    });
+  }
+
+  /** Mutable globals go through the frame stack, so that every type, v128 and references included, is saved alike. */
+  #addGlobals(): void {
+    const { globals } = this.#module;
+    this.#add("saveGlobals", { params: [], results: [] }, (out) => {
+      globals.forEach(({ type, mutable }, index) => {
+        if (!mutable) return;
+        out.u8(Op.globalGet);
+        out.u32(index);
+        out.u8(Op.call);
+        out.u32(this.index(accessorName("put", type)));
+      });
+    });
+    this.#add("loadGlobals", { params: [], results: [] }, (out) => {
+      globals.forEach(({ type, mutable }, index) => {
+        if (!mutable) return;
+        out.u8(Op.call);
+        out.u32(this.index(accessorName("get", type)));
+        out.u8(Op.globalSet);
+        out.u32(index);
+      });
+    });
+  }
+
+  /** Active data segments became passive: one function copies them in, on a clean start; one only drops them. */
+  #addData(): void {
+    const active = this.#module.data.map((segment, index) => ({ segment, index })).filter((it) => it.segment.active);
+    const drop = (out: ByteWriter, index: number): void => {
+      out.copy(Uint8Array.of(Op.prefixMisc, Misc.dataDrop));
+      out.u32(index);
+    };
+    this.#add("initialiseData", { params: [], results: [] }, (out) => {
+      for (const { segment, index } of active) {
+        out.copy(this.#module.bytes, segment.offsetFrom, segment.offsetTo);
+        out.copy(Uint8Array.of(Op.i32Const, 0, Op.i32Const));
+        out.s32(segment.byteLength);
+        out.copy(Uint8Array.of(Op.prefixMisc, Misc.memoryInit));
+        out.u32(index);
+        out.u32(segment.memory);
+        drop(out, index);
+      }
+    });
+    this.#add("dropActiveData", { params: [], results: [] }, (out) => {
+      for (const { index } of active) drop(out, index);
+    });
+  }
+
+  /** Type index of each helper, in order. */
+  typeIndices(): number[] {
+    return this.#helpers.map(({ type }) => this.#types.index(type.params, type.results));
+  }
+
+  get helperCount(): number {
+    return this.#helpers.length;
+  }
+
+  writeBodies(out: ByteWriter): void {
+    for (const helper of this.#helpers) {
+      const at = out.openSized();
+      out.u8(0);
+      helper.emit(out);
+      out.u8(Op.end);
+      out.closeSized(at);
+    }
+  }
+}

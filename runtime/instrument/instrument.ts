@@ -1,0 +1,214 @@
+/**
+ * The instrumented module: the guest's, with safepoints and handlers in its code and our helpers behind its own parts.
+ *
+ * Sections are copied where they do not change. What changes: types, functions, tables, tags, globals and exports get
+ * ours appended; the start section is left out (the host calls the function, on a clean start only); active data
+ * segments become passive (instantiation must not write over live memory); bodies of functions that can unwind are
+ * rewritten. Output order follows core spec 5.5.2, so code is written into its own buffer before the type section,
+ * because it may ask for new types.
+ */
+import { ByteReader } from "../wasm/byte-reader.js";
+import { ByteWriter } from "../wasm/byte-writer.js";
+import { ExternalKind, type Module, SectionId } from "../wasm/module.js";
+import { Op } from "../wasm/opcodes.js";
+import { ValueType } from "../wasm/value-types.js";
+import { BodyWriter, type CodeTarget, type PollMode } from "./body-writer.js";
+import type { CallGraph } from "./call-graph.js";
+import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
+import { FunctionAnalysis } from "./function-analysis.js";
+import { Appendix } from "./helpers.js";
+import { TypeTable } from "./type-table.js";
+
+/** Names of our exports; the prefix keeps them apart from any guest's. */
+export const EXPORT = {
+  memory: (index: number): string => `vermilion:memory:${index}`,
+  table: (index: number): string => `vermilion:table:${index}`,
+  global: (index: number): string => `vermilion:global:${index}`,
+  tag: (index: number): string => `vermilion:tag:${index}`,
+  dispatch: "vermilion:dispatch",
+  functions: "vermilion:functions",
+  fuel: "vermilion:fuel",
+  unwind: "vermilion:unwind",
+  exit: "vermilion:exit",
+  helper: (name: string): string => `vermilion:${name}`,
+} as const;
+
+/** Helpers that the host calls by export. */
+export const HOST_CALLED_HELPERS = [
+  "saveGlobals",
+  "loadGlobals",
+  "initialiseData",
+  "dropActiveData",
+  "fillFunctionTable",
+] as const;
+
+export const WASM_HEADER = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+
+/** Writes a section whose length is known afterwards. */
+export function writeSection(out: ByteWriter, id: number, write: () => void): void {
+  out.u8(id);
+  const at = out.openSized();
+  write();
+  out.closeSized(at);
+}
+
+/** A vector section with entries appended behind the guest's. */
+function writeExtended(out: ByteWriter, module: Module, id: number, added: number, write: () => void): void {
+  const section = module.sections.get(id);
+  if (section === undefined && added === 0) return;
+  writeSection(out, id, () => {
+    let count = 0;
+    let from = 0;
+    let to = 0;
+    if (section !== undefined) {
+      const reader = new ByteReader(module.bytes, section[0]);
+      count = reader.u32();
+      from = reader.position;
+      to = section[1];
+    }
+    out.u32(count + added);
+    out.copy(module.bytes, from, to);
+    write();
+  });
+}
+
+function writeData(out: ByteWriter, module: Module): void {
+  if (module.data.length === 0) return;
+  writeSection(out, SectionId.data, () => {
+    out.u32(module.data.length);
+    for (const { bytesFrom, byteLength } of module.data) {
+      out.u32(1);
+      out.u32(byteLength);
+      out.copy(module.bytes, bytesFrom, bytesFrom + byteLength);
+    }
+  });
+}
+
+function writeExports(out: ByteWriter, module: Module, appendix: Appendix): void {
+  const { memory, table, global, tag } = ExternalKind;
+  const added: [string, number, number][] = [
+    ...module.memories.map((_, i): [string, number, number] => [EXPORT.memory(i), memory, i]),
+    ...module.tables.map((_, i): [string, number, number] => [EXPORT.table(i), table, i]),
+    ...module.globals.map((_, i): [string, number, number] => [EXPORT.global(i), global, i]),
+    ...module.tags.map((_, i): [string, number, number] => [EXPORT.tag(i), tag, i]),
+    [EXPORT.dispatch, table, appendix.dispatchTable],
+    [EXPORT.functions, table, appendix.functionTable],
+    [EXPORT.fuel, global, appendix.fuelGlobal],
+    [EXPORT.unwind, tag, appendix.unwindTag],
+    [EXPORT.exit, tag, appendix.exitTag],
+    ...HOST_CALLED_HELPERS.map((name): [string, number, number] => [
+      EXPORT.helper(name),
+      ExternalKind.function,
+      appendix.index(name),
+    ]),
+  ];
+  writeExtended(out, module, SectionId.export, added.length, () => {
+    for (const [name, kind, index] of added) {
+      out.name(name);
+      out.u8(kind);
+      out.u32(index);
+    }
+  });
+}
+
+/** Bodies of the guest's functions, rewritten where they can unwind, then our helpers'. */
+function writeCode(module: Module, graph: CallGraph, appendix: Appendix, types: TypeTable, mode: PollMode): ByteWriter {
+  const code = module.sections.get(SectionId.code);
+  const out = new ByteWriter(code === undefined ? 4096 : Math.ceil((code[1] - code[0]) * 1.25) + 4096);
+  const analysis = new FunctionAnalysis(module, graph);
+  const target: CodeTarget = {
+    helpers: appendix.indices(),
+    fuelGlobal: appendix.fuelGlobal,
+    unwindTag: appendix.unwindTag,
+    exitTag: appendix.exitTag,
+    continuation: undefined,
+    exnref: graph.features.exnref,
+    helper: (name) => appendix.index(name),
+  };
+  const writer = new BodyWriter(analysis, target, types, mode, out);
+  const definedCount = module.bodies.length / 2;
+  out.u32(definedCount + appendix.helperCount);
+  for (let defined = 0; defined < definedCount; defined++) {
+    const index = module.importedFunctionCount + defined;
+    if (graph.mayUnwind[index] === 1 || graph.replacesInstructions[index] === 1) {
+      analysis.analyze(index);
+      if (analysis.sites.length > 0 || graph.replacesInstructions[index] === 1) {
+        writer.writeFunction();
+        continue;
+      }
+    }
+    const from = module.bodies[2 * defined] as number;
+    const to = module.bodies[2 * defined + 1] as number;
+    out.u32(to - from);
+    out.copy(module.bytes, from, to);
+  }
+  appendix.writeBodies(out);
+  return out;
+}
+
+function copyCustomNames(out: ByteWriter, module: Module): void {
+  const reader = new ByteReader(module.bytes, 8);
+  while (reader.position < module.bytes.length) {
+    const id = reader.u8();
+    const byteLength = reader.u32();
+    const from = reader.position;
+    if (id === SectionId.custom && reader.name() === "name") {
+      writeSection(out, SectionId.custom, () => out.copy(module.bytes, from, from + byteLength));
+    }
+    reader.position = from + byteLength;
+  }
+}
+
+/**
+ * Rewrites a module so that it can be stopped at its safepoints.
+ *
+ * @param metadata bytes that are put into a custom section of their own, for the cache.
+ */
+export function instrument(module: Module, graph: CallGraph, mode: PollMode, metadata: Uint8Array): Uint8Array {
+  const types = new TypeTable(module.types);
+  const appendix = new Appendix(module, graph.features, types);
+  const tagType = types.index([], []);
+  const code = writeCode(module, graph, appendix, types, mode);
+  const out = new ByteWriter(module.bytes.length + code.length + 65536);
+  out.copy(WASM_HEADER);
+  writeExtended(out, module, SectionId.type, types.addedCount, () => types.writeAdded(out));
+  writeExtended(out, module, SectionId.import, 0, () => undefined);
+  writeExtended(out, module, SectionId.function, appendix.helperCount, () => {
+    for (const type of appendix.typeIndices()) out.u32(type);
+  });
+  writeExtended(out, module, SectionId.table, 2, () => {
+    for (const length of [FRAME_STACK_FUNCTIONS.length, appendix.functionCount]) {
+      out.u8(ValueType.funcref);
+      out.u8(1);
+      out.u32(length);
+      out.u32(length);
+    }
+  });
+  writeExtended(out, module, SectionId.memory, 0, () => undefined);
+  writeExtended(out, module, SectionId.tag, 2, () => {
+    for (let i = 0; i < 2; i++) {
+      out.u8(0);
+      out.u32(tagType);
+    }
+  });
+  writeExtended(out, module, SectionId.global, 1, () => {
+    out.copy(Uint8Array.of(ValueType.i32, 1, Op.i32Const, 0, Op.end));
+  });
+  writeExports(out, module, appendix);
+  writeExtended(out, module, SectionId.element, 1, () => {
+    out.copy(Uint8Array.of(1, 0));
+    out.u32(appendix.functionCount);
+    for (let index = 0; index < appendix.functionCount; index++) out.u32(index);
+  });
+  if (module.data.length > 0) writeSection(out, SectionId.dataCount, () => out.u32(module.data.length));
+  writeSection(out, SectionId.code, () => out.copy(code.bytes, 0, code.length));
+  writeData(out, module);
+  copyCustomNames(out, module);
+  writeSection(out, SectionId.custom, () => {
+    out.name(METADATA_SECTION);
+    out.copy(metadata);
+  });
+  return out.view();
+}
+
+export const METADATA_SECTION = "vermilion";
