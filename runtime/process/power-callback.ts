@@ -1,0 +1,50 @@
+/**
+ * How a guest is told, on resume, that the power had failed. docs/persistence-model.md#the-callback
+ *
+ * An export `vermilion_on_power_restored` is called. Otherwise a plain C program that called `signal(SIGPWR, f)` gets
+ * the signal through wasi-libc's own `raise`, found by export or by its name in the name section. `raise` ends a
+ * program that has no handler, so `signal` is asked first: it returns the handler when it sets one.
+ */
+import { ExternalKind, typeOfFunction } from "../wasm/module.js";
+import { ValueType } from "../wasm/value-types.js";
+import type { Program } from "./program.js";
+
+const SIGPWR = 30;
+const SIG_DFL = 0;
+
+type Fn = (...args: unknown[]) => unknown;
+
+function functionNamed(program: Program, name: string, paramCount: number): number | undefined {
+  const { module, names } = program;
+  const exported = module.exports.find((entry) => entry.kind === ExternalKind.function && entry.name === name);
+  const index = exported?.index ?? [...names].find(([, candidate]) => candidate === name)?.[0];
+  if (index === undefined || index < module.importedFunctionCount || index >= module.functionTypes.length) {
+    return undefined;
+  }
+  const { params, results } = typeOfFunction(module, index);
+  const allI32 = [...params, ...results].every((type) => type === ValueType.i32);
+  return params.length === paramCount && results.length === 1 && allI32 ? index : undefined;
+}
+
+/**
+ * The call that tells the guest, or undefined when it did not ask to be told.
+ *
+ * @param functionAt without it only the question is answered.
+ */
+export function findPowerCallback(
+  program: Program,
+  exports: Record<string, unknown>,
+  functionAt: (index: number) => Fn | null = () => null,
+): (() => void) | undefined {
+  const own = exports["vermilion_on_power_restored"];
+  if (typeof own === "function") return () => void (own as Fn)();
+  const raise = functionNamed(program, "raise", 1);
+  const signal = functionNamed(program, "signal", 2);
+  if (raise === undefined || signal === undefined) return undefined;
+  return () => {
+    const setHandler = functionAt(signal);
+    const handler = setHandler?.(SIGPWR, SIG_DFL);
+    setHandler?.(SIGPWR, handler);
+    if (handler !== SIG_DFL) functionAt(raise)?.(SIGPWR);
+  };
+}
