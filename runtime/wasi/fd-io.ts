@@ -1,0 +1,288 @@
+import { Fdflags, Rights } from "./abi.js";
+import { type Descriptor, Transport } from "./descriptors.js";
+import { Errno, fromLinux, LINUX } from "./errno.js";
+import { RESTART, type WasiHost } from "./host.js";
+import { checkIovecs, gather } from "./iovecs.js";
+import { receive, send } from "./message.js";
+import { SCRATCH } from "./scratch.js";
+import { failurePending, POLLIN, POLLOUT, readyNow, waitFor } from "./wait.js";
+
+/** A pipe that poll calls writable takes this much without blocking. */
+const PIPE_BUF = 4096;
+
+/**
+ * fd_read: u32 byte count to [out, out + 4). BADF: not open, or not for reading. AGAIN: non-blocking and nothing there.
+ * RESTART: interrupted before a byte was taken. Interrupted calls: docs/rationale.md#interrupted-calls.
+ */
+export function fdRead(host: WasiHost, fd: number, iovecs: number, count: number, out: number): number {
+  const descriptor = host.table.get(fd);
+  if (descriptor === undefined || (descriptor.rights & Rights.FD_READ) === 0) return Errno.BADF;
+  const { memory, libc } = host;
+  iovecs >>>= 0;
+  count >>>= 0;
+  out >>>= 0;
+  if (!memory.has(out, 4)) return Errno.FAULT;
+  if (count === 1 && descriptor.transport === Transport.FILE) {
+    if (!memory.has(iovecs, 8)) return Errno.FAULT;
+    const pointer = memory.u32(iovecs);
+    const byteLength = memory.u32(iovecs + 4);
+    if (!memory.has(pointer, byteLength)) return Errno.FAULT;
+    const moved = libc.read(descriptor.host, memory.address + pointer, byteLength);
+    if (moved === -1) return host.lastError();
+    memory.setU32(out, moved);
+    return Errno.SUCCESS;
+  }
+  const error = checkIovecs(host, iovecs, count);
+  if (error !== Errno.SUCCESS) return error;
+  return readSome(host, descriptor, iovecs, count, out);
+}
+
+/** Reads once, after waiting if the descriptor can block. */
+function readSome(host: WasiHost, descriptor: Descriptor, iovecs: number, count: number, out: number): number {
+  const { libc, memory, scratch } = host;
+  if (descriptor.transport === Transport.NONE) return readNothing(host, descriptor, out);
+  const { count: hostCount, byteLength } = gather(host, iovecs, count, 0);
+  if (byteLength === 0) {
+    memory.setU32(out, 0);
+    return Errno.SUCCESS;
+  }
+  const blocking = (descriptor.fdflags & Fdflags.NONBLOCK) === 0;
+  let pollFirst = descriptor.transport === Transport.POLLED || descriptor.pollFirst;
+  for (;;) {
+    if (pollFirst) {
+      if (!blocking && readyNow(host, descriptor.host, POLLIN) === 0) return Errno.AGAIN;
+      if (blocking && waitFor(host, descriptor.host, POLLIN) === RESTART) return RESTART;
+    }
+    const moved =
+      descriptor.transport === Transport.SOCKET
+        ? receive(host, descriptor.host, hostCount, 0)
+        : libc.readv(descriptor.host, scratch.address + SCRATCH.iovecs, hostCount);
+    if (moved >= 0) {
+      descriptor.pollFirst = false;
+      memory.setU32(out, moved);
+      return Errno.SUCCESS;
+    }
+    const errno = libc.errno();
+    if (errno === LINUX.EINTR) {
+      if (failurePending(host)) return RESTART;
+    } else if (errno !== LINUX.EAGAIN) return fromLinux(errno);
+    else if (!blocking) return Errno.AGAIN;
+    else pollFirst = true;
+  }
+}
+
+/** Directories, listening sockets, and descriptors that did not survive a failure. */
+function readNothing(host: WasiHost, descriptor: Descriptor, out: number): Errno {
+  if (descriptor.kind !== "reset") return noTransport(descriptor);
+  if (!descriptor.told) {
+    descriptor.told = true;
+    return Errno.CONNRESET;
+  }
+  host.memory.setU32(out, 0); // as after a reset by the peer: end of file from then on
+  return Errno.SUCCESS;
+}
+
+function writeNothing(descriptor: Descriptor): Errno {
+  if (descriptor.kind !== "reset") return noTransport(descriptor);
+  if (descriptor.told) return Errno.PIPE;
+  descriptor.told = true;
+  return Errno.CONNRESET;
+}
+
+function noTransport(descriptor: Descriptor): Errno {
+  if (descriptor.kind === "lost") return Errno.STALE;
+  return descriptor.kind === "listener" ? Errno.NOTCONN : Errno.BADF;
+}
+
+/**
+ * fd_write: u32 byte count to [out, out + 4). A blocking pipe, terminal or socket takes everything before the call returns,
+ * as write(2) has it; what a failure left unwritten is written when the call is made again.
+ */
+export function fdWrite(host: WasiHost, fd: number, iovecs: number, count: number, out: number): number {
+  const descriptor = host.table.get(fd);
+  if (descriptor === undefined || (descriptor.rights & Rights.FD_WRITE) === 0) return Errno.BADF;
+  const { memory, libc } = host;
+  iovecs >>>= 0;
+  count >>>= 0;
+  out >>>= 0;
+  if (!memory.has(out, 4)) return Errno.FAULT;
+  if (count === 1) {
+    if (!memory.has(iovecs, 8)) return Errno.FAULT;
+    const pointer = memory.u32(iovecs);
+    const byteLength = memory.u32(iovecs + 4);
+    if (!memory.has(pointer, byteLength)) return Errno.FAULT;
+    if (
+      descriptor.transport === Transport.FILE ||
+      (descriptor.transport === Transport.STREAM && host.interrupted.isEmpty)
+    ) {
+      const moved = libc.write(descriptor.host, memory.address + pointer, byteLength);
+      if (moved === byteLength || (moved >= 0 && descriptor.transport === Transport.FILE)) {
+        memory.setU32(out, moved);
+        return Errno.SUCCESS;
+      }
+      if (moved === -1 && descriptor.transport === Transport.FILE) return host.lastError();
+      return writeAll(host, descriptor, fd, iovecs, count, out, Math.max(moved, 0));
+    }
+  }
+  const error = checkIovecs(host, iovecs, count);
+  if (error !== Errno.SUCCESS) return error;
+  const already = host.interrupted.take("fd_write", fd, iovecs, count)?.bytesMoved ?? 0;
+  return writeAll(host, descriptor, fd, iovecs, count, out, already);
+}
+
+/** Writes what follows the first `moved` bytes of the guest's buffers, waiting as often as it takes. */
+function writeAll(
+  host: WasiHost,
+  descriptor: Descriptor,
+  fd: number,
+  iovecs: number,
+  count: number,
+  out: number,
+  moved: number,
+): number {
+  const { libc } = host;
+  const { transport } = descriptor;
+  if (transport === Transport.NONE) return writeNothing(descriptor);
+  const blocking = (descriptor.fdflags & Fdflags.NONBLOCK) === 0;
+  let pollFirst = transport === Transport.POLLED;
+  for (;;) {
+    const batch = gather(host, iovecs, count, moved);
+    if (batch.byteLength === 0) return finishWrite(host, out, moved);
+    if (pollFirst) {
+      if (!blocking && readyNow(host, descriptor.host, POLLOUT) === 0) {
+        return moved > 0 ? finishWrite(host, out, moved) : Errno.AGAIN;
+      }
+      if (blocking && waitFor(host, descriptor.host, POLLOUT) === RESTART) {
+        if (moved > 0) {
+          host.interrupted.add({ name: "fd_write", key: [fd, iovecs, count], startedAt: 0n, bytesMoved: moved });
+        }
+        return RESTART;
+      }
+    }
+    const written = writeBatch(host, descriptor, batch.count);
+    if (written === -1) {
+      const errno = libc.errno();
+      if (errno === LINUX.EINTR) continue;
+      if (errno === LINUX.EAGAIN && blocking) {
+        pollFirst = true;
+        continue;
+      }
+      return moved > 0 ? finishWrite(host, out, moved) : fromLinux(errno); // the next call meets the error again
+    }
+    moved += written;
+    const whole = written === batch.byteLength;
+    if (whole && batch.last) return finishWrite(host, out, moved);
+    // A regular file that takes less than all is full or at a limit: the next call says so.
+    if (!whole && (transport === Transport.FILE || !blocking)) return finishWrite(host, out, moved);
+    pollFirst = !whole || transport === Transport.POLLED;
+  }
+}
+
+function finishWrite(host: WasiHost, out: number, moved: number): Errno {
+  host.memory.setU32(out, moved);
+  return Errno.SUCCESS;
+}
+
+/** Writes the gathered iovecs, or a part of them; bytes, or -1 with errno. */
+function writeBatch(host: WasiHost, descriptor: Descriptor, iovecCount: number): number {
+  const { libc, scratch } = host;
+  switch (descriptor.transport) {
+    case Transport.SOCKET:
+      return send(host, descriptor.host, iovecCount, 0);
+    case Transport.POLLED: // one buffer, no longer than what is sure to have room
+      return libc.write(
+        descriptor.host,
+        scratch.number(SCRATCH.iovecs),
+        Math.min(scratch.number(SCRATCH.iovecs + 8), PIPE_BUF),
+      );
+    default:
+      return libc.writev(descriptor.host, scratch.address + SCRATCH.iovecs, iovecCount);
+  }
+}
+
+/** fd_pread: like fd_read, at `offset`, which stays a bigint: it is a u64. SPIPE: not seekable. */
+export function fdPread(host: WasiHost, fd: number, iovecs: number, count: number, offset: bigint, out: number): Errno {
+  return transferAt(host, fd, iovecs, count, offset, out, Rights.FD_READ);
+}
+
+/** fd_pwrite: like fd_write, at `offset`; in append mode Linux, and so wasmtime, writes at the end. */
+export function fdPwrite(
+  host: WasiHost,
+  fd: number,
+  iovecs: number,
+  count: number,
+  offset: bigint,
+  out: number,
+): Errno {
+  return transferAt(host, fd, iovecs, count, offset, out, Rights.FD_WRITE);
+}
+
+function transferAt(
+  host: WasiHost,
+  fd: number,
+  iovecs: number,
+  count: number,
+  offset: bigint,
+  out: number,
+  right: number,
+): Errno {
+  const descriptor = host.table.get(fd);
+  if (descriptor === undefined || (descriptor.rights & right) === 0) return Errno.BADF;
+  if (descriptor.transport === Transport.NONE) return noTransport(descriptor);
+  if (descriptor.transport !== Transport.FILE) return Errno.SPIPE;
+  if (offset < 0n) return Errno.INVAL; // above 2^63 as a u64
+  const { memory, libc, scratch } = host;
+  iovecs >>>= 0;
+  count >>>= 0;
+  out >>>= 0;
+  if (!memory.has(out, 4)) return Errno.FAULT;
+  const error = checkIovecs(host, iovecs, count);
+  if (error !== Errno.SUCCESS) return error;
+  let moved = 0;
+  for (;;) {
+    const batch = gather(host, iovecs, count, moved);
+    if (batch.byteLength === 0) break;
+    const address = scratch.address + SCRATCH.iovecs;
+    const at = moved === 0 ? offset : offset + BigInt(moved);
+    const part =
+      right === Rights.FD_READ
+        ? libc.preadv(descriptor.host, address, batch.count, at)
+        : libc.pwritev(descriptor.host, address, batch.count, at);
+    if (part === -1) {
+      if (moved > 0) break;
+      return host.lastError();
+    }
+    moved += part;
+    if (batch.last || part < batch.byteLength) break;
+  }
+  memory.setU32(out, moved);
+  return Errno.SUCCESS;
+}
+
+/** fd_seek: the new offset, u64, to [out, out + 8). BADF: a directory. SPIPE: a pipe, terminal or socket. */
+export function fdSeek(host: WasiHost, fd: number, offset: bigint, whence: number, out: number): Errno {
+  const descriptor = host.table.get(fd);
+  if (descriptor === undefined) return Errno.BADF;
+  out >>>= 0;
+  if (!host.memory.has(out, 8)) return Errno.FAULT;
+  if (whence < 0 || whence > 2) return Errno.INVAL;
+  if (descriptor.isDirectory) return Errno.BADF;
+  if (descriptor.kind === "lost") return Errno.STALE;
+  if (descriptor.transport !== Transport.FILE) return Errno.SPIPE;
+  const needed = whence === 1 && offset === 0n ? Rights.FD_SEEK | Rights.FD_TELL : Rights.FD_SEEK;
+  if ((descriptor.rights & needed) === 0) return Errno.NOTCAPABLE;
+  return seek(host, descriptor.host, offset, whence, out);
+}
+
+/** fd_tell: the offset, u64, to [out, out + 8). */
+export function fdTell(host: WasiHost, fd: number, out: number): Errno {
+  return fdSeek(host, fd, 0n, 1, out);
+}
+
+function seek(host: WasiHost, descriptor: number, offset: bigint, whence: number, out: number): Errno {
+  const reached = host.libc.lseek(descriptor, offset, whence);
+  if (reached === -1) return host.lastError();
+  if (typeof reached === "bigint") host.memory.setU64(out, reached);
+  else host.memory.setU64FromNumber(out, reached);
+  return Errno.SUCCESS;
+}

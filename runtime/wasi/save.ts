@@ -1,0 +1,191 @@
+import { constants } from "node:fs";
+import { Filetype } from "./abi.js";
+import { type Descriptor, Transport } from "./descriptors.js";
+import type { WasiHost } from "./host.js";
+import { FileKeeper } from "./keep-alive.js";
+import { listenerPort } from "./listen.js";
+import { O_PATH } from "./resolve.js";
+import { SCRATCH } from "./scratch.js";
+import { type FileFacts, factsInScratch, statxOf } from "./stat.js";
+import { type Place, type SavedDescriptor, type SavedState, WASI_STATE_VERSION } from "./state.js";
+
+const AT_FDCWD = -100;
+
+/**
+ * Everything of the system interface that a fresh process needs to go on. Where a file is now is asked of the kernel
+ * (/proc/self/fd), not remembered: it may have been renamed since it was opened.
+ */
+export function saveState(host: WasiHost, flush: boolean): SavedState {
+  const { monotonic, processCpu, threadCpu } = host.clocks.read();
+  const keeper = new FileKeeper(host);
+  const roots = host.roots.map((root) => pathOf(host, root));
+  const descriptors: SavedDescriptor[] = [];
+  for (const [number, descriptor] of host.table.all()) {
+    const { rights, inheriting, fdflags } = descriptor;
+    const common = { number, rights, inheriting, fdflags };
+    descriptors.push(saveDescriptor(host, descriptor, common, { flush, keeper, roots }));
+  }
+  keeper.flush();
+  return {
+    version: WASI_STATE_VERSION,
+    clocks: {
+      monotonic: monotonic.toString(),
+      processCpu: processCpu.toString(),
+      threadCpu: threadCpu.toString(),
+    },
+    interrupted: host.interrupted.all().map(({ name, key, startedAt, bytesMoved }) => ({
+      name,
+      key,
+      startedAt: startedAt.toString(),
+      bytesMoved,
+    })),
+    descriptors,
+  };
+}
+
+interface Saving {
+  readonly flush: boolean;
+  readonly keeper: FileKeeper;
+  /** Where the preopens are; undefined: unknown. */
+  readonly roots: readonly (string | undefined)[];
+}
+
+type Common = Pick<SavedDescriptor, "number" | "rights" | "inheriting" | "fdflags">;
+
+function saveDescriptor(host: WasiHost, descriptor: Descriptor, common: Common, saving: Saving): SavedDescriptor {
+  switch (descriptor.kind) {
+    case "stdio":
+      return { ...common, kind: "stdio", stream: descriptor.index as 0 | 1 | 2, ...stdioPosition(host, descriptor) };
+    case "preopen":
+      return { ...common, kind: "preopen", ...nameOf(host, descriptor.index), listing: listingOf(descriptor) };
+    case "directory":
+      return saveDirectory(host, descriptor, common, saving);
+    case "file":
+      return saveFile(host, descriptor, common, saving);
+    case "listener": {
+      const port = listenerPort(host.libc, host.scratch, descriptor.host);
+      return { ...common, kind: "listener", address: descriptor.path, port };
+    }
+    case "connection":
+      return { ...common, kind: "reset", told: false };
+    case "reset":
+      return { ...common, kind: "reset", told: descriptor.told };
+    case "lost":
+      return { ...common, kind: "lost", path: descriptor.path };
+  }
+}
+
+/** A redirected regular file's position; it is used only if the resumed process gets the same file. */
+function stdioPosition(host: WasiHost, descriptor: Descriptor): { offset?: string; inode?: string } {
+  if (descriptor.filetype !== Filetype.REGULAR_FILE || statxOf(host, descriptor.host) === -1) return {};
+  const { inode } = factsInScratch(host);
+  const offset = host.libc.lseek(descriptor.host, 0, 1);
+  return offset === -1 ? {} : { offset: offset.toString(), inode: inode.toString() };
+}
+
+function saveDirectory(host: WasiHost, descriptor: Descriptor, common: Common, saving: Saving): SavedDescriptor {
+  const listing = listingOf(descriptor);
+  if (statxOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
+  const facts = factsInScratch(host);
+  if (facts.links === 0n) return { ...common, kind: "directory", listing };
+  const place = placeOf(host, descriptor.host, facts, saving.roots);
+  if (place === undefined) return lost(host, descriptor, common, "it is no longer beneath a directory of the guest");
+  return { ...common, kind: "directory", place, listing };
+}
+
+function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving: Saving): SavedDescriptor {
+  const { libc } = host;
+  if (descriptor.writable && saving.flush && descriptor.filetype === Filetype.REGULAR_FILE) {
+    libc.fdatasync(descriptor.host);
+  }
+  if (statxOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
+  const facts = factsInScratch(host);
+  const regular = (facts.mode & constants.S_IFMT) === constants.S_IFREG;
+  let place = descriptor.kept === undefined ? placeOf(host, descriptor.host, facts, saving.roots) : undefined;
+  let { identity } = descriptor;
+  if (place === undefined && regular) {
+    const kept = saving.keeper.keep(descriptor, facts);
+    if (kept !== undefined) {
+      place = { kept };
+      identity ??= { device: facts.device, inode: facts.inode, links: facts.links };
+    }
+  }
+  if (place === undefined) return lost(host, descriptor, common, "it has no name any more and could not be kept");
+  const offset = descriptor.transport === Transport.FILE ? libc.lseek(descriptor.host, 0, 1) : -1;
+  const saved: SavedDescriptor = {
+    ...common,
+    kind: "file",
+    place,
+    readable: descriptor.readable,
+    writable: descriptor.writable,
+    offset: offset === -1 ? undefined : offset.toString(),
+    identity: identity && {
+      device: identity.device.toString(),
+      inode: identity.inode.toString(),
+      links: identity.links.toString(),
+    },
+  };
+  if (!regular || "kept" in place) return saved;
+  return {
+    ...saved,
+    facts: {
+      inode: facts.inode.toString(),
+      byteLength: facts.byteLength.toString(),
+      modified: facts.modified.toString(),
+    },
+  };
+}
+
+function lost(host: WasiHost, descriptor: Descriptor, common: Common, why: string): SavedDescriptor {
+  host.options.warn(`${descriptor.path}: open in the guest as descriptor ${common.number}, but ${why}`);
+  return { ...common, kind: "lost", path: descriptor.path };
+}
+
+function listingOf({ listing }: Descriptor): string | undefined {
+  return listing === undefined || listing.finished ? undefined : listing.bytes.toString("base64");
+}
+
+/** The nth preopen with that guest name: names need not be unique, and their order may change. */
+function nameOf(host: WasiHost, index: number): { guest: string; nth: number } {
+  const { guest } = host.options.preopens[index]!;
+  const nth = host.options.preopens.slice(0, index).filter((other) => other.guest === guest).length;
+  return { guest, nth };
+}
+
+/** Where the open file is beneath a preopen; undefined: nowhere, or something else is there. */
+function placeOf(
+  host: WasiHost,
+  descriptor: number,
+  facts: FileFacts,
+  roots: readonly (string | undefined)[],
+): Place | undefined {
+  const path = pathOf(host, descriptor);
+  if (path === undefined) return undefined;
+  for (const [index, root] of roots.entries()) {
+    if (root === undefined) continue;
+    const prefix = root === "/" ? "/" : `${root}/`;
+    if (path !== root && !path.startsWith(prefix)) continue;
+    const below = path === root ? "." : path.slice(prefix.length);
+    if (isAt(host, host.roots[index]!, below, facts)) return { ...nameOf(host, index), path: below };
+  }
+  return undefined;
+}
+
+function isAt(host: WasiHost, root: number, path: string, facts: FileFacts): boolean {
+  if (Buffer.byteLength(path) > 4095) return false;
+  const address = host.scratch.setString(SCRATCH.pathA, path);
+  const found = host.resolver.open(root, address, O_PATH | constants.O_NOFOLLOW, 0);
+  if (found < 0) return false;
+  const same = statxOf(host, found) === 0;
+  const { inode, device } = factsInScratch(host);
+  host.libc.close(found);
+  return same && inode === facts.inode && device === facts.device;
+}
+
+/** The kernel's name for an open file; of a removed one it ends in " (deleted)" and `isAt` finds nothing there. */
+function pathOf(host: WasiHost, descriptor: number): string | undefined {
+  const { libc, scratch } = host;
+  const name = scratch.setString(SCRATCH.small, `/proc/self/fd/${descriptor}`);
+  const byteLength = libc.readlinkat(AT_FDCWD, name, scratch.address + SCRATCH.link, 4096);
+  return byteLength <= 0 ? undefined : scratch.bytes.toString("utf8", SCRATCH.link, SCRATCH.link + byteLength);
+}
