@@ -1,0 +1,111 @@
+/**
+ * npm run conformance -- CHECKOUT [--only NAME]
+ *
+ * Runs the preview1 tests of a checkout of WebAssembly/wasi-testsuite (branch prod/testsuite-base, which has them built)
+ * against our system interface and whatever other runtimes this machine has, and prints a table.
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const TIMEOUT_MILLISECONDS = 30_000;
+const support = fileURLToPath(new URL("../support/", import.meta.url));
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: "string" }, library: { type: "string" } },
+});
+const [checkout] = positionals;
+if (checkout === undefined || !existsSync(join(checkout, "tests"))) {
+  console.error("usage: npm run conformance -- CHECKOUT (of WebAssembly/wasi-testsuite, branch prod/testsuite-base)");
+  process.exit(2);
+}
+
+/** Each makes a command line out of a test. */
+const runtimes = [
+  { name: "ours", required: true, command: (test) => guest(test, []) },
+  { name: "ours, resumed at every call", required: true, command: (test) => guest(test, ["--resume-at-every-call"]) },
+  { name: "ours, without openat2", required: true, command: (test) => guest(test, ["--resolver", "walk"]) },
+  {
+    name: "node:wasi",
+    // Its fast API calls crash at random on Node 20 and 22.
+    command: (test) => [
+      process.execPath,
+      "--no-turbo-fast-api-calls",
+      join(support, "run-node-wasi.mjs"),
+      ...plain(test),
+    ],
+  },
+  { name: "wasmtime", command: (test) => [process.env["WASMTIME"] ?? "wasmtime", "run", ...plain(test)] },
+];
+
+function plain({ dir, env, module, args }) {
+  const dirs = dir === undefined ? [] : ["--dir", `${dir}::/`];
+  return [...dirs, ...Object.entries(env).flatMap(([name, value]) => ["--env", `${name}=${value}`]), module, ...args];
+}
+
+function guest(test, options) {
+  const library = values.library === undefined ? [] : ["--library", values.library];
+  return [process.execPath, join(support, "run-guest.mjs"), ...library, ...options, ...plain(test)];
+}
+
+function findTests() {
+  const found = [];
+  for (const language of readdirSync(join(checkout, "tests"))) {
+    const directory = join(checkout, "tests", language, "testsuite", "wasm32-wasip1");
+    if (!existsSync(directory)) continue;
+    for (const file of readdirSync(directory).sort()) {
+      if (!file.endsWith(".wasm")) continue;
+      const name = `${language}/${basename(file, ".wasm")}`;
+      if (values.only !== undefined && !name.includes(values.only)) continue;
+      const specification = join(directory, file.replace(/\.wasm$/, ".json"));
+      const spec = existsSync(specification) ? JSON.parse(readFileSync(specification, "utf8")) : {};
+      found.push({ name, module: join(directory, file), directory, spec });
+    }
+  }
+  return found;
+}
+
+/** undefined: passed. */
+function run(runtime, { module, directory, spec }) {
+  const scratch = mkdtempSync(join(tmpdir(), "vermilion-conformance-"));
+  try {
+    let dir;
+    if (spec.root !== undefined) {
+      dir = join(scratch, "root"); // the tests write into it
+      cpSync(join(directory, spec.root), dir, { recursive: true });
+    }
+    const [command, ...args] = runtime.command({ module, dir, env: spec.env ?? {}, args: spec.args ?? [] });
+    const result = spawnSync(command, args, { encoding: "utf8", timeout: TIMEOUT_MILLISECONDS, input: "" });
+    if (result.error !== undefined) return result.error.message;
+    const expected = spec.exit_code ?? 0;
+    if (result.status !== expected) {
+      return `status ${result.status ?? result.signal}, not ${expected}: ${result.stderr.trim().split("\n").slice(0, 3).join(" | ")}`;
+    }
+    if (spec.stdout !== undefined && result.stdout !== spec.stdout) return `stdout ${JSON.stringify(result.stdout)}`;
+    return undefined;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+const tests = findTests();
+let failed = false;
+console.log(`${tests.length} tests, Node ${process.versions.node}`);
+for (const runtime of runtimes) {
+  if (runtime.name === "wasmtime" && spawnSync(runtime.command({ env: {}, args: [] })[0], ["--version"]).status !== 0) {
+    console.log("wasmtime: not on this machine");
+    continue;
+  }
+  const failures = tests.flatMap((test) => {
+    const why = run(runtime, test);
+    return why === undefined ? [] : [`  ${test.name}: ${why}`];
+  });
+  console.log(`${runtime.name}: ${tests.length - failures.length} of ${tests.length}`);
+  for (const line of failures) console.log(line);
+  if (runtime.required && failures.length > 0) failed = true;
+}
+process.exitCode = failed ? 1 : 0;
