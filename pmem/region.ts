@@ -100,7 +100,7 @@ export class Region {
     return this.#attachment.address;
   }
 
-  /** Why the last grow() returned false: code DISK_FULL. Undefined if the last one succeeded. */
+  /** Why the last grow() returned false: DISK_FULL, REGION_RESERVATION. Undefined if the last one succeeded. */
   get growthRefusal(): VermilionError | undefined {
     return this.#refusal;
   }
@@ -137,7 +137,8 @@ export class Region {
 
   /**
    * Call before the owner grows: the file must have the pages before they become accessible (R1). The new bytes read
-   * as zeros. False: no room (see growthRefusal), nothing changed. Other errors of the disk are thrown.
+   * as zeros. False: no room on the disk or in the reservation (see growthRefusal), nothing changed. Other errors of
+   * the disk are thrown. The owner must grow, or fail to, before the next flush.
    */
   grow(byteLength: number): boolean {
     this.#checkUsable();
@@ -145,11 +146,7 @@ export class Region {
     invariant(byteLength >= this.#byteLength, `${this.path}: a region never shrinks`);
     this.#refusal = undefined;
     if (byteLength === this.#byteLength) return true;
-    invariant(
-      this.#attachment === undefined || byteLength <= this.#attachment.reservedByteLength,
-      `${this.path}: growth beyond the reservation`,
-    );
-    this.#refusal = this.#lackOfRoom(byteLength);
+    this.#refusal = this.#beyondReservation(byteLength) ?? this.#lackOfRoom(byteLength);
     if (this.#refusal !== undefined) return false;
     try {
       ftruncateSync(this.#descriptor, byteLength);
@@ -166,10 +163,15 @@ export class Region {
   /**
    * Returns once every byte stored so far would survive a power cut. Linux marks a page of a shared mapping dirty at
    * its first store and fdatasync writes it out, so msync over the range would do the same and need the FFI.
+   * byteLength is the owner's from here on: if the owner failed to grow after grow(), the file is cut back.
    */
   flush(): void {
     this.#checkUsable();
+    const wanted = this.#attachment?.owner.buffer.byteLength ?? this.#byteLength;
+    invariant(wanted <= this.#byteLength, `${this.path}: the owner grew beyond the region`);
     try {
+      if (wanted < this.#byteLength) ftruncateSync(this.#descriptor, wanted);
+      this.#byteLength = wanted;
       fdatasyncSync(this.#descriptor);
     } catch (cause) {
       this.#poison = systemError("flush the region", this.path, cause);
@@ -193,6 +195,14 @@ export class Region {
     } finally {
       closeSync(this.#descriptor);
     }
+  }
+
+  /** The memory itself would refuse it as well: its guest asked for more than its declared maximum. */
+  #beyondReservation(byteLength: number): VermilionError | undefined {
+    const reserved = this.#attachment?.reservedByteLength;
+    if (reserved === undefined || byteLength <= reserved) return undefined;
+    const reason = `cannot grow to ${byteLength} bytes: the memory's maximum is ${reserved}`;
+    return new VermilionError("REGION_RESERVATION", `${this.path}: ${reason}; build the program with a larger one`);
   }
 
   #lackOfRoom(byteLength: number): VermilionError | undefined {
@@ -249,7 +259,7 @@ function checkReservation(path: string, address: number, byteLength: number, res
     if (!ours || accessible !== covered < address + byteLength) break;
     covered = to;
   }
-  if (covered >= end && address > 0) return;
+  if (covered >= end && address > 0 && address % 4096 === 0) return;
   throw new VermilionError(
     "REGION_RESERVATION",
     `${path}: the engine reserved only ${covered - address} of ${reservedByteLength} bytes of address space for this ` +
