@@ -1,0 +1,13 @@
+/** Vermilion's public API. */
+export { VermilionError } from "../pmem/error.js";
+export type { Command, Preopen } from "./process/command.js";
+export type { FailureAtCall, FailurePlan } from "./process/failure-source.js";
+export type { DescriptorInspection, FrameInspection, Inspection } from "./process/inspect.js";
+export {
+  type CreateOptions,
+  type OpenOptions,
+  Process,
+  type ProcessOptions,
+  type RunOptions,
+} from "./process/process.js";
+export type { IfUnfinished, Outcome } from "./process/protocol.js";

@@ -1,0 +1,43 @@
+import { isAbsolute } from "node:path";
+import { VermilionError } from "../../pmem/error.js";
+import type { Command, Preopen } from "./command.js";
+
+/** The command of an image, which may come from anybody. IMAGE_DAMAGED: it is none. */
+export function parseCommand(value: unknown, path: string): Command {
+  const refuse = (what: string): never => {
+    throw new VermilionError(
+      "IMAGE_DAMAGED",
+      `${path}: its command record has no valid ${what}; start again with --fresh`,
+    );
+  };
+  const fields: Readonly<Record<string, unknown>> = isObject(value) ? value : {};
+  const { module, args, env, preopens, invoke, maxMemoryByteLength } = fields;
+  if (!isText(module)) return refuse("module");
+  if (!Array.isArray(args) || args.length === 0 || !args.every(isText)) return refuse("arguments");
+  if (!Array.isArray(env) || !env.every(isPair)) return refuse("environment");
+  if (!Array.isArray(preopens) || !preopens.every(isPreopen)) return refuse("directories");
+  if (invoke !== null && !isText(invoke)) return refuse("function");
+  if (maxMemoryByteLength !== null && !isByteLength(maxMemoryByteLength)) return refuse("memory limit");
+  return { module, args, env, preopens, invoke, maxMemoryByteLength };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+/** A NUL would end the text early wherever the system reads it. */
+function isText(value: unknown): value is string {
+  return typeof value === "string" && !value.includes("\0");
+}
+
+function isPair(value: unknown): value is [string, string] {
+  return Array.isArray(value) && value.length === 2 && value.every(isText);
+}
+
+function isPreopen(value: unknown): value is Preopen {
+  return isObject(value) && isText(value["host"]) && isAbsolute(value["host"]) && isText(value["guest"]);
+}
+
+function isByteLength(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}

@@ -1,0 +1,80 @@
+/**
+ * Who says which directories a resumed guest may see.
+ *
+ * `run` is told on its command line. `resume <image>` would have to believe the image, which may come from anybody, so
+ * a command record carries a MAC under a key that only this user has: what this user granted once is granted again,
+ * also after the image was moved or copied; what anybody else wrote into an image grants nothing.
+ * docs/rationale.md#grants
+ */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { VermilionError } from "../../pmem/error.js";
+import type { Command, Preopen } from "./command.js";
+import type { Image } from "./image/image.js";
+
+const KEY_BYTE_LENGTH = 32;
+
+/** The command as an image records it: with the MAC where directories are granted. */
+export function recordGrant(command: Command, moduleBytes: Uint8Array): Command & { readonly grant?: string } {
+  if (command.preopens.length === 0) return command;
+  const key = readKey() ?? createKey();
+  if (key === undefined) return command;
+  return { ...command, grant: macOf(key, command, createHash("sha256").update(moduleBytes).digest("hex")) };
+}
+
+/** The directories that the record names, if this user put them there. GRANT_NEEDED. */
+export function grantsOf(command: Command, image: Image): readonly Preopen[] {
+  if (command.preopens.length === 0) return [];
+  const key = readKey();
+  const { path, header, command: recorded } = image;
+  const grant = typeof recorded === "object" && recorded !== null && "grant" in recorded ? recorded.grant : undefined;
+  if (key !== undefined && typeof grant === "string" && sameText(grant, macOf(key, command, header.moduleSha256))) {
+    return command.preopens;
+  }
+  const options = command.preopens.map(({ host, guest }) => `--dir ${JSON.stringify(`${host}::${guest}`)}`);
+  throw new VermilionError(
+    "GRANT_NEEDED",
+    `${path}: this image was not made by you on this machine, so the directories that it wants are not granted by ` +
+      `themselves; to grant them: vermilion resume ${options.join(" ")} ${JSON.stringify(path)}`,
+  );
+}
+
+/** Over the program too: a grant for one is none for another. */
+function macOf(key: Buffer, { preopens }: Command, moduleSha256: string): string {
+  const places = preopens.map(({ host, guest }) => [host, guest]);
+  return createHmac("sha256", key)
+    .update(JSON.stringify([moduleSha256, places]))
+    .digest("hex");
+}
+
+function sameText(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+function keyDirectory(): string {
+  const state = process.env["XDG_STATE_HOME"];
+  return join(state === undefined || state === "" ? join(homedir(), ".local", "state") : state, "vermilion");
+}
+
+function readKey(): Buffer | undefined {
+  try {
+    const key = readFileSync(join(keyDirectory(), "grant-key"));
+    return key.length === KEY_BYTE_LENGTH ? key : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Without a place for a key the image grants nothing by itself, and `resume` says how to grant. */
+function createKey(): Buffer | undefined {
+  try {
+    mkdirSync(keyDirectory(), { recursive: true, mode: 0o700 });
+    writeFileSync(join(keyDirectory(), "grant-key"), randomBytes(KEY_BYTE_LENGTH), { mode: 0o600, flag: "wx" });
+  } catch {
+    // Another process was faster, or there is no writable home: the next line tells which.
+  }
+  return readKey();
+}

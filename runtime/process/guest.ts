@@ -1,0 +1,259 @@
+/**
+ * A guest and its image in the worker that runs it: prepared, run once, closed.
+ *
+ *     prepared --run--> exited | trapped | powerFailed (saved)          prepared --cancelled--> powerFailed (epoch as before)
+ *
+ * G1  No guest code runs before the image is marked running: from then on the saved frames are gone (docs/persistence-model.md).
+ * G2  A save is, in this order: frames spilled (machine), open files flushed and described (wasi), image committed. Each
+ *     step only adds files that nothing names yet; the commit's last write is the persistence point.
+ * G3  Whatever fails after G1 leaves the image running, which is never resumed, rather than saved and wrong.
+ */
+import { invariant, VermilionError } from "../../pmem/error.js";
+import { libc } from "../../pmem/libc.js";
+import type { Region } from "../../pmem/region.js";
+import { Errno, ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js";
+import type { Command } from "./command.js";
+import type { ControlBlock } from "./control-block.js";
+import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
+import { Image } from "./image/image.js";
+import type { ImageState } from "./image/state-file.js";
+import { checkImports } from "./imports.js";
+import { entryOf, formatResults } from "./invocation.js";
+import { type Injection, Machine, type MachineHost, type Outcome as MachineOutcome } from "./machine.js";
+import { openFiles, removeUnusedFiles } from "./open-files.js";
+import { type OpenedImage, openImage } from "./opened-image.js";
+import { frameCountOf } from "./process-state.js";
+import { Program } from "./program.js";
+import type { Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+
+const PAGE_BYTE_LENGTH = 65_536;
+const MEMORY32_MAXIMUM_PAGES = 65_536;
+
+export class Guest {
+  readonly command: Command;
+  readonly resumes: { readonly epoch: number; readonly frames: number } | undefined;
+  readonly #control: ControlBlock;
+  readonly #program: Program;
+  readonly #image: Image;
+  readonly #state: ImageState | undefined;
+  readonly #wasi: Wasi;
+  readonly #machine: Machine;
+  readonly #wakeDescriptor: number;
+
+  /** Everything short of running. Whatever it opened is closed again if it throws. */
+  constructor(order: PrepareOrder, control: ControlBlock, tell: (report: Report) => void) {
+    const notice = (message: string) => tell({ kind: "notice", message });
+    const load = (bytes: Uint8Array, command: Command | undefined): Program => {
+      const program = Program.load(bytes, {
+        cacheDirectory: order.cacheDirectory,
+        exact: order.exact,
+        onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
+      });
+      checkImports(program.module);
+      if (command !== undefined) entryOf(program.module, command); // throws
+      return program;
+    };
+    const opened: OpenedImage = openImage(order, { load, notice });
+    this.#control = control;
+    this.#program = opened.program;
+    this.#image = opened.image;
+    this.#state = opened.state;
+    this.command = opened.command;
+    this.resumes = opened.state && {
+      epoch: opened.image.header.epoch,
+      frames: frameCountOf(opened.state, opened.image.path),
+    };
+    const closers: (() => void)[] = [
+      () => {
+        opened.image.close();
+        if (opened.state === undefined) Image.remove(opened.image.path); // nothing has run in it
+      },
+    ];
+    try {
+      this.#wakeDescriptor = createWakeDescriptor();
+      control.setWakeDescriptor(this.#wakeDescriptor); // stays open: the main thread may be about to write to it
+      const options = {
+        args: opened.command.args,
+        env: opened.command.env,
+        preopens: opened.command.preopens,
+        stdio: order.stdio,
+        keepAliveDirectory: openFiles(opened.image.path),
+        onChangedFile: order.onChangedFile,
+        warn: notice,
+      };
+      this.#wasi = opened.state === undefined ? Wasi.create(options) : Wasi.restore(options, opened.state.wasi);
+      closers.push(() => this.#wasi.close());
+      this.#machine = new Machine(opened.program, this.#machineHost());
+      this.#checkMemories();
+    } catch (error) {
+      for (const close of closers.reverse()) close();
+      throw error;
+    }
+  }
+
+  get imagePath(): string {
+    return this.#image.path;
+  }
+
+  /** Runs until the guest ends or a failure is saved, and closes everything. `running` is called once the guest may store. */
+  run(order: RunOrder, running: () => void): Outcome {
+    try {
+      if (!this.#control.beginRunning()) return this.#cancelled();
+      this.#image.markRunning(); // G1
+      running();
+      return this.#ended(this.#execute(order));
+    } finally {
+      this.close();
+    }
+  }
+
+  close(): void {
+    this.#wasi.close();
+    this.#image.close();
+  }
+
+  #execute({ plan, eintr }: RunOrder): MachineOutcome {
+    const injection = injectionOf(plan, this.#image.header.epoch);
+    if (this.#state === undefined) {
+      const { exportName, args } = entryOf(this.#program.module, this.command);
+      return this.#machine.start(exportName, args, injection);
+    }
+    if (eintr) this.#wasi.forgetInterrupted();
+    return this.#machine.resume(this.#state.machine, {
+      callback: true,
+      ...(eintr ? { interruptedErrno: Errno.INTR } : {}),
+      injection,
+    });
+  }
+
+  #ended(outcome: MachineOutcome): Outcome {
+    switch (outcome.kind) {
+      case "returned":
+        this.#image.finish(0);
+        return {
+          kind: "exited",
+          status: 0,
+          results: formatResults(this.#program.module, this.command, outcome.results),
+        };
+      case "exited":
+        this.#image.finish(outcome.status);
+        return { kind: "exited", status: outcome.status, results: [] };
+      case "trapped":
+        this.#image.trap(outcome.error.message);
+        return { kind: "trapped", message: outcome.error.message };
+      case "suspended":
+        return this.#save(outcome);
+    }
+  }
+
+  /** G2. */
+  #save({ state, frames }: Extract<MachineOutcome, { kind: "suspended" }>): Outcome {
+    const startedAt = performance.now();
+    const wasi = this.#wasi.save();
+    this.#image.commit({ machine: state, wasi, process: { frames } });
+    const saveMilliseconds = performance.now() - startedAt;
+    removeUnusedFiles(this.#image.path, wasi);
+    return { kind: "powerFailed", epoch: this.#image.header.epoch, frames, saveMilliseconds };
+  }
+
+  #cancelled(): Outcome {
+    const { epoch, frames } = this.resumes ?? { epoch: 0, frames: 0 };
+    return { kind: "powerFailed", epoch, frames, saveMilliseconds: 0 };
+  }
+
+  #machineHost(): MachineHost {
+    return {
+      functions: { wasi_snapshot_preview1: this.#wasi.functions, wasi_unstable: this.#wasi.unstableFunctions },
+      attachMemory: (index, memory) => this.#attachMemory(index, memory),
+      growMemory: (index, byteLength) => this.#growMemory(index, byteLength),
+      failurePending: () => this.#control.failurePending,
+      exitStatus: (error) => (error instanceof ProcessExit ? error.status : undefined),
+    };
+  }
+
+  #attachMemory(index: number, memory: WebAssembly.Memory): void {
+    const region = this.#state === undefined ? this.#createRegion(memory) : this.#savedRegion(index, memory);
+    const maximum = this.#program.module.memories[index]?.maximum ?? MEMORY32_MAXIMUM_PAGES;
+    region.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);
+    if (index === 0) this.#wasi.bind(this.#environment(memory, region.address));
+  }
+
+  #createRegion(memory: WebAssembly.Memory): Region {
+    const { byteLength } = memory.buffer;
+    if (this.#exceedsLimit(byteLength)) throw tooMuchMemory(byteLength, this.command);
+    const region = this.#image.createRegion();
+    if (!region.grow(byteLength))
+      throw region.growthRefusal ?? new VermilionError("DISK_FULL", `${region.path}: no room`);
+    return region;
+  }
+
+  #savedRegion(index: number, memory: WebAssembly.Memory): Region {
+    const region = this.#image.regions[index];
+    const missing = (region?.byteLength ?? 0) - memory.buffer.byteLength;
+    if (region === undefined || missing < 0) throw this.#misfit(`memory ${index} is shorter than the module's`);
+    try {
+      if (missing > 0) memory.grow(missing / PAGE_BYTE_LENGTH);
+    } catch (cause) {
+      throw this.#misfit(`memory ${index} is longer than the module allows`, cause);
+    }
+    return region;
+  }
+
+  #growMemory(index: number, byteLength: number): boolean {
+    const region = this.#image.regions[index];
+    invariant(region !== undefined, `memory ${index} has a region`);
+    if (this.#exceedsLimit(byteLength - region.byteLength)) return false;
+    return region.grow(byteLength);
+  }
+
+  #exceedsLimit(moreBytes: number): boolean {
+    const limit = this.command.maxMemoryByteLength;
+    if (limit === null) return false;
+    return this.#image.regions.reduce((sum, { byteLength }) => sum + byteLength, moreBytes) > limit;
+  }
+
+  #environment(memory: WebAssembly.Memory, memoryAddress: number): WasiEnvironment {
+    return {
+      memory,
+      memoryAddress,
+      failurePending: () => this.#control.failurePending,
+      wakeDescriptor: this.#wakeDescriptor,
+    };
+  }
+
+  #checkMemories(): void {
+    const expected = this.#program.module.memories.length;
+    if (this.#image.regions.length !== expected) {
+      throw this.#misfit(`it has ${this.#image.regions.length} memories and the module ${expected}`);
+    }
+  }
+
+  #misfit(reason: string, cause?: unknown): VermilionError {
+    const next = "the image cannot be used: restore it from a copy, or start again with --fresh";
+    return new VermilionError("IMAGE_DAMAGED", `${this.#image.path}: ${reason}; ${next}`, { cause });
+  }
+}
+
+function createWakeDescriptor(): number {
+  const descriptor = libc().createEvent();
+  if (descriptor >= 0) return descriptor;
+  throw new VermilionError(
+    "TOO_MANY_OPEN_FILES",
+    `cannot create an event descriptor (errno ${-descriptor}); raise ulimit -n`,
+  );
+}
+
+function injectionOf(plan: FailurePlan, epoch: number): Injection {
+  const atSafepoint = plannedSafepoint(plan, epoch);
+  return {
+    ...(atSafepoint === undefined ? {} : { atSafepoint }),
+    ...(plan.atCall === undefined ? {} : { atCall: plan.atCall }),
+  };
+}
+
+function tooMuchMemory(byteLength: number, { maxMemoryByteLength }: Command): VermilionError {
+  return new VermilionError(
+    "MEMORY_LIMIT",
+    `the module begins with ${byteLength} bytes of memory, more than max-memory-size=${maxMemoryByteLength} allows; raise it`,
+  );
+}

@@ -1,0 +1,125 @@
+import { statSync } from "node:fs";
+import { VermilionError } from "../../pmem/error.js";
+import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
+import { type DescriptorSummary, describeState } from "../wasi/index.js";
+import { decodeModule, ExternalKind, functionAtByte, type Module } from "../wasm/module.js";
+import { readFunctionNames } from "../wasm/names.js";
+import type { Command } from "./command.js";
+import { parseCommand } from "./command-record.js";
+import { Image } from "./image/image.js";
+import type { ImageReading } from "./image/reading.js";
+import { decodeStacks, type Task, type TaskKind } from "./stacks.js";
+
+/** What an image holds; a plain object that JSON carries. */
+export interface Inspection {
+  readonly image: string;
+  /**
+   * saved: can go on. running: a live process holds it. lost: its process was killed before it saved.
+   * finished, trapped: over.
+   */
+  readonly status: "saved" | "running" | "lost" | "finished" | "trapped";
+  /** The live process that holds the image, if one does. */
+  readonly heldBy: number | null;
+  /** Number of the last persistence point; 0: none yet. */
+  readonly epoch: number;
+  /** When the header was last written, ISO 8601. */
+  readonly writtenAt: string;
+  /** Of a finished program. */
+  readonly exitStatus: number | null;
+  /** Why a trapped program trapped. */
+  readonly trap: string | null;
+  readonly command: Command;
+  readonly module: { readonly byteLength: number; readonly sha256: string };
+  /** In bytes: as the guest sees the memory, and what it takes on the disk. */
+  readonly memories: readonly { readonly byteLength: number; readonly diskByteLength: number }[];
+  /** Of a saved process, innermost first. */
+  readonly frames: readonly FrameInspection[];
+  /** Of a saved process. */
+  readonly descriptors: readonly DescriptorInspection[];
+}
+
+export interface FrameInspection {
+  /** Which of the process's stacks: the program's own, its start function's, or that of the handler of power failures. */
+  readonly stack: TaskKind;
+  readonly functionIndex: number;
+  /** From the name section or the imports; null: it has none. */
+  readonly name: string | null;
+  /** Of the instruction where it goes on, in bytes from the beginning of the module; null: inside a host call. */
+  readonly offset: number | null;
+}
+
+export type DescriptorInspection = Omit<DescriptorSummary, "offset"> & { readonly offset: string | null };
+
+/** IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
+export function inspectImage(path: string): Inspection {
+  const reading = Image.read(path);
+  const { header, holder } = reading;
+  const state = header.status === "saved" ? reading.readState() : undefined;
+  return {
+    image: reading.path,
+    status: statusOf(reading),
+    heldBy: holder?.pid ?? null,
+    epoch: header.epoch,
+    writtenAt: new Date(header.writtenAt).toISOString(),
+    exitStatus: header.status === "finished" ? header.exitStatus : null,
+    trap: header.status === "trapped" ? header.message : null,
+    command: parseCommand(reading.command, path),
+    module: { byteLength: header.moduleByteLength, sha256: header.moduleSha256 },
+    memories: header.memoryByteLengths.map((byteLength, index) => ({
+      byteLength,
+      diskByteLength: 512 * (statSync(`${path}/memory-${index}`, { throwIfNoEntry: false })?.blocks ?? 0),
+    })),
+    frames: state === undefined ? [] : describeFrames(reading, decodeStacks(state.machine.stacks).tasks),
+    descriptors:
+      state === undefined
+        ? []
+        : describeState(state.wasi).map((summary) => ({ ...summary, offset: summary.offset?.toString() ?? null })),
+  };
+}
+
+function statusOf({ header, holder }: ImageReading): Inspection["status"] {
+  if (header.status !== "running") return header.status;
+  return holder === undefined ? "lost" : "running";
+}
+
+function describeFrames(reading: ImageReading, tasks: readonly Task[]): FrameInspection[] {
+  const bytes = reading.readModule();
+  const module = decodeModule(bytes);
+  const names = readFunctionNames(bytes);
+  const imported = module.imports.filter(({ kind }) => kind === ExternalKind.function).map(({ name }) => name);
+  const nameOf = (index: number): string | null => imported[index] ?? names.get(index) ?? null;
+  return [...tasks].reverse().flatMap(({ kind: stack, frames }) =>
+    placesOf(frames ?? new Uint8Array(0), reading.path).map((place) => {
+      const hostCall = place >= HOST_CALL;
+      const functionIndex = hostCall ? hostFunction(place) : functionAt(module, place, reading.path);
+      return { stack, functionIndex, name: nameOf(functionIndex), offset: hostCall ? null : place };
+    }),
+  );
+}
+
+function hostFunction(place: number): number {
+  return (place >= HOST_RETURN ? place - HOST_RETURN : place) & 0x1fffffff;
+}
+
+/** The places of a stack's records, innermost first; a record ends with its values' length and its place. */
+function placesOf(records: Uint8Array, path: string): number[] {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const places: number[] = [];
+  for (let end = records.byteLength; end > 0; ) {
+    if (end < 8) throw misfit(path, "a frame is cut off");
+    places.push(view.getUint32(end - 4, true));
+    end -= 8 + view.getUint32(end - 8, true);
+    if (end < 0) throw misfit(path, "a frame is cut off");
+  }
+  return places.reverse();
+}
+
+function functionAt(module: Module, place: number, path: string): number {
+  const index = functionAtByte(module, place);
+  if (index === undefined) throw misfit(path, `no function of the module holds byte ${place}`);
+  return index;
+}
+
+function misfit(path: string, reason: string): VermilionError {
+  return new VermilionError("IMAGE_DAMAGED", `${path}: the saved stacks do not fit the module: ${reason}`);
+}

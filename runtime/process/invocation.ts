@@ -1,0 +1,83 @@
+/** Which export a command calls, with which arguments, and how its results read. */
+import { VermilionError } from "../../pmem/error.js";
+import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
+import { ValueType } from "../wasm/value-types.js";
+import type { Command } from "./command.js";
+import type { EntryCall } from "./stacks.js";
+
+type Value = number | bigint;
+
+/** NO_SUCH_EXPORT, BAD_ARGUMENT (with `invoke`: the arguments are numbers for the function's parameters). */
+export function entryOf(module: Module, { invoke, args }: Command): EntryCall {
+  const exportName = invoke ?? "_start";
+  const { params } = exportedType(module, exportName, invoke !== null);
+  if (invoke === null) return { exportName, args: [] };
+  const given = args.slice(1);
+  if (given.length !== params.length) {
+    throw new VermilionError("BAD_ARGUMENT", `${invoke} takes ${params.length} arguments, ${given.length} are given`);
+  }
+  return { exportName, args: params.map((type, index) => parseValue(type, given[index] ?? "", invoke)) };
+}
+
+/** One line a result, as `wasmtime run --invoke` prints them. */
+export function formatResults(module: Module, { invoke }: Command, results: readonly Value[]): string[] {
+  if (invoke === null) return [];
+  const types = exportedType(module, invoke, true).results;
+  return results.map((value, index) => {
+    if (Object.is(value, -0)) return "-0";
+    return types[index] === ValueType.f32 ? shortestF32(Number(value)) : String(value);
+  });
+}
+
+function exportedType(module: Module, name: string, invoked: boolean) {
+  const functions = module.exports.filter(({ kind }) => kind === ExternalKind.function);
+  const found = functions.find((entry) => entry.name === name);
+  if (found !== undefined) return typeOfFunction(module, found.index);
+  const names = functions.slice(0, 8).map((entry) => entry.name);
+  const others = names.length === 0 ? "it exports no function" : `it exports ${names.join(", ")}`;
+  const next = invoked ? others : `name a function with --invoke: ${others}`;
+  throw new VermilionError("NO_SUCH_EXPORT", `the module exports no function "${name}"; ${next}`);
+}
+
+function parseValue(type: ValueType, text: string, invoke: string): Value {
+  const refuse = (what: string): never => {
+    throw new VermilionError("BAD_ARGUMENT", `"${text}" is not ${what}, which ${invoke} takes there`);
+  };
+  switch (type) {
+    case ValueType.i32:
+    case ValueType.i64: {
+      const [bits, what] = type === ValueType.i32 ? [32, "an i32"] : [64, "an i64"];
+      if (!/^[+-]?(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(text)) return refuse(what);
+      const negative = text.startsWith("-");
+      const magnitude = BigInt(text.replace(/^[+-]/, ""));
+      const value = negative ? -magnitude : magnitude;
+      if (value >= 1n << BigInt(bits) || value < -(1n << BigInt(bits - 1))) return refuse(what);
+      return type === ValueType.i32 ? Number(BigInt.asIntN(32, value)) : BigInt.asIntN(64, value);
+    }
+    case ValueType.f32:
+    case ValueType.f64: {
+      const value = parseFloatText(text);
+      return value ?? refuse("a number");
+    }
+    default:
+      throw new VermilionError("BAD_ARGUMENT", `${invoke} takes a value that cannot be written on a command line`);
+  }
+}
+
+function parseFloatText(text: string): number | undefined {
+  const special: Readonly<Record<string, number>> = { inf: Number.POSITIVE_INFINITY, nan: Number.NaN };
+  const sign = text.startsWith("-") ? -1 : 1;
+  const body = text.replace(/^[+-]/, "");
+  const named = special[body.toLowerCase()];
+  if (named !== undefined) return sign * named;
+  return /^[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?$|^[0-9]+\.$/.test(body) ? sign * Number(body) : undefined;
+}
+
+/** The shortest decimal text that is this f32 and no other. */
+function shortestF32(value: number): string {
+  for (let digits = 1; digits <= 9; digits++) {
+    const text = value.toPrecision(digits);
+    if (Math.fround(Number(text)) === value) return String(Number(text));
+  }
+  return String(value);
+}

@@ -1,0 +1,120 @@
+/**
+ * Which image a prepared guest gets: the one that is there, when it can go on, or a new one.
+ *
+ * No state is ever thrown away that could still be resumed, unless the caller says so (`ifUnfinished: "replace"`). What
+ * is over (finished, trapped) or lost anyway (killed before it saved) makes room for a clean start. The module is
+ * loaded, and so refused if it cannot run, before anything on the disk is touched.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { attempt, VermilionError } from "../../pmem/error.js";
+import { type Command, sameCommand } from "./command.js";
+import { parseCommand } from "./command-record.js";
+import { grantsOf, recordGrant } from "./grants.js";
+import { Image } from "./image/image.js";
+import type { ImageReading } from "./image/reading.js";
+import type { ImageState } from "./image/state-file.js";
+import { INSTRUMENTER_VERSION, type Program } from "./program.js";
+import type { PrepareOrder } from "./protocol.js";
+
+export interface OpenedImage {
+  readonly image: Image;
+  readonly program: Program;
+  readonly command: Command;
+  /** Undefined: a clean start. */
+  readonly state: ImageState | undefined;
+}
+
+interface Helpers {
+  /** Loads a program and refuses what cannot run here. `command`: of a clean start. */
+  readonly load: (bytes: Uint8Array, command: Command | undefined) => Program;
+  readonly notice: (message: string) => void;
+}
+
+export function openImage(order: PrepareOrder, helpers: Helpers): OpenedImage {
+  return order.kind === "open" ? openSaved(order, helpers) : createOrResume(order, helpers);
+}
+
+type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
+type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
+
+/** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
+function openSaved({ image: path, preopens }: OpenOrder, { load }: Helpers): OpenedImage {
+  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
+  try {
+    const state = image.readState();
+    const recorded = parseCommand(image.command, path);
+    const command = { ...recorded, preopens: preopens ?? grantsOf(recorded, image) };
+    return { image, program: load(image.moduleBytes, undefined), command, state };
+  } catch (error) {
+    image.close();
+    throw error;
+  }
+}
+
+function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
+  const { command, image: path, ifUnfinished } = order;
+  const moduleBytes =
+    order.moduleBytes ?? attempt("read the module", command.module, () => readFileSync(command.module));
+  if (ifUnfinished !== "replace" && hasUnfinished(path, helpers)) {
+    if (ifUnfinished === "fail") {
+      throw new VermilionError(
+        "IMAGE_EXISTS",
+        `${path}: a saved process is there already; resume it, or name another image`,
+      );
+    }
+    return resumeSame(order, moduleBytes, helpers);
+  }
+  const program = helpers.load(moduleBytes, command);
+  Image.remove(path);
+  const image = Image.create(path, {
+    moduleBytes,
+    command: recordGrant(command, moduleBytes),
+    instrumenterVersion: INSTRUMENTER_VERSION,
+  });
+  return { image, program, command, state: undefined };
+}
+
+/** False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable. */
+function hasUnfinished(path: string, { notice }: Helpers): boolean {
+  let reading: ImageReading;
+  try {
+    reading = Image.read(path);
+  } catch (error) {
+    const code = error instanceof VermilionError ? error.code : undefined;
+    if (code === "IMAGE_MISSING" || code === "IMAGE_INCOMPLETE") return false;
+    throw error;
+  }
+  if (reading.header.status === "saved") return true;
+  if (reading.header.status === "running") {
+    Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION }).close(); // IMAGE_BUSY; IMAGE_DAMAGED: the other slot
+    notice(`${path}: the last run ended without saving its state (was it killed?); starting from the beginning`);
+  }
+  return false;
+}
+
+/** Goes on, if the image holds the very program and command that are asked for. */
+function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Array, { load }: Helpers): OpenedImage {
+  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
+  try {
+    const state = image.readState();
+    if (!sameCommand(parseCommand(image.command, path), command)) {
+      throw new VermilionError(
+        "COMMAND_CHANGED",
+        `${path}: the saved process has another module path, arguments, environment or directories; ` +
+          "go on with it as it is (vermilion resume), start over (--fresh), or name another image",
+      );
+    }
+    if (createHash("sha256").update(moduleBytes).digest("hex") !== image.header.moduleSha256) {
+      throw new VermilionError(
+        "MODULE_CHANGED",
+        `${command.module}: the file has changed since its process was saved in ${path}; ` +
+          "go on with the old program (vermilion resume), or start over with the new one (--fresh)",
+      );
+    }
+    return { image, program: load(image.moduleBytes, undefined), command, state };
+  } catch (error) {
+    image.close();
+    throw error;
+  }
+}

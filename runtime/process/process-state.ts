@@ -1,0 +1,18 @@
+import { VermilionError } from "../../pmem/error.js";
+import type { ImageState } from "./image/state-file.js";
+
+/** What the process layer itself remembers in an image. */
+export interface ProcessState {
+  /** How many activations were saved; for messages, and to choose a stack that is long enough. */
+  readonly frames: number;
+}
+
+/** IMAGE_DAMAGED: the image holds something else. */
+export function frameCountOf(state: ImageState, path: string): number {
+  const { process } = state;
+  if (typeof process === "object" && process !== null && "frames" in process) {
+    const { frames } = process;
+    if (typeof frames === "number" && Number.isSafeInteger(frames) && frames >= 0) return frames;
+  }
+  throw new VermilionError("IMAGE_DAMAGED", `${path}: its process state is malformed; start again with --fresh`);
+}

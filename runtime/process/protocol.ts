@@ -1,0 +1,89 @@
+/** What the main thread and the worker with the guest say to each other. One `prepare`, one `prepared`, one `run`, one end. */
+import type { Command } from "./command.js";
+import type { FailurePlan } from "./failure-source.js";
+
+export interface WorkerData {
+  readonly control: SharedArrayBuffer;
+}
+
+/** What to do with an image that is there already and could go on. */
+export type IfUnfinished = "resume" | "replace" | "fail";
+
+/** What the guest is given by this host, besides its command; not part of the image. */
+export interface Surroundings {
+  /** Host descriptors of the guest's 0, 1 and 2; -1: nothing there. */
+  readonly stdio: readonly [number, number, number];
+  readonly onChangedFile: "fail" | "warn" | "ignore";
+  /** Where instrumented modules are kept; undefined: nowhere. */
+  readonly cacheDirectory: string | undefined;
+  /** Every safepoint is counted; needed by `FailurePlan.atSafepoint` and `rate`. */
+  readonly exact: boolean;
+}
+
+export type PrepareOrder = Surroundings &
+  (
+    | {
+        readonly kind: "create";
+        readonly command: Command;
+        /** Undefined: the worker reads `command.module`. */
+        readonly moduleBytes: Uint8Array | undefined;
+        /** Absolute. */
+        readonly image: string;
+        readonly ifUnfinished: IfUnfinished;
+      }
+    | {
+        readonly kind: "open";
+        readonly image: string;
+        /** Directories to grant instead of those that the image names; undefined: those, if this user made the image. */
+        readonly preopens: Command["preopens"] | undefined;
+      }
+  );
+
+export interface RunOrder {
+  readonly plan: FailurePlan;
+  /** Host calls that a failure interrupted return EINTR instead of going on. */
+  readonly eintr: boolean;
+}
+
+export type Order =
+  | { readonly kind: "prepare"; readonly order: PrepareOrder }
+  | { readonly kind: "run"; readonly order: RunOrder };
+
+/** How a run ended. */
+export type Outcome =
+  | { readonly kind: "exited"; readonly status: number; readonly results: readonly string[] }
+  | {
+      readonly kind: "powerFailed";
+      /** The persistence point that holds the state; 0: the guest had not begun, the next run starts it. */
+      readonly epoch: number;
+      readonly frames: number;
+      /** From the safepoint to the durable image. */
+      readonly saveMilliseconds: number;
+    }
+  | { readonly kind: "trapped"; readonly message: string };
+
+export type Report =
+  /** The worker's code is loaded: from now on it listens. */
+  | { readonly kind: "instrumenting"; readonly byteLength: number }
+  | {
+      readonly kind: "prepared";
+      readonly image: string;
+      readonly command: Command;
+      /** Undefined: a clean start. */
+      readonly resumes: { readonly epoch: number; readonly frames: number } | undefined;
+    }
+  /** More stack is needed than this worker has; it has let go of the image. */
+  | { readonly kind: "needsStack" }
+  | { readonly kind: "running" }
+  | { readonly kind: "notice"; readonly message: string }
+  | { readonly kind: "ended"; readonly outcome: Outcome }
+  | { readonly kind: "failed"; readonly error: SerializedError };
+
+/** Errors cross threads as data, because structured cloning keeps neither class nor `code`. */
+export interface SerializedError {
+  /** Of a VermilionError; undefined: a mistake of ours, with its stack. */
+  readonly code: string | undefined;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly cause: SerializedError | undefined;
+}
