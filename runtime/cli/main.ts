@@ -1,3 +1,8 @@
 #!/usr/bin/env node
-process.stderr.write("vermilion: not built yet\n");
-process.exitCode = 2;
+/** The command line. A guest's thread takes longest to start, so it starts first and boots while the options are parsed. */
+import { Process } from "../index.js";
+
+const command = process.argv[2];
+if (command === "run" || command === "resume") Process.prepareThread();
+const { runCommandLine } = await import("./command-line.js");
+process.exit(await runCommandLine(process.argv));

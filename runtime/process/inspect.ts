@@ -1,5 +1,6 @@
-import { statSync } from "node:fs";
-import { VermilionError } from "../../pmem/error.js";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { attempt, VermilionError } from "../../pmem/error.js";
 import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
 import { type DescriptorSummary, describeState } from "../wasi/index.js";
 import { decodeModule, ExternalKind, functionAtByte, type Module } from "../wasm/module.js";
@@ -10,25 +11,30 @@ import { Image } from "./image/image.js";
 import type { ImageReading } from "./image/reading.js";
 import { decodeStacks, type Task, type TaskKind } from "./stacks.js";
 
-/** What an image holds; a plain object that JSON carries. */
-export interface Inspection {
+/** What the header of an image says; a plain object that JSON carries. */
+export interface ImageSummary {
   readonly image: string;
   /**
    * saved: can go on. running: a live process holds it. lost: its process was killed before it saved.
-   * finished, trapped: over.
+   * finished, trapped: over. unreadable: `problem` says why.
    */
-  readonly status: "saved" | "running" | "lost" | "finished" | "trapped";
+  readonly status: "saved" | "running" | "lost" | "finished" | "trapped" | "unreadable";
+  readonly problem: string | null;
   /** The live process that holds the image, if one does. */
   readonly heldBy: number | null;
   /** Number of the last persistence point; 0: none yet. */
   readonly epoch: number;
   /** When the header was last written, ISO 8601. */
-  readonly writtenAt: string;
+  readonly writtenAt: string | null;
   /** Of a finished program. */
   readonly exitStatus: number | null;
   /** Why a trapped program trapped. */
   readonly trap: string | null;
-  readonly command: Command;
+  readonly command: Command | null;
+}
+
+/** All that an image holds; a plain object that JSON carries. */
+export interface Inspection extends ImageSummary {
   readonly module: { readonly byteLength: number; readonly sha256: string };
   /** In bytes: as the guest sees the memory, and what it takes on the disk. */
   readonly memories: readonly { readonly byteLength: number; readonly diskByteLength: number }[];
@@ -53,17 +59,10 @@ export type DescriptorInspection = Omit<DescriptorSummary, "offset"> & { readonl
 /** IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
 export function inspectImage(path: string): Inspection {
   const reading = Image.read(path);
-  const { header, holder } = reading;
+  const { header } = reading;
   const state = header.status === "saved" ? reading.readState() : undefined;
   return {
-    image: reading.path,
-    status: statusOf(reading),
-    heldBy: holder?.pid ?? null,
-    epoch: header.epoch,
-    writtenAt: new Date(header.writtenAt).toISOString(),
-    exitStatus: header.status === "finished" ? header.exitStatus : null,
-    trap: header.status === "trapped" ? header.message : null,
-    command: parseCommand(reading.command, path),
+    ...summarize(reading),
     module: { byteLength: header.moduleByteLength, sha256: header.moduleSha256 },
     memories: header.memoryByteLengths.map((byteLength, index) => ({
       byteLength,
@@ -77,9 +76,35 @@ export function inspectImage(path: string): Inspection {
   };
 }
 
-function statusOf({ header, holder }: ImageReading): Inspection["status"] {
-  if (header.status !== "running") return header.status;
-  return holder === undefined ? "lost" : "running";
+/** Directories that are no images are left out; images that cannot be read say why. */
+export function listImages(directory: string): ImageSummary[] {
+  const names = attempt("list the images", directory, () => readdirSync(directory)).sort();
+  return names.flatMap((name) => {
+    const image = join(directory, name);
+    try {
+      return [summarize(Image.read(image))];
+    } catch (error) {
+      if (!(error instanceof VermilionError)) throw error;
+      if (error.code === "IMAGE_FOREIGN" || error.code === "IMAGE_MISSING") return [];
+      const unknown = { heldBy: null, epoch: 0, writtenAt: null, exitStatus: null, trap: null, command: null };
+      return [{ image, status: "unreadable" as const, problem: error.message, ...unknown }];
+    }
+  });
+}
+
+function summarize(reading: ImageReading): ImageSummary {
+  const { path, header, holder } = reading;
+  return {
+    image: path,
+    status: header.status !== "running" ? header.status : holder === undefined ? "lost" : "running",
+    problem: null,
+    heldBy: holder?.pid ?? null,
+    epoch: header.epoch,
+    writtenAt: new Date(header.writtenAt).toISOString(),
+    exitStatus: header.status === "finished" ? header.exitStatus : null,
+    trap: header.status === "trapped" ? header.message : null,
+    command: parseCommand(reading.command, path),
+  };
 }
 
 function describeFrames(reading: ImageReading, tasks: readonly Task[]): FrameInspection[] {

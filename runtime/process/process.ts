@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
 import { type Command, defaultImageDirectory, type Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
-import { type Inspection, inspectImage } from "./inspect.js";
+import type { ImageSummary, Inspection } from "./inspect.js";
 import type { IfUnfinished, Outcome, PrepareOrder, Surroundings } from "./protocol.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { SignalSource } from "./signals.js";
@@ -135,8 +135,24 @@ export class Process {
   }
 
   /** What an image holds, without running or locking it. Codes: IMAGE_MISSING, IMAGE_DAMAGED and the other IMAGE_ codes. */
-  static inspect(image: string): Inspection {
+  static async inspect(image: string): Promise<Inspection> {
+    const { inspectImage } = await import("./inspect.js"); // decoders and FFI: not needed to run
     return inspectImage(resolve(image));
+  }
+
+  /** The images in a directory, by name; default: where `create` puts them. Codes: NOT_FOUND, PERMISSION_DENIED. */
+  static async list(directory: string = ".vermilion"): Promise<ImageSummary[]> {
+    const { listImages } = await import("./inspect.js");
+    return listImages(resolve(directory));
+  }
+
+  /**
+   * A power failure for the process that holds an image, in whatever program it runs: sends SIGPWR and returns the pid.
+   * Codes: IMAGE_NOT_HELD; SIGNAL_NOT_TAKEN (the program would die of SIGPWR, so it was not sent); PERMISSION_DENIED.
+   */
+  static async powerFailHolder(image: string): Promise<number> {
+    const { signalHolder } = await import("./holder.js");
+    return signalHolder(resolve(image));
   }
 
   static async #make(order: PrepareOrder, options: ProcessOptions): Promise<Process> {
@@ -184,8 +200,8 @@ export class Process {
     this.#session?.powerFail();
   }
 
-  inspect(): Inspection {
-    return inspectImage(this.image);
+  inspect(): Promise<Inspection> {
+    return Process.inspect(this.image);
   }
 
   /** Ends the process's thread, wherever it is, and lets go of the image. A running guest is killed: its state is lost. */

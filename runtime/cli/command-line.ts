@@ -1,0 +1,44 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { defineFail } from "./fail.js";
+import { defineInspect } from "./inspect.js";
+import { Messages } from "./messages.js";
+import { defineProcesses } from "./ps.js";
+import { defineResume } from "./resume.js";
+import { defineRun } from "./run.js";
+import { EXIT } from "./status.js";
+
+/** Runs one command; the result is this program's exit status. */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  const messages = new Messages();
+  const program = new Command("vermilion")
+    .description("Runs WASI programs as persistent processes: a power failure is an exception, not an end.")
+    .version(version(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => messages.raw(text) })
+    .showHelpAfterError("(see --help)");
+  let status: number = EXIT.success;
+  const command = (name: string): Command => program.command(name).exitOverride().copyInheritedSettings(program);
+  const finish = (value: number): void => {
+    status = value;
+  };
+  defineRun(command("run"), messages, finish);
+  defineResume(command("resume"), messages, finish);
+  defineFail(command("fail"), messages);
+  defineInspect(command("inspect"));
+  defineProcesses(command("ps"));
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.usage;
+    return messages.failure(error);
+  }
+  return status;
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,119 @@
+/** The options that `run` and `resume` share, and how their values read. */
+import { constants } from "node:os";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { FailureAtCall, FailurePlan, Preopen } from "../index.js";
+
+export interface GuestOptions {
+  readonly dir?: readonly Preopen[];
+  readonly eintr?: boolean;
+  readonly onChangedFile: "fail" | "warn" | "ignore";
+  readonly saveOn?: readonly NodeJS.Signals[];
+  readonly failAt?: number;
+  readonly failAfter?: number;
+  readonly failAtCall?: FailureAtCall;
+  readonly failRate?: number;
+  readonly failSeed: number;
+  readonly quiet?: boolean;
+  readonly json?: boolean;
+  readonly verbose?: boolean;
+}
+
+export function addGuestOptions(command: Command): Command {
+  return command
+    .option("--dir <host[::guest]>", "grant a directory, under its own or another name; repeatable", collect(preopen))
+    .option("--eintr", "host calls that a power failure interrupted return EINTR instead of going on")
+    .addOption(
+      new Option("--on-changed-file <what>", "when an open file was changed by others since the save")
+        .choices(["fail", "warn", "ignore"])
+        .default("warn"),
+    )
+    .option("--save-on <signals>", "signals that are power failures too, such as SIGTERM,SIGINT", signalNames)
+    .option("--quiet", "print nothing but errors")
+    .option("--json", "print messages on stderr as JSON, one a line")
+    .option("--verbose", "print stack traces with errors")
+    .optionsGroup("Failures to cause, for tests:")
+    .option("--fail-at <n>", "at the nth safepoint crossed in this run", countingNumber)
+    .option("--fail-after <duration>", "after a time, such as 250ms or 1.5s", milliseconds)
+    .option("--fail-at-call <name[:n][:when]>", "at the nth host call of a name, before it or after", failureAtCall)
+    .option("--fail-rate <p>", "with this probability at each safepoint", probability)
+    .addOption(new Option("--fail-seed <n>", "chooses the safepoints of --fail-rate").argParser(seed).default(1));
+}
+
+export function failurePlan(options: GuestOptions): FailurePlan {
+  const { failAt, failAfter, failAtCall, failRate, failSeed } = options;
+  return {
+    atSafepoint: failAt,
+    afterMilliseconds: failAfter,
+    atCall: failAtCall,
+    rate: failRate === undefined ? undefined : { probability: failRate, seed: failSeed },
+  };
+}
+
+/** SIGPWR always; a terminal's Ctrl-C only if asked. */
+export function savingSignals({ saveOn }: GuestOptions): NodeJS.Signals[] {
+  return ["SIGPWR", ...(saveOn ?? [])];
+}
+
+/** A repeatable option gathers its values. */
+export function collect<Value>(parse: (text: string) => Value) {
+  return (text: string, previous: readonly Value[] | undefined): readonly Value[] => [...(previous ?? []), parse(text)];
+}
+
+function preopen(text: string): Preopen {
+  const split = text.indexOf("::");
+  const [host, guest] = split < 0 ? [text, text] : [text.slice(0, split), text.slice(split + 2)];
+  if (host === "" || guest === "") throw new InvalidArgumentError("It is HOST or HOST::GUEST.");
+  return { host, guest };
+}
+
+function signalNames(text: string): readonly NodeJS.Signals[] {
+  return text.split(",").map((part) => {
+    const name = part.trim().toUpperCase();
+    const signal = name.startsWith("SIG") ? name : `SIG${name}`;
+    if (!isSignal(signal)) throw new InvalidArgumentError(`There is no signal "${part}".`);
+    if (signal === "SIGKILL" || signal === "SIGSTOP") throw new InvalidArgumentError(`${signal} cannot be caught.`);
+    return signal;
+  });
+}
+
+function isSignal(name: string): name is NodeJS.Signals {
+  return Object.hasOwn(constants.signals, name);
+}
+
+function countingNumber(text: string): number {
+  const value = Number(text);
+  if (!/^[0-9]+$/.test(text) || value < 1 || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError("It is a whole number from 1.");
+  }
+  return value;
+}
+
+function seed(text: string): number {
+  const value = Number(text);
+  if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(value)) throw new InvalidArgumentError("It is a whole number.");
+  return value;
+}
+
+function probability(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError("It is above 0 and at most 1.");
+  return value;
+}
+
+const UNITS: Readonly<Record<string, number>> = { us: 1e-3, ms: 1, s: 1e3, m: 60e3, h: 3600e3 };
+/** What a timer of Node can wait. */
+const LONGEST_MILLISECONDS = 2 ** 31 - 1;
+
+function milliseconds(text: string): number {
+  const [, amount, unit] = /^([0-9]*\.?[0-9]+)(us|ms|s|m|h)$/.exec(text) ?? [];
+  const value = Number(amount) * (UNITS[unit ?? ""] ?? Number.NaN);
+  if (!(value <= LONGEST_MILLISECONDS)) throw new InvalidArgumentError("It is a number and us, ms, s, m or h.");
+  return value;
+}
+
+function failureAtCall(text: string): FailureAtCall {
+  const [, name, ordinal, when] = /^([a-z][a-z0-9_]*)(?::([0-9]+))?(?::(before|after))?$/.exec(text) ?? [];
+  if (name === undefined)
+    throw new InvalidArgumentError("It is a host call's name, as fd_write, fd_write:3, fd_write:3:after.");
+  return { name, ordinal: countingNumber(ordinal ?? "1"), when: when === "after" ? "after" : "before" };
+}

@@ -1,0 +1,50 @@
+import type { Command } from "commander";
+import { type DescriptorInspection, type FrameInspection, type Inspection, Process } from "../index.js";
+import { byteText, commandText, print, statusText } from "./listing.js";
+
+export function defineInspect(command: Command): void {
+  command
+    .description("show what an image holds: frames, descriptors, memory, epoch")
+    .argument("<image>", "the image directory")
+    .option("--json", "print JSON")
+    .action(async (image: string, options: { json?: boolean }) => {
+      const inspection = await Process.inspect(image);
+      print(options.json === true ? JSON.stringify(inspection, undefined, 2) : describe(inspection));
+    });
+}
+
+function describe(inspection: Inspection): string {
+  const { image, module, memories, epoch, writtenAt, frames, descriptors } = inspection;
+  return [
+    `image        ${image}`,
+    `status       ${statusText(inspection)}`,
+    `epoch        ${epoch}, ${writtenAt}`,
+    `command      ${commandText(inspection)}`,
+    `module       ${byteText(module.byteLength)}, SHA-256 ${module.sha256}`,
+    ...memories.map(
+      ({ byteLength, diskByteLength }, index) =>
+        `memory ${index}     ${byteText(byteLength)}, ${byteText(diskByteLength)} on the disk`,
+    ),
+    ...(frames.length === 0 ? [] : [`frames       ${frames.length}, innermost first`, ...frameLines(frames)]),
+    ...(descriptors.length === 0 ? [] : ["descriptors", ...descriptors.map(descriptorLine)]),
+  ].join("\n");
+}
+
+const SHOWN_FRAMES = 40;
+
+function frameLines(frames: readonly FrameInspection[]): string[] {
+  const lines = frames.map(({ stack, name, functionIndex, offset }, index) => {
+    const where = offset === null ? "host call" : `at 0x${offset.toString(16)}`;
+    const label = name ?? `function ${functionIndex}`;
+    return `  #${index} ${label} ${where}${stack === "entry" ? "" : ` (${stack})`}`;
+  });
+  if (lines.length <= SHOWN_FRAMES) return lines;
+  const half = SHOWN_FRAMES / 2;
+  const left = `  ... ${lines.length - SHOWN_FRAMES} more (--json shows all)`;
+  return [...lines.slice(0, half), left, ...lines.slice(-half)];
+}
+
+function descriptorLine({ number, kind, path, access, offset, flags }: DescriptorInspection): string {
+  const details = [kind, access === "none" ? "" : access, offset === null ? "" : `offset ${offset}`, ...flags];
+  return `  ${String(number).padStart(3)} ${path}  ${details.filter((detail) => detail !== "").join(", ")}`;
+}

@@ -1,0 +1,46 @@
+import { writeSync } from "node:fs";
+import { relative } from "node:path";
+import type { Process } from "../index.js";
+import type { Messages } from "./messages.js";
+import { EXIT } from "./status.js";
+
+/** Runs a prepared process and says how it ended; the result is the exit status. */
+export async function runToEnd(process: Process, messages: Messages): Promise<number> {
+  const image = shortest(process.image);
+  const { resumes } = process;
+  if (resumes !== undefined) {
+    const { epoch, frames } = resumes;
+    messages.news("resuming", `resuming ${image}, epoch ${epoch}, ${count(frames, "frame")}`, { image, epoch, frames });
+  }
+  const outcome = await process.run();
+  switch (outcome.kind) {
+    case "exited":
+      for (const line of outcome.results) writeSync(1, `${line}\n`);
+      return outcome.status;
+    case "trapped":
+      messages.news("trapped", `trap: ${outcome.message}; ${image} holds the memory as it was`, {
+        image,
+        trap: outcome.message,
+      });
+      return EXIT.trap;
+    case "powerFailed": {
+      const { epoch, frames, saveMilliseconds } = outcome;
+      const text =
+        epoch === 0
+          ? "power failure before the program began; the same command starts it"
+          : `power failure: saved ${image}, epoch ${epoch}, ${count(frames, "frame")}, ` +
+            `in ${saveMilliseconds.toFixed(1)} ms; the same command goes on`;
+      messages.news("power-failed", text, { image, epoch, frames, saveMilliseconds });
+      return EXIT.powerFailure;
+    }
+  }
+}
+
+function count(amount: number, noun: string): string {
+  return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
+}
+
+function shortest(path: string): string {
+  const near = relative(process.cwd(), path);
+  return near.length < path.length && near !== "" ? near : path;
+}

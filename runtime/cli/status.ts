@@ -1,0 +1,13 @@
+/** Exit statuses besides the guest's own. docs/persistence-model.md#exit-statuses */
+export const EXIT = {
+  success: 0,
+  usage: 2,
+  /** A mistake of ours. */
+  internal: 70,
+  /** The image, the module, the disk. */
+  inputOutput: 74,
+  /** A power failure was saved: the same command goes on. */
+  powerFailure: 85,
+  /** The guest trapped; a shell shows SIGABRT like this. */
+  trap: 134,
+} as const;

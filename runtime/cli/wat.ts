@@ -1,0 +1,23 @@
+import { readFileSync } from "node:fs";
+import binaryen from "binaryen";
+import { VermilionError } from "../index.js";
+
+/** The binary form of a module in text. NOT_FOUND, MODULE_INVALID. Imported when first needed: binaryen is 10 MB. */
+export function assemble(path: string): Uint8Array {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new VermilionError("NOT_FOUND", `${path}: cannot read the module: ${(cause as Error).message}`, { cause });
+  }
+  let module: binaryen.Module;
+  try {
+    module = binaryen.parseText(text);
+  } catch (cause) {
+    throw new VermilionError("MODULE_INVALID", `${path}: no valid WebAssembly text: ${String(cause)}`, { cause });
+  }
+  module.setFeatures(binaryen.Features.All);
+  const bytes = module.emitBinary();
+  module.dispose();
+  return bytes;
+}
