@@ -206,6 +206,7 @@ export class BodyWriter {
 
   #begin(continuation: boolean): number {
     const { sites, opcodes, partners, simple, localGroups, type } = this.#analysis;
+    this.#analysis.dropAddedLocals();
     let counts = false;
     let indirect = false;
     for (const site of sites) {

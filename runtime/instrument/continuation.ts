@@ -38,7 +38,7 @@ export interface Place {
   readonly results: readonly ValueType[];
   /** For a call: the results that the next inner frame must yield. Undefined: nothing may stand inside. */
   readonly calleeResults: readonly ValueType[] | undefined;
-  /** A loop header is crossed again on resume. */
+  /** A loop header or a host call that was not made is crossed again on resume. */
   readonly recrossed: boolean;
 }
 
@@ -86,7 +86,7 @@ export class ContinuationBuilder {
       const { params, results } = typeOfFunction(this.#module, functionIndex);
       const values = name >= HOST_RETURN ? results : params;
       const byteLength = values.reduce((sum, type) => sum + savedByteLength(type), 0);
-      return { functionIndex, byteLength, values, results, calleeResults: undefined, recrossed: false };
+      return { functionIndex, byteLength, values, results, calleeResults: undefined, recrossed: name < HOST_RETURN };
     }
     const site = this.#findSite(name);
     if (site === undefined) return undefined;

@@ -94,6 +94,7 @@ export class FunctionAnalysis {
 
   #temporaries = new Map<number, number>();
   #rethrownSections = new Set<number>();
+  #analysedLocals = 0;
   #capacity = 0;
   #stackTypes: Uint8Array = new Uint8Array(1 << 12);
   #stackProducers: Int32Array = new Int32Array(1 << 12);
@@ -117,6 +118,11 @@ export class FunctionAnalysis {
   typeOfLocal(index: number): ValueType {
     const declared = this.localTypes.length;
     return (index < declared ? this.localTypes[index] : this.temporaryTypes[index - declared]) as ValueType;
+  }
+
+  /** Forgets locals that were added after the analysis: each writing of the function adds its own. */
+  dropAddedLocals(): void {
+    this.temporaryTypes.length = this.#analysedLocals;
   }
 
   /** A new local beside the function's own. */
@@ -174,6 +180,7 @@ export class FunctionAnalysis {
       if (this.#rethrownSections.size > 0) this.#keepCaughtExceptions();
       computeLiveness(this);
     }
+    this.#analysedLocals = this.temporaryTypes.length;
   }
 
   #readLocals(from: number): void {

@@ -1,0 +1,132 @@
+/**
+ * Runs a small program in this process, interrupted at chosen safepoints, each resume in a new machine.
+ *
+ * The program is text; it exports `run` and logs through "env"."log_i32" and its like, which are host calls and thus
+ * safepoints. What survives is what an image would hold: a copy of linear memory and the machine's state.
+ */
+import binaryen from "binaryen";
+import type { HostFunction, Injection, MachineHost, Outcome } from "../../../runtime/process/machine.js";
+import { Machine } from "../../../runtime/process/machine.js";
+import { Program } from "../../../runtime/process/program.js";
+
+const FEATURES = [
+  ...(["MutableGlobals", "SignExt", "NontrappingFPToInt", "BulkMemory", "BulkMemoryOpt", "ReferenceTypes"] as const),
+  ...(["Multivalue", "ExceptionHandling", "TailCall", "SIMD128", "ExtendedConst", "Atomics"] as const),
+];
+
+export function assemble(text: string): Uint8Array {
+  const module = binaryen.parseText(text);
+  try {
+    module.setFeatures(FEATURES.reduce((all, name) => all | binaryen.Features[name], 0));
+    return module.emitBinary();
+  } finally {
+    module.dispose();
+  }
+}
+
+/** The log of the same program on the bare engine: the oracle. Wordings of traps differ between an engine's tiers. */
+function plainLog(bytes: Uint8Array): string[] {
+  const log: string[] = [];
+  const note = (...values: unknown[]): void => {
+    log.push(values.map((value) => (Object.is(value, -0) ? "-0" : `${value}`)).join(" "));
+  };
+  const env = { log_i32: note, log_i64: note, log_f32: note, log_f64: note, log: note };
+  try {
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), { env });
+    (instance.exports["run"] as () => void)();
+  } catch (error) {
+    if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+    log.push("trap");
+  }
+  return log;
+}
+
+interface Run {
+  readonly log: readonly string[];
+  readonly resumes: number;
+  readonly safepoints: number;
+  readonly outcome: Outcome;
+}
+
+const MOST_RESUMES = 100_000;
+
+export class Guest {
+  readonly #exact: Program;
+  readonly #fast: Program;
+  readonly plainLog: readonly string[];
+
+  constructor(text: string) {
+    const bytes = assemble(text);
+    this.plainLog = plainLog(bytes);
+    this.#exact = Program.load(bytes, { cacheDirectory: undefined, exact: true });
+    this.#fast = Program.load(bytes, { cacheDirectory: undefined, exact: false });
+  }
+
+  /** Runs to the end; `failAt(n)` is the safepoint at which the nth run (from 0) is stopped, or undefined. */
+  run(failAt: (run: number) => number | undefined = () => undefined, alternate = false): Run {
+    const log: string[] = [];
+    let memories: Uint8Array[] | undefined;
+    let live: WebAssembly.Memory[] = [];
+    const note: HostFunction = (...values) => {
+      log.push(values.map((value) => (Object.is(value, -0) ? "-0" : `${value}`)).join(" "));
+      return undefined;
+    };
+    const host = (): MachineHost => {
+      live = [];
+      return {
+        functions: { env: { log_i32: note, log_i64: note, log_f32: note, log_f64: note, log: note } },
+        attachMemory: (index, memory) => {
+          live[index] = memory;
+          const saved = memories?.[index];
+          if (saved === undefined) return;
+          memory.grow((saved.length - memory.buffer.byteLength) / 65536);
+          new Uint8Array(memory.buffer).set(saved);
+        },
+        growMemory: () => true,
+        failurePending: () => false,
+        exitStatus: () => undefined,
+      };
+    };
+    const injection = (run: number): Injection => {
+      const atSafepoint = failAt(run);
+      return atSafepoint === undefined ? {} : { atSafepoint };
+    };
+    let machine = new Machine(this.#exact, host());
+    let outcome = machine.start("run", [], injection(0));
+    let resumes = 0;
+    while (outcome.kind === "suspended") {
+      if (++resumes > MOST_RESUMES) throw new Error("no progress");
+      memories = live.map((memory) => new Uint8Array(memory.buffer).slice());
+      // A fast program counts in steps, so it only carries the state over: it is stopped at its first host call.
+      machine = new Machine(alternate && failAt(resumes) === undefined ? this.#fast : this.#exact, host());
+      outcome = machine.resume(outcome.state, { callback: true, injection: injection(resumes) });
+    }
+    return { log, resumes, safepoints: machine.safepointsCrossed, outcome };
+  }
+}
+
+/** What every program here must withstand; returns the number of resumes that were tried. */
+export function interruptEverywhere(text: string, given?: readonly string[]): number {
+  const guest = new Guest(text);
+  const expected = given ?? guest.plainLog;
+  const reference = guest.run();
+  compare(reference, guest.plainLog, "uninterrupted");
+  let resumes = 0;
+  for (let at = 1; at <= reference.safepoints; at++) {
+    const once = guest.run((run) => (run === 0 ? at : undefined), at % 2 === 0);
+    compare(once, expected, `stopped at safepoint ${at}`);
+    resumes += once.resumes;
+  }
+  for (const step of [1, 2, 3, 7]) {
+    const chain = guest.run(() => step);
+    compare(chain, expected, `stopped at every safepoint number ${step}`);
+    resumes += chain.resumes;
+  }
+  return resumes;
+}
+
+function compare(run: Run, expected: readonly string[], when: string): void {
+  const got = run.outcome.kind === "trapped" ? [...run.log, "trap"] : run.log;
+  if (got.join("\n") === expected.join("\n")) return;
+  throw new Error(`${when}: expected\n${expected.join("\n")}\ngot\n${got.join("\n")}`);
+}
