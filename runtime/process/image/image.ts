@@ -134,11 +134,13 @@ export class Image {
         memoryByteLengths: [],
         writtenAt: Date.now(),
       };
-      // Renamed into place, so that a header is there complete or not at all (H1); later writes flip slots.
+      // Renamed into place once all the rest is durable, its name included: a header is there with everything that
+      // it names or not at all (H1). Later writes flip slots.
       const headerFile = storage.create(NEW_HEADER_NAME);
       headerFile.write([new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(header), commandBytes], 0);
       headerFile.sync();
       headerFile.close();
+      storage.syncDirectory();
       storage.rename(NEW_HEADER_NAME, HEADER_NAME);
       storage.syncDirectory();
       syncParents(absolute, firstCreated);

@@ -1,0 +1,73 @@
+import { crc32 } from "node:zlib";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decodeState, encodeState, type ImageState, PREAMBLE } from "../../../runtime/process/image/state-file.js";
+import { errorCode, stateOf } from "./support.js";
+
+function encoded(epoch: number, state: ImageState): { bytes: Uint8Array; checksum: number } {
+  const { chunks, byteLength, checksum } = encodeState(epoch, state);
+  const bytes = new Uint8Array(Buffer.concat(chunks));
+  expect(bytes.byteLength).toBe(byteLength);
+  return { bytes, checksum };
+}
+
+describe("decodeState", () => {
+  test("what was encoded, every section aligned to 8 bytes", () => {
+    const section = fc.uint8Array({ maxLength: 40 });
+    const machine = fc.record({ globals: section, tables: section, segments: section, stacks: section });
+    const state = fc.record({ machine, wasi: fc.jsonValue(), process: fc.jsonValue() });
+    fc.assert(
+      fc.property(state, fc.nat(), (before, epoch) => {
+        const { bytes, checksum } = encoded(epoch, before);
+        const after = decodeState(bytes, epoch, checksum, "s");
+        expect(JSON.stringify(after)).toBe(JSON.stringify(before));
+        for (const bytes of Object.values(after.machine)) expect(bytes.byteOffset % 8).toBe(0);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("every bit of every byte counts", () => {
+    const { bytes, checksum } = encoded(5, stateOf(2, 100));
+    for (let offset = 0; offset < bytes.byteLength; offset++) {
+      bytes[offset]! ^= 1 << (offset % 8);
+      expect(() => decodeState(bytes, 5, checksum, "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+      bytes[offset]! ^= 1 << (offset % 8);
+    }
+    expect(decodeState(bytes, 5, checksum, "s")).toEqual(stateOf(2, 100));
+  });
+
+  test("cut anywhere, or with bytes behind it: IMAGE_DAMAGED", () => {
+    const { bytes, checksum } = encoded(5, stateOf(2, 100));
+    for (let length = 0; length < bytes.byteLength; length++) {
+      expect(() => decodeState(bytes.subarray(0, length), 5, checksum, "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+    }
+    const longer = new Uint8Array([...bytes, 0, 0, 0, 0, 0, 0, 0, 0]);
+    expect(() => decodeState(longer, 5, checksum, "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+  });
+
+  test("of another epoch: IMAGE_DAMAGED", () => {
+    const { bytes, checksum } = encoded(5, stateOf(2));
+    expect(() => decodeState(bytes, 6, checksum, "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+  });
+
+  test("any numbers in the preamble under a right checksum: a state, or IMAGE_DAMAGED", () => {
+    const original = encoded(5, stateOf(2, 100)).bytes;
+    const value = fc.oneof(fc.constantFrom(0, 1, 8, 0x7fffffff, 0xffffffff), fc.nat({ max: 200 }));
+    const edit = fc.tuple(fc.nat({ max: PREAMBLE.sections + 32 * 6 - 4 }), value);
+    fc.assert(
+      fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) => {
+        const bytes = original.slice();
+        const view = new DataView(bytes.buffer);
+        for (const [offset, word] of edits) view.setUint32(offset, word, true);
+        const end = PREAMBLE.sections + 32 * view.getUint32(PREAMBLE.sectionCount, true);
+        try {
+          decodeState(bytes, 5, crc32(bytes.subarray(0, end)), "s");
+        } catch (error) {
+          expect(error).toEqual(errorCode("IMAGE_DAMAGED"));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
