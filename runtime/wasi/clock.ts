@@ -26,46 +26,45 @@ export interface ClockReadings {
 export class Clocks {
   readonly #libc: Libc;
   readonly #scratch: HostBuffer;
-  /** Per id, what is added to the host's clock: whole seconds, and nanoseconds in [0, 10^9). */
-  readonly #seconds = [0, 0, 0, 0];
-  readonly #nanoseconds = [0, 0, 0, 0];
+  /** The scratch timespec as words: seconds in 0 (and 1, which is 0 until 2106), nanoseconds in 2. */
+  readonly #words: Uint32Array;
+  /** Per id, nanoseconds added to the host's clock. */
+  readonly #offsets = [0n, 0n, 0n, 0n];
+  /** Per id, the second of the host's clock that was last asked for, and the guest's time at its start in two halves. */
+  readonly #second = new Float64Array(4).fill(-1);
+  readonly #low = new Float64Array(4);
+  readonly #high = new Float64Array(4);
 
   constructor(libc: Libc, scratch: HostBuffer, readings: ClockReadings | undefined) {
     this.#libc = libc;
     this.#scratch = scratch;
+    this.#words = new Uint32Array(scratch.bytes.buffer, SCRATCH.times, 4);
     const starts = [readings?.monotonic ?? MONOTONIC_START, readings?.processCpu ?? 0n, readings?.threadCpu ?? 0n];
-    for (const [index, id] of SAVED.entries()) {
-      const offset = starts[index]! - this.now(id);
-      const nanoseconds = ((offset % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
-      this.#nanoseconds[id] = Number(nanoseconds);
-      this.#seconds[id] = Number((offset - nanoseconds) / NANOSECONDS);
-    }
+    for (const [index, id] of SAVED.entries()) this.#offsets[id] = starts[index]! - this.now(id);
   }
 
-  /** Writes the time to [out, out + 8), checked by the caller. `id` is one of the four. */
+  /** Writes the time to [out, out + 8), checked by the caller. `id` is one of the four. No bigint on this path. */
   write(host: WasiHost, id: number, out: number): void {
     this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
-    const { view } = this.#scratch;
-    // Seconds fit 53 bits, and their upper half is 0 until 2106.
-    let seconds =
-      view.getUint32(SCRATCH.times, true) + view.getInt32(SCRATCH.times + 4, true) * 0x100000000 + this.#seconds[id]!;
-    let nanoseconds = view.getUint32(SCRATCH.times + 8, true) + this.#nanoseconds[id]!;
-    if (nanoseconds >= 1e9) {
-      nanoseconds -= 1e9;
-      seconds++;
-    }
-    host.memory.setTimestamp(out, seconds, nanoseconds);
+    const second = this.#words[0]!;
+    if (second !== this.#second[id]) this.#enterSecond(id, second);
+    const low = this.#low[id]! + this.#words[2]!;
+    const { view } = host.memory;
+    view.setUint32(out, low, true);
+    view.setUint32(out + 4, low >= 0x100000000 ? this.#high[id]! + 1 : this.#high[id]!, true);
+  }
+
+  #enterSecond(id: number, second: number): void {
+    const start = BigInt(second) * NANOSECONDS + this.#offsets[id]!;
+    this.#second[id] = second;
+    this.#low[id] = Number(BigInt.asUintN(32, start));
+    this.#high[id] = Number(BigInt.asUintN(32, start >> 32n));
   }
 
   /** Nanoseconds. */
   now(id: number): bigint {
     this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
-    const { view } = this.#scratch;
-    return (
-      (view.getBigInt64(SCRATCH.times, true) + BigInt(this.#seconds[id]!)) * NANOSECONDS +
-      view.getBigInt64(SCRATCH.times + 8, true) +
-      BigInt(this.#nanoseconds[id]!)
-    );
+    return BigInt(this.#words[0]!) * NANOSECONDS + BigInt(this.#words[2]!) + this.#offsets[id]!;
   }
 
   read(): ClockReadings {

@@ -280,7 +280,9 @@ export function fdTell(host: WasiHost, fd: number, out: number): Errno {
 }
 
 function seek(host: WasiHost, descriptor: number, offset: bigint, whence: number, out: number): Errno {
-  const reached = host.libc.lseek(descriptor, offset, whence);
+  // Numbers pass faster than bigints, and hold almost every offset.
+  const near = Number(offset);
+  const reached = host.libc.lseek(descriptor, Number.isSafeInteger(near) ? near : offset, whence);
   if (reached === -1) return host.lastError();
   if (typeof reached === "bigint") host.memory.setU64(out, reached);
   else host.memory.setU64FromNumber(out, reached);

@@ -5,7 +5,7 @@ import { Errno } from "./errno.js";
 import { type TimesArgument, takeTimes } from "./file-times.js";
 import type { WasiHost } from "./host.js";
 import { SCRATCH } from "./scratch.js";
-import { FILESTAT_BYTES, FILESTAT_BYTES_UNSTABLE, statxOf, writeFilestat } from "./stat.js";
+import { FILESTAT_BYTES, FILESTAT_BYTES_UNSTABLE, statOf, writeFilestat } from "./stat.js";
 
 const FDSTAT_BYTES = 24; // filetype u8, flags u16 at 2, rights u64 at 8, inheriting u64 at 16
 const F_GETFL = 3;
@@ -66,7 +66,7 @@ export function fdFilestatGet(host: WasiHost, fd: number, out: number, unstable 
   if (typeof descriptor === "number") return descriptor;
   out >>>= 0;
   if (!host.memory.has(out, unstable ? FILESTAT_BYTES_UNSTABLE : FILESTAT_BYTES)) return Errno.FAULT;
-  if (statxOf(host, descriptor.host) === -1) return host.lastError();
+  if (statOf(host, descriptor.host) === -1) return host.lastError();
   writeFilestat(host, out, descriptor.identity, unstable);
   host.memory.setU8(out + 16, descriptor.filetype); // pipes and the like have no type in WASI
   return Errno.SUCCESS;

@@ -65,18 +65,23 @@ export interface Libc {
   shutdown(fd: number, how: number): number;
   recvmsg(fd: number, message: number, flags: number): number;
   sendmsg(fd: number, message: number, flags: number): number;
-  /** System calls that a libc may not have by name: openat2, statx, getdents64. */
-  syscall5(number: number, a: number, b: number, c: number, d: number, e: number): number;
+  fstat(fd: number, stat: number): number;
+  fstatat(fd: number, path: number, stat: number, flags: number): number;
+  openat2(fd: number, path: number, how: number, byteLength: number): number;
+  getdents64(fd: number, address: number, byteLength: number): number;
 }
 
-/** Numbers that differ between the two architectures, or that node:fs does not have. */
-export const SYSCALL = {
-  openat2: 437,
-  statx: process.arch === "arm64" ? 291 : 332,
-  getdents64: process.arch === "arm64" ? 61 : 217,
-} as const;
+/** Calls that not every libc has by name: their number on x64 and on arm64, and their parameters. */
+const BY_NUMBER: Readonly<
+  Record<string, { readonly x64: number; readonly arm64: number; readonly parameters: string }>
+> = {
+  fstat: { x64: 5, arm64: 80, parameters: "int, uintptr_t" },
+  fstatat: { x64: 262, arm64: 79, parameters: "int, uintptr_t, uintptr_t, int" },
+  openat2: { x64: 437, arm64: 437, parameters: "int, uintptr_t, uintptr_t, size_t" },
+  getdents64: { x64: 217, arm64: 61, parameters: "int, uintptr_t, size_t" },
+};
 
-const PROTOTYPES: Readonly<Record<Exclude<keyof Libc, "errno" | "addressOf" | "syscall5">, string>> = {
+const PROTOTYPES: Readonly<Record<Exclude<keyof Libc, "errno" | "addressOf">, string>> = {
   read: "int read(int, uintptr_t, size_t)",
   write: "int write(int, uintptr_t, size_t)",
   readv: "int readv(int, uintptr_t, int)",
@@ -120,6 +125,10 @@ const PROTOTYPES: Readonly<Record<Exclude<keyof Libc, "errno" | "addressOf" | "s
   shutdown: "int shutdown(int, int)",
   recvmsg: "int recvmsg(int, uintptr_t, int)",
   sendmsg: "int sendmsg(int, uintptr_t, int)",
+  fstat: "int fstat(int, uintptr_t)",
+  fstatat: "int fstatat(int, uintptr_t, uintptr_t, int)",
+  openat2: "int openat2(int, uintptr_t, uintptr_t, size_t)",
+  getdents64: "int getdents64(int, uintptr_t, size_t)",
 };
 
 let bound: Libc | undefined;
@@ -144,8 +153,17 @@ function bind(): Libc {
   }
   const library = koffi.load(null);
   const functions: Record<string, unknown> = {};
-  for (const [name, prototype] of Object.entries(PROTOTYPES)) functions[name] = library.func(prototype);
-  functions["syscall5"] = library.func("long syscall(long, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)");
+  for (const [name, prototype] of Object.entries(PROTOTYPES)) {
+    const numbered = BY_NUMBER[name];
+    try {
+      functions[name] = library.func(prototype);
+    } catch (error) {
+      if (numbered === undefined) throw error;
+      const number = process.arch === "arm64" ? numbered.arm64 : numbered.x64;
+      const call: (...args: number[]) => number = library.func(`int syscall(int, ${numbered.parameters})`);
+      functions[name] = (...args: number[]) => call(number, ...args);
+    }
+  }
   functions["errno"] = () => koffi.errno();
   functions["addressOf"] = (buffer: ArrayBufferView | ArrayBufferLike) => Number(koffi.address(buffer));
   return functions as unknown as Libc; // PROTOTYPES is checked to name every member

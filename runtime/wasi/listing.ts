@@ -1,9 +1,8 @@
 import { filetypeOfDirent, filetypeOfMode } from "./abi.js";
 import { LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
-import { SYSCALL } from "./libc.js";
 import { HostBuffer, SCRATCH } from "./scratch.js";
-import { statxAt } from "./stat.js";
+import { factsInScratch, modeInScratch, statAt, statOf } from "./stat.js";
 
 const DIRENT = 24; // d_next u64, d_ino u64, d_namlen u32, d_type u8, padding
 const GETDENTS_BYTES = 32768;
@@ -34,15 +33,15 @@ export class Listing {
 
   /** Reads the directory behind `descriptor` anew; a Linux error number if that fails. */
   static read(host: WasiHost, descriptor: number): Listing | number {
-    const { libc, scratch } = host;
-    if (statxAt(host, descriptor, SCRATCH.empty, 0x1000) !== 0) return libc.errno();
-    const own = scratch.view.getBigUint64(SCRATCH.statx + 32, true);
+    const { libc } = host;
+    if (statOf(host, descriptor) === -1) return libc.errno();
+    const own = factsInScratch(host).inode;
     const chunks = [entry(1n, own, 3, Buffer.from(".")), entry(2n, own, 3, Buffer.from(".."))];
     if (libc.lseek(descriptor, 0, 0) === -1) return libc.errno();
     const buffer = new HostBuffer(libc, GETDENTS_BYTES);
     let next = 3n;
     for (;;) {
-      const read = libc.syscall5(SYSCALL.getdents64, descriptor, buffer.address, GETDENTS_BYTES, 0, 0);
+      const read = libc.getdents64(descriptor, buffer.address, GETDENTS_BYTES);
       if (read === -1) {
         const errno = libc.errno();
         if (errno === LINUX.ENOENT) break; // the directory itself was removed: it has no entries
@@ -79,6 +78,6 @@ function entry(next: bigint, inode: bigint, type: number, name: Buffer): Buffer 
 function filetypeByName(host: WasiHost, directory: number, name: Buffer): number {
   name.copy(host.scratch.bytes, SCRATCH.link);
   host.scratch.bytes[SCRATCH.link + name.length] = 0;
-  if (statxAt(host, directory, SCRATCH.link, NOFOLLOW) !== 0) return 0;
-  return filetypeOfMode(host.scratch.view.getUint16(SCRATCH.statx + 28, true));
+  if (statAt(host, directory, SCRATCH.link, NOFOLLOW) !== 0) return 0;
+  return filetypeOfMode(modeInScratch(host));
 }

@@ -76,14 +76,15 @@ export class GuestMemory {
       this.setU64FromNumber(offset, 0);
       return;
     }
-    const high = Math.floor(seconds / 65536) * 1e9; // in units of 2^16 ns
-    const low = (seconds % 65536) * 1e9 + nanoseconds;
-    const lower = (high % 65536) * 65536 + (low % 0x100000000);
+    // Multiplied in two parts, each exact. No `%`: on numbers beyond 32 bits it is a slow call.
+    const upper = Math.floor(seconds / 65536);
+    const high = upper * 1e9; // in units of 2^16 ns
+    const low = (seconds - upper * 65536) * 1e9 + nanoseconds;
+    const highCarry = Math.floor(high / 65536);
+    const lowCarry = Math.floor(low / 0x100000000);
+    const lower = (high - highCarry * 65536) * 65536 + (low - lowCarry * 0x100000000);
+    const upperHalf = highCarry + lowCarry + (lower >= 0x100000000 ? 1 : 0);
     this.view.setUint32(offset, lower >>> 0, true);
-    this.view.setUint32(
-      offset + 4,
-      (Math.floor(high / 65536) + Math.floor(low / 0x100000000) + Math.floor(lower / 0x100000000)) >>> 0,
-      true,
-    );
+    this.view.setUint32(offset + 4, upperHalf >>> 0, true);
   }
 }

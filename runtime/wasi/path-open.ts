@@ -15,7 +15,7 @@ import { Descriptor, Transport } from "./descriptors.js";
 import { Errno, LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
 import { O_PATH, resolveError } from "./resolve.js";
-import { modeInScratch, specialInScratch, statxOf } from "./stat.js";
+import { majorInScratch, modeInScratch, statOf } from "./stat.js";
 import { waitFor } from "./wait.js";
 
 /** How long a guest waits between two looks for a reader of a named pipe: the kernel has no way to poll for one. */
@@ -44,8 +44,9 @@ export function hostFlags({ readable, writable, fdflags }: OpenMode): number {
 /**
  * path_open: the new descriptor, u32, to [out, out + 4).
  *
- * Rights: the guest gets those that its directory passes on, but FD_READ and FD_WRITE only when it asks for them, and they
- * alone decide how the file is opened; wasmtime does the same. docs/rationale.md#rights.
+ * Rights: the guest gets those that its directory passes on. How the file is opened follows from FD_READ and FD_WRITE
+ * among those asked for, as in wasmtime: for reading unless only FD_WRITE is asked for, for writing also when the file is
+ * to be created or cut. docs/rationale.md#rights.
  */
 export function pathOpen(
   host: WasiHost,
@@ -82,9 +83,13 @@ export function pathOpen(
   if (!memory.has(out, 4)) return Errno.FAULT;
   if (table.isFull) return Errno.MFILE;
 
-  const writable = (asked & Rights.FD_WRITE) !== 0;
-  const mode = { readable: !writable || (asked & Rights.FD_READ) !== 0, writable, fdflags };
-  let flags = hostFlags(truncating && !writable ? { ...mode, writable: true } : mode);
+  const askedToWrite = (asked & Rights.FD_WRITE) !== 0;
+  const mode = {
+    readable: !askedToWrite || (asked & Rights.FD_READ) !== 0,
+    writable: askedToWrite || creating || truncating,
+    fdflags,
+  };
+  let flags = hostFlags(mode);
   if (creating) flags |= constants.O_CREAT;
   if (truncating) flags |= constants.O_TRUNC;
   if ((oflags & Oflags.EXCL) !== 0) flags |= constants.O_EXCL;
@@ -97,14 +102,13 @@ export function pathOpen(
     opened = host.resolver.open(directory.host, path.address, flags & ~constants.O_EXCL, creating ? 0o666 : 0);
   }
   if (opened < 0) return resolveError(opened);
-  if (statxOf(host, opened) === -1) {
+  if (statOf(host, opened) === -1) {
     const statError = host.lastError();
     libc.close(opened);
     return statError;
   }
   const descriptor = describeOpened(host, opened, mode, path.text);
-  const granted = (asked & (Rights.FD_READ | Rights.FD_WRITE)) | ~(Rights.FD_READ | Rights.FD_WRITE);
-  descriptor.rights &= directory.inheriting & (descriptor.isDirectory ? RIGHTS_ALL : granted);
+  descriptor.rights &= directory.inheriting;
   descriptor.inheriting &= directory.inheriting;
   memory.setU32(out, table.add(descriptor));
   return Errno.SUCCESS;
@@ -114,19 +118,23 @@ export function pathOpen(
 function isFifo(host: WasiHost, directory: number, flags: number): boolean {
   const place = host.resolver.open(directory, host.pathA.address, O_PATH | (flags & constants.O_NOFOLLOW), 0);
   if (place < 0) return false;
-  const fifo = statxOf(host, place) === 0 && (modeInScratch(host) & constants.S_IFMT) === constants.S_IFIFO;
+  const fifo = statOf(host, place) === 0 && (modeInScratch(host) & constants.S_IFMT) === constants.S_IFIFO;
   host.libc.close(place);
   return fifo;
 }
 
-/** The descriptor of a file or directory just opened, of which the scratch memory holds the statx. */
+/** The descriptor of a file or directory just opened, of which the scratch memory holds the stat. */
 export function describeOpened(host: WasiHost, opened: number, mode: OpenMode, path: string): Descriptor {
   const fileMode = modeInScratch(host);
   const filetype = filetypeOfMode(fileMode);
   const isDirectory = filetype === Filetype.DIRECTORY;
   const transport = isDirectory ? Transport.NONE : transportOf(host, fileMode);
   let rights = isDirectory ? RIGHTS_DIRECTORY : RIGHTS_ALL;
-  if (!isDirectory && transport !== Transport.FILE) rights &= ~(Rights.FD_SEEK | Rights.FD_TELL);
+  if (!isDirectory) {
+    if (transport !== Transport.FILE) rights &= ~(Rights.FD_SEEK | Rights.FD_TELL);
+    if (!mode.readable) rights &= ~Rights.FD_READ;
+    if (!mode.writable) rights &= ~Rights.FD_WRITE;
+  }
   const descriptor = new Descriptor({
     kind: isDirectory ? "directory" : "file",
     host: opened,
@@ -135,7 +143,7 @@ export function describeOpened(host: WasiHost, opened: number, mode: OpenMode, p
     filetype,
     rights,
     inheriting: isDirectory ? RIGHTS_ALL : rights,
-    fdflags: mode.fdflags,
+    fdflags: isDirectory ? 0 : mode.fdflags,
     readable: mode.readable,
     writable: mode.writable,
     index: -1,
@@ -152,7 +160,7 @@ function transportOf(host: WasiHost, fileMode: number): number {
     case constants.S_IFIFO:
       return Transport.STREAM;
     case constants.S_IFCHR:
-      return Math.floor(specialInScratch(host) / 256) === MEMORY_DEVICES ? Transport.FILE : Transport.STREAM;
+      return majorInScratch(host) === MEMORY_DEVICES ? Transport.FILE : Transport.STREAM;
     default:
       return Transport.FILE;
   }

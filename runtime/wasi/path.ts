@@ -6,7 +6,7 @@ import { type TimesArgument, takeTimes } from "./file-times.js";
 import type { WasiHost } from "./host.js";
 import { closeParent, O_PATH, openParent, type PathArgument, resolveError } from "./resolve.js";
 import { SCRATCH } from "./scratch.js";
-import { FILESTAT_BYTES, FILESTAT_BYTES_UNSTABLE, modeInScratch, statxAt, statxOf, writeFilestat } from "./stat.js";
+import { FILESTAT_BYTES, FILESTAT_BYTES_UNSTABLE, modeInScratch, statAt, statOf, writeFilestat } from "./stat.js";
 
 const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -84,14 +84,14 @@ export function pathFilestatGet(
   out >>>= 0;
   if (!host.memory.has(out, unstable ? FILESTAT_BYTES_UNSTABLE : FILESTAT_BYTES)) return Errno.FAULT;
   if (path.nameStart === 0 && !path.isDots && !path.trailingSlash) {
-    if (statxAt(host, directory.host, path.nameOffset, AT_SYMLINK_NOFOLLOW) === -1) return host.lastError();
+    if (statAt(host, directory.host, path.nameOffset, AT_SYMLINK_NOFOLLOW) === -1) return host.lastError();
     if (lookup === 0 || (modeInScratch(host) & constants.S_IFMT) !== constants.S_IFLNK) {
       writeFilestat(host, out, undefined, unstable);
       return Errno.SUCCESS;
     }
   }
   return onResolved(host, directory, path, lookup, (descriptor) => {
-    const result = statxOf(host, descriptor);
+    const result = statOf(host, descriptor);
     if (result === 0) writeFilestat(host, out, undefined, unstable);
     return result;
   });

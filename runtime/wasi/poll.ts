@@ -3,7 +3,7 @@ import { type Descriptor, Transport } from "./descriptors.js";
 import { Errno, LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
 import { HostBuffer, SCRATCH } from "./scratch.js";
-import { byteLengthInScratch, statxOf } from "./stat.js";
+import { byteLengthInScratch, statOf } from "./stat.js";
 import { drainWake, failurePending, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT } from "./wait.js";
 
 /** Where things are in a subscription; snapshot 0 has an identifier before the clock. */
@@ -232,7 +232,7 @@ function bytesAvailable(host: WasiHost, descriptor: Descriptor, events: number):
   const { libc, scratch } = host;
   if (descriptor.transport === Transport.FILE) {
     const offset = libc.lseek(descriptor.host, 0, 1);
-    if (offset === -1 || statxOf(host, descriptor.host) === -1) return 1n;
+    if (offset === -1 || statOf(host, descriptor.host) === -1) return 1n;
     const left = byteLengthInScratch(host) - BigInt(offset);
     return left > 0n ? left : 0n;
   }

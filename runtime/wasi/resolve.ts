@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { constants } from "node:fs";
 import { Errno, fromLinux, LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
-import { type Libc, SYSCALL } from "./libc.js";
+import type { Libc } from "./libc.js";
 import type { GuestMemory } from "./memory.js";
 import { type HostBuffer, SCRATCH } from "./scratch.js";
 import { walkBeneath } from "./walk.js";
@@ -70,6 +70,7 @@ export class PathArgument {
   take(memory: GuestMemory, pointer: number, byteLength: number): Errno {
     const error = this.takeTarget(memory, pointer, byteLength);
     if (error !== Errno.SUCCESS) return error;
+    if (byteLength === 0) return Errno.NOENT;
     const { bytes } = this.#scratch;
     const start = this.#start;
     if (bytes[start] === SLASH) return Errno.PERM;
@@ -87,7 +88,6 @@ export class PathArgument {
   /** Likewise for a symlink's target, which is text and not resolved: absolute ones are for the caller to judge. */
   takeTarget(memory: GuestMemory, pointer: number, byteLength: number): Errno {
     if (!memory.has(pointer, byteLength)) return Errno.FAULT;
-    if (byteLength === 0) return Errno.NOENT;
     if (byteLength >= PATH_MAXIMUM) return Errno.NAMETOOLONG;
     const from = memory.bytes;
     const to = this.#scratch.bytes;
@@ -167,7 +167,7 @@ export class Resolver {
     view.setUint32(SCRATCH.how + 16, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS, true);
     view.setUint32(SCRATCH.how + 20, 0, true);
     const how = this.#scratch.address + SCRATCH.how;
-    const descriptor = this.#libc.syscall5(SYSCALL.openat2, directory, address, how, OPEN_HOW_BYTES, 0);
+    const descriptor = this.#libc.openat2(directory, address, how, OPEN_HOW_BYTES);
     return descriptor >= 0 ? descriptor : -this.#libc.errno();
   }
 }

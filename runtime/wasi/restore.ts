@@ -11,7 +11,7 @@ import { Listing } from "./listing.js";
 import { describeOpened, hostFlags } from "./path-open.js";
 import { SCRATCH } from "./scratch.js";
 import { connectionDescriptor } from "./sock.js";
-import { type FileFacts, factsInScratch, statxOf } from "./stat.js";
+import { type FileFacts, factsInScratch, statOf } from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
 import { stdioDescriptor } from "./stdio.js";
 
@@ -61,15 +61,19 @@ function restoreDescriptor(host: WasiHost, entry: SavedDescriptor, preopen: (ind
   }
 }
 
-/** Pipes and terminals are new ones. A regular file goes on where the guest was, if it is the same file, undiminished. */
+/**
+ * Pipes and terminals are new ones. A regular file goes on where the guest was, if it is the same file, undiminished; but
+ * never back: one that stands further on is shared with others, our own messages perhaps, who wrote meanwhile.
+ */
 function restoreStdio(host: WasiHost, entry: Saved<"stdio">): Descriptor {
   const descriptor = stdioDescriptor(host, entry.stream);
   descriptor.fdflags |= entry.fdflags & Fdflags.NONBLOCK;
   if (entry.offset === undefined || descriptor.filetype !== Filetype.REGULAR_FILE) return descriptor;
-  if ((descriptor.fdflags & Fdflags.APPEND) !== 0 || statxOf(host, descriptor.host) === -1) return descriptor;
+  if ((descriptor.fdflags & Fdflags.APPEND) !== 0 || statOf(host, descriptor.host) === -1) return descriptor;
   const { inode, byteLength } = factsInScratch(host);
-  if (inode.toString() === entry.inode && byteLength >= BigInt(entry.offset)) {
-    host.libc.lseek(descriptor.host, BigInt(entry.offset), 0);
+  const offset = BigInt(entry.offset);
+  if (inode.toString() === entry.inode && byteLength >= offset && host.libc.lseek(descriptor.host, 0, 1) < offset) {
+    host.libc.lseek(descriptor.host, offset, 0);
   }
   return descriptor;
 }
@@ -94,7 +98,7 @@ function restoreDirectory(host: WasiHost, entry: Saved<"directory">): Descriptor
   const opened = place === undefined ? openRemovedDirectory(host) : openPlace(host, place, directoryFlags());
   const path = place === undefined ? "<removed>" : placeText(place);
   if (opened < 0) return missing(host, path, "it is no longer there");
-  if (statxOf(host, opened) === -1 || filetypeOfMode(factsInScratch(host).mode) !== Filetype.DIRECTORY) {
+  if (statOf(host, opened) === -1 || filetypeOfMode(factsInScratch(host).mode) !== Filetype.DIRECTORY) {
     host.libc.close(opened);
     return missing(host, path, "it is no directory any more");
   }
@@ -122,7 +126,7 @@ function restoreFile(host: WasiHost, entry: Saved<"file">): Descriptor {
   const mode = { readable, writable, fdflags };
   const opened = openPlace(host, place, hostFlags(mode));
   if (opened < 0) return missing(host, path, `it cannot be opened again (Linux error ${-opened})`);
-  if (statxOf(host, opened) === -1) {
+  if (statOf(host, opened) === -1) {
     host.libc.close(opened);
     return missing(host, path, "it cannot be read");
   }

@@ -6,7 +6,7 @@ import { FileKeeper } from "./keep-alive.js";
 import { listenerPort } from "./listen.js";
 import { O_PATH } from "./resolve.js";
 import { SCRATCH } from "./scratch.js";
-import { type FileFacts, factsInScratch, statxOf } from "./stat.js";
+import { type FileFacts, factsInScratch, statOf } from "./stat.js";
 import { type Place, type SavedDescriptor, type SavedState, WASI_STATE_VERSION } from "./state.js";
 
 const AT_FDCWD = -100;
@@ -77,7 +77,7 @@ function saveDescriptor(host: WasiHost, descriptor: Descriptor, common: Common, 
 
 /** A redirected regular file's position; it is used only if the resumed process gets the same file. */
 function stdioPosition(host: WasiHost, descriptor: Descriptor): { offset?: string; inode?: string } {
-  if (descriptor.filetype !== Filetype.REGULAR_FILE || statxOf(host, descriptor.host) === -1) return {};
+  if (descriptor.filetype !== Filetype.REGULAR_FILE || statOf(host, descriptor.host) === -1) return {};
   const { inode } = factsInScratch(host);
   const offset = host.libc.lseek(descriptor.host, 0, 1);
   return offset === -1 ? {} : { offset: offset.toString(), inode: inode.toString() };
@@ -85,7 +85,7 @@ function stdioPosition(host: WasiHost, descriptor: Descriptor): { offset?: strin
 
 function saveDirectory(host: WasiHost, descriptor: Descriptor, common: Common, saving: Saving): SavedDescriptor {
   const listing = listingOf(descriptor);
-  if (statxOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
+  if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);
   if (facts.links === 0n) return { ...common, kind: "directory", listing };
   const place = placeOf(host, descriptor.host, facts, saving.roots);
@@ -98,7 +98,7 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
   if (descriptor.writable && saving.flush && descriptor.filetype === Filetype.REGULAR_FILE) {
     libc.fdatasync(descriptor.host);
   }
-  if (statxOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
+  if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);
   const regular = (facts.mode & constants.S_IFMT) === constants.S_IFREG;
   let place = descriptor.kept === undefined ? placeOf(host, descriptor.host, facts, saving.roots) : undefined;
@@ -176,7 +176,7 @@ function isAt(host: WasiHost, root: number, path: string, facts: FileFacts): boo
   const address = host.scratch.setString(SCRATCH.pathA, path);
   const found = host.resolver.open(root, address, O_PATH | constants.O_NOFOLLOW, 0);
   if (found < 0) return false;
-  const same = statxOf(host, found) === 0;
+  const same = statOf(host, found) === 0;
   const { inode, device } = factsInScratch(host);
   host.libc.close(found);
   return same && inode === facts.inode && device === facts.device;

@@ -8,7 +8,7 @@ export const SCRATCH = {
   pathA: 0, // two paths, each at most 4096 bytes with its NUL, and room for a second NUL
   pathB: 4608,
   link: 9216, // a symlink's target
-  statx: 13824, // struct statx, 256 bytes
+  stat: 13824, // struct stat, at most 144 bytes
   how: 14080, // struct open_how, 24 bytes
   times: 14112, // struct timespec[2], 32 bytes
   polls: 14144, // struct pollfd[2], 16 bytes

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { Fdflags, Filetype, filetypeOfMode, Rights } from "./abi.js";
 import { Descriptor, Transport } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
-import { modeInScratch, specialInScratch, statxOf } from "./stat.js";
+import { majorInScratch, modeInScratch, statOf } from "./stat.js";
 
 const F_GETFL = 3;
 const AT_FDCWD = -100;
@@ -26,18 +26,18 @@ export function stdioDescriptor(host: WasiHost, stream: 0 | 1 | 2): Descriptor {
   const forReading = stream === 0;
   let descriptor = host.options.stdio[stream];
   let owned = false;
-  if (descriptor < 0 || statxOf(host, descriptor) === -1) {
+  if (descriptor < 0 || statOf(host, descriptor) === -1) {
     descriptor = libc.openat(AT_FDCWD, scratch.setString(0, "/dev/null"), constants.O_RDWR, 0);
     owned = true;
-    statxOf(host, descriptor);
+    statOf(host, descriptor);
   }
   const mode = modeInScratch(host);
   const type = mode & constants.S_IFMT;
-  const special = specialInScratch(host);
+  const major = majorInScratch(host);
   const isTerminal = type === constants.S_IFCHR && libc.isatty(descriptor) === 1;
   let transport: number = Transport.FILE;
   if (type === constants.S_IFSOCK) transport = Transport.SOCKET;
-  else if (type === constants.S_IFIFO || (type === constants.S_IFCHR && Math.floor(special / 256) !== MEMORY_DEVICES)) {
+  else if (type === constants.S_IFIFO || (type === constants.S_IFCHR && major !== MEMORY_DEVICES)) {
     const again = openAgain(host, descriptor);
     transport = again >= 0 ? Transport.STREAM : Transport.POLLED;
     if (again >= 0) {

@@ -1,13 +1,12 @@
 import { constants } from "node:fs";
 import { LINUX } from "./errno.js";
-import { type Libc, SYSCALL } from "./libc.js";
+import type { Libc } from "./libc.js";
 import { type HostBuffer, SCRATCH } from "./scratch.js";
+import { STAT_MODE } from "./stat.js";
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW } = constants;
 const O_PATH = 0x200000;
 const O_CLOEXEC = 0x80000;
-const AT_EMPTY_PATH = 0x1000;
-const STATX_TYPE = 1;
 const SYMLINKS_MAXIMUM = 40; // as the kernel's
 const DEPTH_MAXIMUM = 1000; // each level holds a descriptor while the walk lasts
 const LINK_BYTES = 4096;
@@ -158,8 +157,7 @@ class Walk {
   /** S_IFMT bits of what the descriptor is open on. */
   #typeOf(descriptor: number): number {
     const { address, view } = this.#scratch;
-    const to = address + SCRATCH.statx;
-    this.#libc.syscall5(SYSCALL.statx, descriptor, address + SCRATCH.empty, AT_EMPTY_PATH, STATX_TYPE, to);
-    return view.getUint16(SCRATCH.statx + 28, true) & constants.S_IFMT;
+    this.#libc.fstat(descriptor, address + SCRATCH.stat);
+    return view.getUint32(SCRATCH.stat + STAT_MODE, true) & constants.S_IFMT;
   }
 }
