@@ -1,0 +1,45 @@
+import { describe, expect, test } from "vitest";
+import { assemble, interruptEverywhere } from "./harness.js";
+
+const LOG = `
+  (import "env" "log_i32" (func $log (param i32)))
+  (import "env" "log_f64" (func $logd (param f64)))`;
+
+/** Node 20 to 24 know exnref behind a flag only. */
+const known = WebAssembly.validate(
+  assemble(`(module (func (block $l (try_table (catch_all $l)))))`) as Uint8Array<ArrayBuffer>,
+);
+const reason = known ? "" : ` (skipped: Node ${process.versions.node} does not know exnref)`;
+
+describe.skipIf(!known)(`try_table and exnref${reason}`, () => {
+  test("clauses with a payload inside a loop", () => {
+    const resumes = interruptEverywhere(`(module ${LOG} (tag $e (param i32))
+      (func $risky (param i32) (call $log (local.get 0))
+        (if (i32.and (local.get 0) (i32.const 1)) (then (throw $e (i32.add (local.get 0) (i32.const 40))))))
+      (func (export "run") (local $i i32)
+        (loop $l
+          (block $done
+            (call $log (block $caught (result i32)
+              (try_table (catch $e $caught) (call $risky (local.get $i)) (call $log (i32.const 7)))
+              (br $done))))
+          (br_if $l (i32.lt_s (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 5))))))`);
+    expect(resumes).toBeGreaterThan(0);
+  });
+
+  test("catch_all never sees the unwinding; blocks with parameters", () => {
+    const resumes = interruptEverywhere(`(module ${LOG} (tag $e)
+      (func $work (param i32) (call $log (local.get 0)) (if (i32.eq (local.get 0) (i32.const 2)) (then (throw $e))))
+      (func (export "run") (local $i i32)
+        (loop $l
+          (block $done
+            (block $caught
+              (f64.const 1.5) (local.get $i)
+              (try_table (param f64 i32) (result f64) (catch_all $caught) (call $work))
+              (call $logd)
+              (br $done))
+            (call $log (i32.const 666))
+            (call $work (i32.const 50)))
+          (br_if $l (i32.lt_s (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))))`);
+    expect(resumes).toBeGreaterThan(0);
+  });
+});
