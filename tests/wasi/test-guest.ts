@@ -145,7 +145,7 @@ export class TestGuest {
 
   open(path: string, flags: { o?: number; rights?: bigint; fd?: number; lookup?: number; at?: number } = {}): number {
     const out = this.alloc(4);
-    const rights = flags.rights ?? 0x1fffffffn;
+    const rights = flags.rights ?? ((flags.o ?? 0) & DIRECTORY ? 0x1fffffffn & ~WRITE : 0x1fffffffn);
     const error = this.call(
       "path_open",
       flags.at ?? 3,
