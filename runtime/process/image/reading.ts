@@ -1,14 +1,7 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { damaged, imageError } from "./damage.js";
-import {
-  currentSlot,
-  type ImageHeader,
-  MAX_COMMAND_BYTES,
-  MAX_MODULE_BYTES,
-  MAX_STATE_BYTES,
-  SLOTS_BYTE_LENGTH,
-} from "./header.js";
+import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
 import { ImageLock } from "./lock.js";
 import { decodeJson, decodeState, type ImageState } from "./state-file.js";
 import { ImageDirectory } from "./storage.js";
@@ -42,7 +35,7 @@ export function readHeader(directory: ImageDirectory): VerifiedHeader {
 /** IMAGE_DAMAGED, IMAGE_UNSAFE. */
 export function readModule(directory: ImageDirectory, header: ImageHeader): Uint8Array<ArrayBuffer> {
   const path = directory.pathOf(MODULE_NAME);
-  const bytes = directory.read(MODULE_NAME, MAX_MODULE_BYTES);
+  const bytes = directory.read(MODULE_NAME, header.moduleByteLength);
   if (bytes === undefined) throw damaged(path, "the file is missing");
   if (bytes.byteLength !== header.moduleByteLength) {
     throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${header.moduleByteLength}`);
@@ -58,7 +51,7 @@ export function readState(directory: ImageDirectory, { header, damage }: Verifie
   const { status, state, epoch } = header;
   if (state === undefined) throw notResumable(directory, status, damage);
   const path = directory.pathOf(stateName(epoch));
-  const bytes = directory.read(stateName(epoch), MAX_STATE_BYTES);
+  const bytes = directory.read(stateName(epoch), state.byteLength);
   if (bytes === undefined) throw damaged(path, "the file is missing");
   if (bytes.byteLength !== state.byteLength) {
     throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${state.byteLength}`);
