@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
 
 export interface Preopen {
@@ -30,8 +29,26 @@ export function sameCommand(a: Command, b: Command): boolean {
 /** The directory that `run` uses without `--image`: typing the same command again finds it again. */
 export function defaultImageDirectory(workingDirectory: string, command: Command): string {
   const name = basename(command.module).replace(/\.(wasm|wat)$/, "");
-  const hash = createHash("sha256").update(identity(command)).digest("hex").slice(0, 12);
-  return join(workingDirectory, ".vermilion", `${name}-${hash}`);
+  return join(workingDirectory, ".vermilion", `${name}-${hashText(identity(command))}`);
+}
+
+/**
+ * 64 bits as hexadecimal: two rounds of MurmurHash3's mixing over the UTF-16 units. No cryptography, which takes 5 ms to
+ * load: the command in the image is compared anyway, so a collision is an error message.
+ */
+function hashText(text: string): string {
+  let a = 0x9e3779b9;
+  let b = 0x243f6a88;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    a = Math.imul(a ^ unit, 0x85ebca6b);
+    a ^= a >>> 13;
+    b = Math.imul(b ^ unit, 0xc2b2ae35);
+    b ^= b >>> 16;
+  }
+  a = Math.imul(a ^ (b >>> 15), 0x27d4eb2f);
+  b = Math.imul(b ^ (a >>> 13), 0x165667b1);
+  return [a, b].map((half) => ((half ^ (half >>> 16)) >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
 function identity({ module, args, env, preopens, invoke, maxMemoryByteLength }: Command): string {
