@@ -1,0 +1,3 @@
+module vermilion.example/go-channels
+
+go 1.21
