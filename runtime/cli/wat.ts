@@ -14,10 +14,15 @@ export function assemble(path: string): Uint8Array {
   try {
     module = binaryen.parseText(text);
   } catch (cause) {
-    throw new VermilionError("MODULE_INVALID", `${path}: no valid WebAssembly text: ${String(cause)}`, { cause });
+    throw new VermilionError("MODULE_INVALID", `${path}: no valid WebAssembly text: ${messageOf(cause)}`, { cause });
   }
   module.setFeatures(binaryen.Features.All);
   const bytes = module.emitBinary();
   module.dispose();
   return bytes;
+}
+
+/** What binaryen throws has a message, but is no Error. */
+function messageOf(cause: unknown): string {
+  return typeof cause === "object" && cause !== null && "message" in cause ? String(cause.message) : String(cause);
 }

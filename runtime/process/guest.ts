@@ -43,16 +43,17 @@ export class Guest {
   /** Everything short of running. Whatever it opened is closed again if it throws. */
   constructor(order: PrepareOrder, control: ControlBlock, tell: (report: Report) => void) {
     const notice = (message: string) => tell({ kind: "notice", message });
-    const load = (bytes: Uint8Array, command: Command | undefined): Program => {
-      const program = Program.load(bytes, {
-        cacheDirectory: order.cacheDirectory,
-        exact: order.exact,
-        onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
+    const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program =>
+      naming(path, () => {
+        const program = Program.load(bytes, {
+          cacheDirectory: order.cacheDirectory,
+          exact: order.exact,
+          onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
+        });
+        checkImports(program.module);
+        if (command !== undefined) entryOf(program.module, command); // throws
+        return program;
       });
-      checkImports(program.module);
-      if (command !== undefined) entryOf(program.module, command); // throws
-      return program;
-    };
     const opened: OpenedImage = openImage(order, { load, notice });
     this.#control = control;
     this.#program = opened.program;
@@ -231,6 +232,16 @@ export class Guest {
   #misfit(reason: string, cause?: unknown): VermilionError {
     const next = "the image cannot be used: restore it from a copy, or start again with --fresh";
     return new VermilionError("IMAGE_DAMAGED", `${this.#image.path}: ${reason}; ${next}`, { cause });
+  }
+}
+
+/** What is wrong with a module is said by layers that do not know its name. */
+function naming<Result>(path: string, action: () => Result): Result {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof VermilionError)) throw error;
+    throw new VermilionError(error.code, `${path}: ${error.message}`, { cause: error });
   }
 }
 

@@ -26,8 +26,8 @@ export interface OpenedImage {
 }
 
 interface Helpers {
-  /** Loads a program and refuses what cannot run here. `command`: of a clean start. */
-  readonly load: (bytes: Uint8Array, command: Command | undefined) => Program;
+  /** Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. */
+  readonly load: (bytes: Uint8Array, path: string, command: Command | undefined) => Program;
   readonly notice: (message: string) => void;
 }
 
@@ -45,7 +45,7 @@ function openSaved({ image: path, preopens }: OpenOrder, { load }: Helpers): Ope
     const state = image.readState();
     const recorded = parseCommand(image.command, path);
     const command = { ...recorded, preopens: preopens ?? grantsOf(recorded, image) };
-    return { image, program: load(image.moduleBytes, undefined), command, state };
+    return { image, program: load(image.moduleBytes, path, undefined), command, state };
   } catch (error) {
     image.close();
     throw error;
@@ -65,7 +65,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
     }
     return resumeSame(order, moduleBytes, helpers);
   }
-  const program = helpers.load(moduleBytes, command);
+  const program = helpers.load(moduleBytes, command.module, command);
   Image.remove(path);
   const image = Image.create(path, {
     moduleBytes,
@@ -112,7 +112,7 @@ function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Arr
           "go on with the old program (vermilion resume), or start over with the new one (--fresh)",
       );
     }
-    return { image, program: load(image.moduleBytes, undefined), command, state };
+    return { image, program: load(image.moduleBytes, path, undefined), command, state };
   } catch (error) {
     image.close();
     throw error;

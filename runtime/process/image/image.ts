@@ -6,7 +6,7 @@ import { attempt, errorName, invariant } from "../../../pmem/error.js";
 import { Region } from "../../../pmem/region.js";
 import { damaged, imageError } from "./damage.js";
 import { encodeSlot, type ImageHeader, MAX_COMMAND_BYTES, MAX_MEMORIES, SLOT_BYTE_LENGTH } from "./header.js";
-import { ImageLock } from "./lock.js";
+import { ImageLock, LOCK_NAME } from "./lock.js";
 import {
   checkRegions,
   HEADER_NAME,
@@ -20,7 +20,7 @@ import {
   stateName,
 } from "./reading.js";
 import { encodeState, type ImageState } from "./state-file.js";
-import { ImageDirectory, type ImageStorage, type StorageFile } from "./storage.js";
+import { ImageDirectory, type ImageStorage, OPEN_FILES_NAME, type StorageFile } from "./storage.js";
 
 export interface CreateOptions {
   readonly moduleBytes: Uint8Array;
@@ -44,7 +44,7 @@ interface Parts {
   readonly lock: ImageLock;
   readonly header: ImageHeader;
   readonly command: unknown;
-  readonly moduleBytes: Uint8Array<ArrayBuffer>;
+  readonly moduleBytes: Uint8Array;
   readonly state: ImageState | undefined;
   readonly regions: Region[];
 }
@@ -66,8 +66,8 @@ interface Parts {
 export class Image {
   /** Absolute. */
   readonly path: string;
-  /** The program as the guest's own bytes, verified. */
-  readonly moduleBytes: Uint8Array<ArrayBuffer>;
+  /** The program as the guest's own bytes, verified. Not to be written. */
+  readonly moduleBytes: Uint8Array;
   /** The command record, plain JSON; untrusted if the image comes from others. */
   readonly command: unknown;
   readonly #directory: ImageDirectory;
@@ -115,7 +115,7 @@ export class Image {
       const storage = options.storage?.(directory) ?? directory;
       for (const name of leftovers) storage.remove(name);
 
-      const moduleBytes = new Uint8Array(options.moduleBytes);
+      const { moduleBytes } = options;
       const moduleFile = storage.create(MODULE_NAME);
       moduleFile.write([moduleBytes], 0);
       moduleFile.sync();
@@ -140,6 +140,7 @@ export class Image {
       headerFile.write([new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(header), commandBytes], 0);
       headerFile.sync();
       headerFile.close();
+      directory.makeOpenFiles();
       storage.syncDirectory();
       storage.rename(NEW_HEADER_NAME, HEADER_NAME);
       storage.syncDirectory();
@@ -168,6 +169,7 @@ export class Image {
       lock = ImageLock.acquire(directory);
       const verified = readHeader(directory);
       const { header, command, damage } = verified;
+      directory.makeOpenFiles(); // copying tools may have left it out, empty as it mostly is
       const moduleBytes = readModule(directory, header);
       let state: ImageState | undefined;
       if (header.status === "saved") {
@@ -216,9 +218,11 @@ export class Image {
       // Durably first: an old header must not come back among the files of a new image.
       directory.remove(HEADER_NAME);
       directory.syncDirectory();
-      const names = directory.names();
-      for (const name of names) if (isImageName(name) && name !== "lock") directory.remove(name);
-      directory.remove("lock");
+      for (const name of directory.names()) {
+        if (isImageName(name) && name !== LOCK_NAME && name !== OPEN_FILES_NAME) directory.remove(name);
+      }
+      directory.removeOpenFiles();
+      directory.remove(LOCK_NAME);
       try {
         rmdirSync(absolute);
       } catch (error) {
@@ -392,7 +396,7 @@ function checkVacant(directory: ImageDirectory): string[] {
     const reason = "there is an image already";
     throw imageError("IMAGE_EXISTS", directory.path, reason, "resume it, start again with --fresh, or name another");
   }
-  return names.filter((name) => name !== "lock");
+  return names.filter((name) => name !== LOCK_NAME && name !== OPEN_FILES_NAME);
 }
 
 function checkOnlyImageFiles(directory: ImageDirectory): void {

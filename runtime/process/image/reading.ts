@@ -90,7 +90,7 @@ function headerMissing(directory: ImageDirectory) {
 
 /** Whether a file of this name can belong to an image; nothing else is ever removed. */
 export function isImageName(name: string): boolean {
-  return /^(?:header|header\.new|lock|module\.wasm|memory-\d+|state-\d+)$/.test(name);
+  return /^(?:header|header\.new|lock|open-files|module\.wasm|memory-\d+|state-\d+)$/.test(name);
 }
 
 /**

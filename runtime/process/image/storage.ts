@@ -4,10 +4,13 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  lstatSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readSync,
   renameSync,
+  rmSync,
   type Stats,
   unlinkSync,
   writevSync,
@@ -37,6 +40,8 @@ export interface StorageFile {
   sync(): void;
   close(): void;
 }
+
+export const OPEN_FILES_NAME = "open-files";
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_TRUNC } = constants;
 
@@ -127,6 +132,31 @@ export class ImageDirectory implements ImageStorage {
     const file = this.openFile(name, O_RDONLY);
     if (file !== undefined) closeSync(file.descriptor);
     return file?.stat;
+  }
+
+  /**
+   * The directory for the content of nameless files that the guest has open. It is there from the beginning, so that a
+   * save need not make its name durable. IMAGE_UNSAFE: something else has its name, a link to elsewhere for example.
+   */
+  makeOpenFiles(): void {
+    const path = this.#at(OPEN_FILES_NAME);
+    try {
+      mkdirSync(path, { mode: 0o700 });
+    } catch (cause) {
+      if (errorName(cause) !== "EEXIST") {
+        attempt("create", this.pathOf(OPEN_FILES_NAME), () => {
+          throw cause;
+        });
+      }
+      if (!lstatSync(path).isDirectory()) throw unsafe(this.pathOf(OPEN_FILES_NAME));
+    }
+  }
+
+  /** Follows no link, neither in its place nor in it. */
+  removeOpenFiles(): void {
+    attempt("remove", this.pathOf(OPEN_FILES_NAME), () => {
+      rmSync(this.#at(OPEN_FILES_NAME), { recursive: true, force: true });
+    });
   }
 
   create(name: string): StorageFile {
