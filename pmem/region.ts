@@ -249,15 +249,16 @@ function checkReservation(path: string, address: number, byteLength: number, res
   const end = address + reservedByteLength;
   let covered = address;
   for (const line of readFileSync("/proc/self/maps", "latin1").split("\n")) {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ (\d+) *(.*)$/.exec(line);
-    if (match === null) continue;
-    const from = Number.parseInt(match[1] ?? "", 16);
-    const to = Number.parseInt(match[2] ?? "", 16);
-    if (to <= covered || from >= end) continue;
-    const ours = from <= covered && match[4] === "0" && !match[5]?.startsWith("[");
-    const accessible = match[3]?.startsWith("rw") === true;
-    if (!ours || accessible !== covered < address + byteLength) break;
+    const dash = line.indexOf("-");
+    const to = Number.parseInt(line.slice(dash + 1, dash + 17), 16);
+    if (!(to > covered)) continue; // most lines; sorted by address
+    const match = /^([0-9a-f]+)-[0-9a-f]+ (\S+) \S+ \S+ (\d+) *(.*)$/.exec(line);
+    if (match === null || Number.parseInt(match[1] ?? "", 16) > covered) break;
+    const anonymous = match[3] === "0" && !match[4]?.startsWith("[");
+    const accessible = match[2]?.startsWith("rw") === true;
+    if (!anonymous || accessible !== covered < address + byteLength) break;
     covered = to;
+    if (covered >= end) break;
   }
   if (covered >= end && address > 0 && address % 4096 === 0) return;
   throw new VermilionError(

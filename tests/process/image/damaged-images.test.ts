@@ -184,6 +184,17 @@ describe("an image from others", () => {
     expect(outcome()).toBe("IMAGE_UNSAFE");
   });
 
+  test("open-files is a link or a file: IMAGE_UNSAFE; gone: made again", () => {
+    rmSync(fileOf("open-files"), { recursive: true });
+    expect(outcome()).toBe("right state");
+    rmSync(fileOf("open-files"), { recursive: true });
+    symlinkSync("..", fileOf("open-files"));
+    expect(outcome()).toBe("IMAGE_UNSAFE");
+    rmSync(fileOf("open-files"));
+    writeFileSync(fileOf("open-files"), "");
+    expect(outcome()).toBe("IMAGE_UNSAFE");
+  });
+
   test("the next state file is a link: the save does not follow it", () => {
     writeFileSync(join(path, "..", "precious"), "precious");
     symlinkSync("../precious", fileOf("state-2"));

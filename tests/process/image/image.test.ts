@@ -4,7 +4,9 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -62,7 +64,15 @@ describe("a life", () => {
       image.commit(stateOf(epoch));
       image.close();
     }
-    expect(readdirSync(path).sort()).toEqual(["header", "lock", "memory-0", "memory-1", "module.wasm", "state-50"]);
+    expect(readdirSync(path).sort()).toEqual([
+      "header",
+      "lock",
+      "memory-0",
+      "memory-1",
+      "module.wasm",
+      "open-files",
+      "state-50",
+    ]);
     expect(Image.read(path).header).toMatchObject({ epoch: 50, memoryByteLengths: [50 * PAGE, 0] });
     expect(readFileSync(join(path, "memory-0"))[49 * PAGE]).toBe(50);
   });
@@ -94,7 +104,7 @@ describe("a life", () => {
       const { header } = Image.read(path);
       expect(header).toMatchObject({ status: end, exitStatus: end === "finished" ? 3 : 0 });
       expect(header.message).toBe(end === "trapped" ? "unreachable" : "");
-      expect(readdirSync(path).sort()).toEqual(["header", "lock", "module.wasm"]);
+      expect(readdirSync(path).sort()).toEqual(["header", "lock", "module.wasm", "open-files"]);
       const again = Image.open(path, VERSION);
       expect(() => again.markRunning()).toThrow(/invariant/);
       again.close();
@@ -140,7 +150,8 @@ describe("Image.create", () => {
     image.close();
     expect(statSync(join(scratch, "a", "b")).mode & 0o777).toBe(0o700);
     for (const name of readdirSync(join(scratch, "a", "b"))) {
-      expect(statSync(join(scratch, "a", "b", name)).mode & 0o777, name).toBe(0o600);
+      const mode = statSync(join(scratch, "a", "b", name)).mode & 0o777;
+      expect(mode, name).toBe(name === "open-files" ? 0o700 : 0o600);
     }
   });
 
@@ -203,6 +214,24 @@ describe("Image.remove", () => {
     writeFileSync(join(path, "header"), "x");
     expect(Image.remove(path)).toBe(true);
     expect(existsSync(path)).toBe(false);
+  });
+
+  test("kept files go with it, links among them are not followed", () => {
+    createSaved(path);
+    writeFileSync(join(scratch, "precious"), "precious");
+    mkdirSync(join(scratch, "directory"));
+    writeFileSync(join(scratch, "directory", "precious"), "precious");
+    writeFileSync(join(path, "open-files", "file-1"), "kept");
+    symlinkSync(join(scratch, "precious"), join(path, "open-files", "file-2"));
+    symlinkSync(join(scratch, "directory"), join(path, "open-files", "file-3"));
+    expect(Image.remove(path)).toBe(true);
+    createSaved(path);
+    rmSync(join(path, "open-files"), { recursive: true });
+    symlinkSync(join(scratch, "directory"), join(path, "open-files"));
+    expect(Image.remove(path)).toBe(true);
+    expect(existsSync(path)).toBe(false);
+    expect(readFileSync(join(scratch, "precious"), "utf8")).toBe("precious");
+    expect(readFileSync(join(scratch, "directory", "precious"), "utf8")).toBe("precious");
   });
 
   test("a directory with other files: IMAGE_FOREIGN, nothing is removed", () => {
