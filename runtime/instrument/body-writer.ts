@@ -15,8 +15,8 @@
  * copied in runs. A guest's catch_all must not see the unwinding: `catch $unwind rethrow` is put before it, and the
  * same for the exit tag. docs/rationale.md#why-exceptions
  *
- * Loops that are small and without calls are polled by a counter in a local and chained `COPIES` times, so that one
- * back edge in `COPIES` is counted; their polling code stands out of line, behind the loop.
+ * Loops without calls that can unwind are polled by a counter in a local; the small ones are chained `COPIES` times, so
+ * that one back edge in `COPIES` is counted. docs/rationale.md#where-polls-go
  */
 import { ByteReader } from "../wasm/byte-reader.js";
 import type { ByteWriter } from "../wasm/byte-writer.js";
@@ -25,7 +25,7 @@ import { EMPTY_BLOCK, Misc, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import { frameLayout } from "./frame-layout.js";
 import { CHUNK } from "./frame-stack.js";
-import { type FunctionAnalysis, type Site, SiteKind } from "./function-analysis.js";
+import { type FunctionAnalysis, LoopCost, type Site, SiteKind } from "./function-analysis.js";
 import type { HelperIndices } from "./helpers.js";
 import type { TypeTable } from "./type-table.js";
 
@@ -59,6 +59,8 @@ const LARGEST_COPIED_BODY = 160;
 /** Turns of a counted loop between two looks at the fuel, and the fuel they cost. */
 const TURNS_PER_CHECK = 1024;
 const FUEL_PER_CHECK = 256;
+/** What a turn of a loop with loops inside takes off the counter; those share it. */
+const STEP_OF_NESTED = 8;
 
 const NO_LOCAL = -1;
 
@@ -83,6 +85,8 @@ export class BodyWriter {
   #counterLocal = NO_LOCAL;
   #fuelLocal = NO_LOCAL;
   #indexLocal = NO_LOCAL;
+  /** Whether loops of the function take different steps off its counter, so that it may pass below zero. */
+  #mixedSteps = false;
 
   constructor(analysis: FunctionAnalysis, target: CodeTarget, types: TypeTable, mode: PollMode, out: ByteWriter) {
     this.#analysis = analysis;
@@ -99,7 +103,7 @@ export class BodyWriter {
     const entry = sites[0];
     if (entry !== undefined && entry.kind === SiteKind.entry) {
       this.#burnFuel();
-      this.#bytes(Op.if, EMPTY_BLOCK);
+      this.#bytes(Op.i32Eqz, Op.if, EMPTY_BLOCK);
       this.#pollAndSpill(entry);
       this.#bytes(Op.end);
     }
@@ -205,17 +209,19 @@ export class BodyWriter {
   // The frame of the function.
 
   #begin(continuation: boolean): number {
-    const { sites, opcodes, partners, simple, localGroups, type } = this.#analysis;
+    const { sites, opcodes, partners, localGroups, type } = this.#analysis;
     this.#analysis.dropAddedLocals();
-    let counts = false;
+    let largestStep = 0;
     let indirect = false;
     for (const site of sites) {
-      if (site.kind === SiteKind.loop) counts ||= simple[partners[site.instruction] as number] === 1;
-      else if (site.kind === SiteKind.call) indirect ||= opcodes[site.instruction] === Op.callIndirect;
+      if (site.kind === SiteKind.loop) {
+        largestStep = Math.max(largestStep, this.#counterStep(partners[site.instruction] as number));
+      } else if (site.kind === SiteKind.call) indirect ||= opcodes[site.instruction] === Op.callIndirect;
     }
     const polls = sites.some((site) => site.kind !== SiteKind.call);
     this.#fuelLocal = polls ? this.#analysis.addLocal(ValueType.i32) : NO_LOCAL;
-    this.#counterLocal = counts && this.#mode === "fast" ? this.#analysis.addLocal(ValueType.i32) : NO_LOCAL;
+    this.#counterLocal = largestStep > 0 ? this.#analysis.addLocal(ValueType.i32) : NO_LOCAL;
+    this.#mixedSteps = largestStep > 1;
     this.#indexLocal = indirect ? this.#analysis.addLocal(ValueType.i32) : NO_LOCAL;
     const at = this.#out.openSized();
     const groups: [number, ValueType][] = [];
@@ -269,7 +275,7 @@ export class BodyWriter {
 
   // Polls and spills.
 
-  /** Leaves on the stack whether the fuel is gone. */
+  /** Leaves on the stack whether there is fuel left. */
   #burnFuel(cost = 1): void {
     this.#withIndex(Op.globalGet, this.#target.fuelGlobal);
     this.#i32Const(cost);
@@ -278,7 +284,7 @@ export class BodyWriter {
     this.#withIndex(Op.globalSet, this.#target.fuelGlobal);
     this.#localGet(this.#fuelLocal);
     this.#i32Const(0);
-    this.#bytes(Op.i32LeS);
+    this.#bytes(Op.i32GtS);
   }
 
   /** Asks the host; when it says so, saves the frame and unwinds. */
@@ -645,41 +651,41 @@ export class BodyWriter {
 
   // Loops.
 
+  /**
+   * A loop is polled on its way back to the header, so that the first turn costs nothing:
+   *
+   *     block $exit bt
+   *       loop $again                       ;; counted loops only: the way back from the cold part
+   *         loop $header
+   *           block $back  <body>  br $exit  end     ;; COPIES of it, when it is small
+   *           <step>  br_if $header
+   *         end
+   *         <cold: look at the fuel, poll, spill>
+   *         br $again
+   *       end
+   *       unreachable
+   *     end
+   */
   #sequenceLoop(i: number): void {
-    const { sites, siteOf, operands, partners, simple, positions, multiProducers } = this.#analysis;
-    const site = sites[(siteOf[i] as number) - 1] as Site;
+    const { operands, partners } = this.#analysis;
+    const site = this.#siteAt(i);
     const end = partners[i] as number;
     const blockType = operands[i] as number;
-    const params = this.#analysis.blockParams(blockType);
-    const fast = this.#mode === "fast";
-    const counted = fast && simple[end] === 1;
-    const byteLength = (positions[end] as number) - (positions[i + 1] as number);
-    const outOfLine = fast && params.length === 0;
-    const copies = outOfLine && counted && byteLength <= LARGEST_COPIED_BODY ? COPIES : 1;
-    const exit = this.#depth;
-    if (outOfLine) {
-      this.#bytes(Op.block);
-      this.#blockType(blockType);
-      this.#bytes(Op.loop, EMPTY_BLOCK, Op.block, EMPTY_BLOCK);
-      this.#depth += 3;
+    if (this.#analysis.blockParams(blockType).length > 0) {
+      this.#sequenceLoopWithParams(i, site);
+      return;
     }
-    const cold = this.#depth - 1;
-    this.#bytes(Op.loop);
+    const step = this.#counterStep(end);
+    const exit = this.#depth++;
+    this.#bytes(Op.block);
     this.#blockType(blockType);
-    this.#enter();
-    const header = this.#depth - 1;
-    if (params.length > 0) this.#saveParams(multiProducers.get(i)?.height ?? 0, params);
-    if (counted) this.#countTurn();
-    else this.#burnFuel();
-    if (outOfLine) this.#withIndex(Op.brIf, this.#depth - 1 - cold);
-    else {
-      this.#bytes(Op.if, EMPTY_BLOCK);
-      if (counted) this.#refillCounter(site);
-      else this.#pollAndSpill(site);
-      this.#bytes(Op.end);
+    if (step > 0) {
+      this.#bytes(Op.loop, EMPTY_BLOCK);
+      this.#depth++;
     }
-    if (params.length > 0) this.#loadParams(multiProducers.get(i)?.height ?? 0, params);
-    for (let copy = 1; copy < copies; copy++) {
+    this.#bytes(Op.loop, EMPTY_BLOCK);
+    this.#enter();
+    for (let copy = this.#copies(i, end, step); copy > 0; copy--) {
       this.#bytes(Op.block, EMPTY_BLOCK);
       this.#setLabel(this.#depth++);
       this.#sequence(i + 1, end);
@@ -687,19 +693,69 @@ export class BodyWriter {
       this.#bytes(Op.end);
       this.#depth--;
     }
-    this.#setLabel(header);
-    this.#sequence(i + 1, end);
-    this.#leave();
-    this.#bytes(Op.end);
-    if (outOfLine) {
-      this.#withIndex(Op.br, this.#depth - 1 - exit);
-      this.#bytes(Op.end);
+    if (step > 0) {
+      this.#countDown(step);
+      this.#bytes(Op.brIf, 0, Op.end);
+      this.#leave();
+      this.#refillCounter(site);
       this.#depth--;
-      if (counted) this.#refillCounter(site);
-      else this.#pollAndSpill(site);
-      this.#bytes(Op.br, 0, Op.end, Op.unreachable, Op.end);
-      this.#depth -= 2;
+    } else {
+      this.#burnFuel();
+      this.#bytes(Op.brIf, 0);
+      this.#pollAndSpill(site);
+      this.#leave();
     }
+    this.#bytes(Op.br, 0, Op.end, Op.unreachable, Op.end);
+    this.#depth--;
+  }
+
+  /** Parameters travel through their temporaries while the header is crossed. Rare, so it is written plainly. */
+  #sequenceLoopWithParams(i: number, site: Site): void {
+    const { operands, partners, multiProducers } = this.#analysis;
+    const end = partners[i] as number;
+    const blockType = operands[i] as number;
+    const params = this.#analysis.blockParams(blockType);
+    const height = multiProducers.get(i)?.height ?? 0;
+    const exit = this.#depth++;
+    this.#bytes(Op.block);
+    this.#blockType(blockType);
+    this.#bytes(Op.loop);
+    this.#blockType(blockType);
+    this.#enter();
+    this.#bytes(Op.block);
+    this.#blockType(this.#types.index(params, params));
+    this.#setLabel(this.#depth++);
+    this.#sequence(i + 1, end);
+    this.#withIndex(Op.br, this.#depth - 1 - exit);
+    this.#bytes(Op.end);
+    this.#depth--;
+    this.#saveParams(height, params);
+    this.#burnFuel();
+    this.#bytes(Op.i32Eqz, Op.if, EMPTY_BLOCK);
+    this.#pollAndSpill(site);
+    this.#bytes(Op.end);
+    this.#loadParams(height, params);
+    this.#bytes(Op.br, 0, Op.end, Op.end);
+    this.#leave();
+    this.#depth--;
+  }
+
+  #siteAt(i: number): Site {
+    return this.#analysis.sites[(this.#analysis.siteOf[i] as number) - 1] as Site;
+  }
+
+  /** What a turn takes off the function's counter; 0: the loop burns fuel instead. */
+  #counterStep(end: number): number {
+    if (this.#mode === "exact") return 0;
+    const cost = this.#analysis.loopCosts[end] as number;
+    if (cost === LoopCost.plain) return 1;
+    return cost === LoopCost.nested ? STEP_OF_NESTED : 0;
+  }
+
+  #copies(i: number, end: number, step: number): number {
+    const { positions } = this.#analysis;
+    const byteLength = (positions[end] as number) - (positions[i + 1] as number);
+    return step === 1 && byteLength <= LARGEST_COPIED_BODY ? COPIES : 1;
   }
 
   #saveParams(height: number, params: readonly ValueType[]): void {
@@ -712,20 +768,22 @@ export class BodyWriter {
     for (const [i, type] of params.entries()) this.#localGet(this.#analysis.temporary(height + i, type));
   }
 
-  /** Leaves on the stack whether the counter has run out. */
-  #countTurn(): void {
+  /** Leaves on the stack whether the counter has turns left. */
+  #countDown(step: number): void {
     this.#localGet(this.#counterLocal);
-    this.#i32Const(1);
+    this.#i32Const(step);
     this.#bytes(Op.i32Sub);
     this.#withIndex(Op.localTee, this.#counterLocal);
-    this.#bytes(Op.i32Eqz);
+    if (step === 1 && !this.#mixedSteps) return;
+    this.#i32Const(0);
+    this.#bytes(Op.i32GtS);
   }
 
   #refillCounter(site: Site): void {
     this.#i32Const(TURNS_PER_CHECK);
     this.#localSet(this.#counterLocal);
     this.#burnFuel(FUEL_PER_CHECK);
-    this.#bytes(Op.if, EMPTY_BLOCK);
+    this.#bytes(Op.i32Eqz, Op.if, EMPTY_BLOCK);
     this.#pollAndSpill(site);
     this.#bytes(Op.end);
   }

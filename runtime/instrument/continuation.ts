@@ -38,7 +38,7 @@ export interface Place {
   readonly results: readonly ValueType[];
   /** For a call: the results that the next inner frame must yield. Undefined: nothing may stand inside. */
   readonly calleeResults: readonly ValueType[] | undefined;
-  /** A loop header or a host call that was not made is crossed again on resume. */
+  /** A host call that was not made crosses its safepoint again on resume. */
   readonly recrossed: boolean;
 }
 
@@ -96,7 +96,7 @@ export class ContinuationBuilder {
     return {
       ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
       calleeResults: site.kind === SiteKind.call ? this.#calleeResults(site.instruction) : undefined,
-      recrossed: site.kind === SiteKind.loop,
+      recrossed: false,
     };
   }
 

@@ -23,6 +23,9 @@ import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import { type CallGraph, refuseOpcode } from "./call-graph.js";
 import { computeLiveness } from "./liveness.js";
 
+/** What happens in a turn of a loop: plain code; inner loops, guest handlers or calls that cannot unwind; or calls that can. */
+export const LoopCost = { plain: 0, nested: 1, calls: 2 } as const;
+
 export const SiteKind = { call: 0, loop: 1, entry: 2 } as const;
 
 export interface Site {
@@ -77,8 +80,8 @@ export class FunctionAnalysis {
   siteOf: Int32Array = new Int32Array(0);
   /** Operand stack height at a block's start, parameters not counted. */
   baseHeights: Int32Array = new Int32Array(0);
-  /** For a loop's end: 1 when the loop has neither inner loops nor calls that matter. */
-  simple: Uint8Array = new Uint8Array(0);
+  /** For a loop's end: what a turn may cost. */
+  loopCosts: Uint8Array = new Uint8Array(0);
 
   functionIndex = 0;
   type: FunctionType = { params: NONE, results: NONE };
@@ -105,7 +108,7 @@ export class FunctionAnalysis {
   #controlHeight: number[] = [];
   #controlDead: boolean[] = [];
   #controlType: number[] = [];
-  #controlSimple: boolean[] = [];
+  #controlCost: number[] = [];
   /** The catch instruction of the section that a control frame is in, or -1. */
   #controlSection: number[] = [];
 
@@ -210,7 +213,7 @@ export class FunctionAnalysis {
     };
     this.opcodes = wide8(this.opcodes);
     this.dead = wide8(this.dead);
-    this.simple = wide8(this.simple);
+    this.loopCosts = wide8(this.loopCosts);
     this.positions = wider(this.positions);
     this.operands = wider(this.operands);
     this.copies = wider(this.copies);
@@ -284,12 +287,13 @@ export class FunctionAnalysis {
     this.#controlHeight.push(this.#height);
     this.#controlDead.push(isDead);
     this.#controlType.push(blockType);
-    this.#controlSimple.push(true);
+    this.#controlCost.push(LoopCost.plain);
     this.#controlSection.push(-1);
   }
 
-  #markNotSimple(): void {
-    this.#controlSimple[this.#controlSimple.length - 1] = false;
+  #raiseCost(cost: number): void {
+    const top = this.#controlCost.length - 1;
+    this.#controlCost[top] = Math.max(this.#controlCost[top] as number, cost);
   }
 
   #readInstructions(to: number): void {
@@ -345,7 +349,9 @@ export class FunctionAnalysis {
         case Op.try:
         case Op.tryTable: {
           const first = bytes[position] as number;
-          const blockType = first >= 0x40 && first < 0x80 ? (position++, first - 0x80) : leb();
+          const isShort = first >= 0x40 && first < 0x80;
+          const blockType = isShort ? first - 0x80 : leb();
+          if (isShort) position++;
           if (opcode === Op.tryTable) {
             for (let clauses = leb(); clauses > 0; clauses--) {
               if ((bytes[position++] as number) < 2) skipLeb();
@@ -384,7 +390,7 @@ export class FunctionAnalysis {
           if (opcode === Op.else) this.arms[start] = i;
           else {
             if (opcode === Op.catch) this.operands[i] = leb();
-            this.#controlSimple[top] = false;
+            this.#raiseCost(LoopCost.nested);
             if (this.arms[start] === 0) {
               this.arms[start] = i;
               this.arms[i] = 1;
@@ -442,8 +448,9 @@ export class FunctionAnalysis {
           if (!unreachable) {
             const type = typeOfFunction(module, callee);
             this.#height -= type.params.length;
-            this.#markNotSimple();
-            if (graph.mayUnwind[callee] === 1) this.#addSite(i, SiteKind.call, this.#height);
+            const mayUnwind = graph.mayUnwind[callee] === 1;
+            this.#raiseCost(mayUnwind ? LoopCost.calls : LoopCost.nested);
+            if (mayUnwind) this.#addSite(i, SiteKind.call, this.#height);
             this.#pushAll(type.results, i, false);
           }
           break;
@@ -455,8 +462,8 @@ export class FunctionAnalysis {
           if (!unreachable) {
             const type = module.types[typeIndex] as FunctionType;
             this.#height -= type.params.length + 1;
-            this.#markNotSimple();
             const mayUnwind = graph.typeMayUnwind[graph.canonicalType[typeIndex] as number] === 1;
+            this.#raiseCost(mayUnwind ? LoopCost.calls : LoopCost.nested);
             if (mayUnwind) this.#addSite(i, SiteKind.call, this.#height);
             this.#pushAll(type.results, i, false);
           }
@@ -606,7 +613,7 @@ export class FunctionAnalysis {
   #controlLists(): unknown[][] {
     return [
       ...[this.#controlOpcode, this.#controlStart, this.#controlHeight, this.#controlDead],
-      ...[this.#controlType, this.#controlSimple, this.#controlSection],
+      ...[this.#controlType, this.#controlCost, this.#controlSection],
     ];
   }
 
@@ -617,7 +624,7 @@ export class FunctionAnalysis {
     const height = this.#controlHeight.pop() as number;
     const isDead = this.#controlDead.pop() as boolean;
     const blockType = this.#controlType.pop() as number;
-    const simple = this.#controlSimple.pop() as boolean;
+    const cost = this.#controlCost.pop() as number;
     this.#controlSection.pop();
     this.partners[i] = start;
     if (start >= 0) this.partners[start] = i;
@@ -628,8 +635,9 @@ export class FunctionAnalysis {
       this.#height = height;
       this.#pushAll(this.blockResults(blockType), i, false);
     }
-    this.simple[i] = simple ? 1 : 0;
-    if (blockOpcode === Op.loop || !simple || opcode === Op.delegate) this.#markNotSimple();
+    this.loopCosts[i] = cost;
+    const isOwn = blockOpcode === Op.loop || opcode === Op.delegate;
+    this.#raiseCost(isOwn ? Math.max(cost, LoopCost.nested) : cost);
     return isDead;
   }
 

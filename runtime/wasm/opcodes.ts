@@ -51,7 +51,7 @@ export const Op = {
   f32Const: 0x43,
   f64Const: 0x44,
   i32Eqz: 0x45,
-  i32LeS: 0x4c,
+  i32GtS: 0x4a,
   i32Add: 0x6a,
   i32Sub: 0x6b,
   i64Extend32S: 0xc4,

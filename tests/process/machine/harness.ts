@@ -9,15 +9,24 @@ import type { HostFunction, Injection, MachineHost, Outcome } from "../../../run
 import { Machine } from "../../../runtime/process/machine.js";
 import { Program } from "../../../runtime/process/program.js";
 
+const { Features } = binaryen;
+
 const FEATURES = [
-  ...(["MutableGlobals", "SignExt", "NontrappingFPToInt", "BulkMemory", "BulkMemoryOpt", "ReferenceTypes"] as const),
-  ...(["Multivalue", "ExceptionHandling", "TailCall", "SIMD128", "ExtendedConst", "Atomics"] as const),
+  ...[
+    Features.MutableGlobals,
+    Features.SignExt,
+    Features.NontrappingFPToInt,
+    Features.BulkMemory,
+    Features.BulkMemoryOpt,
+  ],
+  ...[Features.ReferenceTypes, Features.Multivalue, Features.ExceptionHandling, Features.TailCall, Features.SIMD128],
+  ...[Features.ExtendedConst, Features.Atomics],
 ];
 
 export function assemble(text: string): Uint8Array {
   const module = binaryen.parseText(text);
   try {
-    module.setFeatures(FEATURES.reduce((all, name) => all | binaryen.Features[name], 0));
+    module.setFeatures(FEATURES.reduce((all, feature) => all | feature, 0));
     return module.emitBinary();
   } finally {
     module.dispose();
