@@ -51,8 +51,8 @@ const GRANULE = 65_536;
 
 /** V8 takes no larger module. */
 export const MAX_MODULE_BYTES = 2 ** 30;
-/** 256 MiB of stack make fewer; a bound for what an image from others can make us read. */
-export const MAX_STATE_BYTES = 2 ** 30;
+/** The frame stack holds 1 GiB at most; a bound for what an image from others can make us read. */
+export const MAX_STATE_BYTES = 2 ** 31;
 export const MAX_COMMAND_BYTES = 2 ** 24;
 
 const STATUSES = ["running", "saved", "finished", "trapped"] as const;

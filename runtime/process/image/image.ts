@@ -2,10 +2,17 @@ import { createHash } from "node:crypto";
 import { closeSync, constants, fsyncSync, mkdirSync, openSync, rmdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { crc32 } from "node:zlib";
-import { attempt, errorName, invariant } from "../../../pmem/error.js";
+import { attempt, errorName, invariant, type VermilionError } from "../../../pmem/error.js";
 import { Region } from "../../../pmem/region.js";
 import { damaged, imageError } from "./damage.js";
-import { encodeSlot, type ImageHeader, MAX_COMMAND_BYTES, MAX_MEMORIES, SLOT_BYTE_LENGTH } from "./header.js";
+import {
+  encodeSlot,
+  type ImageHeader,
+  MAX_COMMAND_BYTES,
+  MAX_MEMORIES,
+  MAX_STATE_BYTES,
+  SLOT_BYTE_LENGTH,
+} from "./header.js";
 import { ImageLock, LOCK_NAME } from "./lock.js";
 import {
   checkRegions,
@@ -97,12 +104,18 @@ export class Image {
 
   /**
    * A new image, status "running", in a new or empty directory; what an earlier creation left unfinished is replaced.
-   * IMAGE_EXISTS, IMAGE_FOREIGN (other files in the directory), IMAGE_BUSY, DISK_FULL, READ_ONLY, PERMISSION_DENIED.
+   * IMAGE_EXISTS, IMAGE_FOREIGN (other files in the directory), IMAGE_BUSY, IMAGE_LIMIT, and the codes of the disk.
    */
   static create(path: string, options: CreateOptions): Image {
     const absolute = resolve(path);
     const commandBytes = Buffer.from(JSON.stringify(options.command), "utf8");
-    invariant(commandBytes.byteLength <= MAX_COMMAND_BYTES, "the command record is too long");
+    if (commandBytes.byteLength > MAX_COMMAND_BYTES) {
+      throw beyondLimit(
+        absolute,
+        `its arguments and environment take ${commandBytes.byteLength} bytes`,
+        MAX_COMMAND_BYTES,
+      );
+    }
     const firstCreated = attempt("create the image", absolute, () =>
       mkdirSync(absolute, { recursive: true, mode: 0o700 }),
     );
@@ -249,7 +262,7 @@ export class Image {
   createRegion(): Region {
     this.#check("running");
     const index = this.#regions.length;
-    invariant(index < MAX_MEMORIES, `an image holds at most ${MAX_MEMORIES} memories`);
+    if (index >= MAX_MEMORIES) throw beyondLimit(this.path, "its program has too many memories", MAX_MEMORIES);
     const region = Region.create(this.#directory.pathOf(memoryName(index)));
     this.#regions.push(region);
     this.#directoryDirty = true;
@@ -285,6 +298,8 @@ export class Image {
       this.#storage.flushRegion(memoryName(index), region);
     });
     const { chunks, byteLength, checksum } = encodeState(epoch, state);
+    if (byteLength > MAX_STATE_BYTES)
+      throw beyondLimit(this.path, `its state has ${byteLength} bytes`, MAX_STATE_BYTES);
     const file = this.#prepareNextState(); // already there, unless a commit failed before
     this.#nextState = undefined;
     try {
@@ -387,6 +402,10 @@ export class Image {
 }
 
 const NEW_HEADER_NAME = "header.new";
+
+function beyondLimit(path: string, what: string, limit: number): VermilionError {
+  return imageError("IMAGE_LIMIT", path, what, `an image holds at most ${limit}`);
+}
 
 /** Returns the files that an unfinished creation left; throws if the directory holds anything else. */
 function checkVacant(directory: ImageDirectory): string[] {

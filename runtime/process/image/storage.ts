@@ -45,6 +45,9 @@ export const OPEN_FILES_NAME = "open-files";
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_TRUNC } = constants;
 
+/** Node refuses to read 2 GiB at once. */
+const MAX_READ_BYTES = 2 ** 30;
+
 /**
  * An open image directory. Files are reached through its descriptor, as openat(2) would, so that an image renamed
  * while it is in use can still be saved; links and anything that is no plain file are refused (IMAGE_UNSAFE).
@@ -116,7 +119,7 @@ export class ImageDirectory implements ImageStorage {
       while (filled < bytes.byteLength) {
         const position = filled;
         const count = attempt("read", this.pathOf(name), () =>
-          readSync(descriptor, bytes, position, bytes.byteLength - position, position),
+          readSync(descriptor, bytes, position, Math.min(bytes.byteLength - position, MAX_READ_BYTES), position),
         );
         if (count === 0) throw damaged(this.pathOf(name), "it became shorter while it was read");
         filled += count;
