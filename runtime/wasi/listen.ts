@@ -113,7 +113,14 @@ function parseAddress(address: string): ListenAddress {
   const port = Number(address.slice(colon + 1));
   let name = address.slice(0, Math.max(colon, 0)).replace(/^\[(.*)\]$/, "$1");
   if (name === "localhost") name = "127.0.0.1";
-  if (isIP(name) === 0 || address.slice(colon + 1) === "" || !Number.isInteger(port) || port < 0 || port > 65535) {
+  if (
+    isIP(name) === 0 ||
+    name.includes("%") ||
+    address.slice(colon + 1) === "" ||
+    !Number.isInteger(port) ||
+    port < 0 ||
+    port > 65535
+  ) {
     throw new VermilionError(
       "LISTEN_ADDRESS",
       `cannot listen on ${address}: give an IP address and a port (127.0.0.1:8080, [::1]:8080) or unix:/path`,
