@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, constants, fsyncSync, mkdirSync, openSync, rmdirSync } from "node:fs";
+import { closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, rmdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { crc32 } from "node:zlib";
 import { attempt, errorName, invariant, type VermilionError } from "../../../pmem/error.js";
@@ -116,9 +116,7 @@ export class Image {
         MAX_COMMAND_BYTES,
       );
     }
-    const firstCreated = attempt("create the image", absolute, () =>
-      mkdirSync(absolute, { recursive: true, mode: 0o700 }),
-    );
+    const firstCreated = attempt("create the image", absolute, () => makeDirectories(absolute));
     const directory = ImageDirectory.open(absolute);
     let lock: ImageLock | undefined;
     try {
@@ -429,6 +427,23 @@ function checkInstrumenter(directory: ImageDirectory, header: ImageHeader, versi
   if (header.instrumenterVersion === version) return;
   const reason = `its frames are of instrumenter version ${header.instrumenterVersion}, and this Vermilion has ${version}`;
   throw imageError("IMAGE_VERSION", directory.path, reason, "resume it with the Vermilion that saved it");
+}
+
+/**
+ * Returns the outermost directory that was missing. Not mkdir's own recursion, which never ends where a parent is there
+ * and says ENOENT all the same, as /proc does.
+ */
+function makeDirectories(path: string): string | undefined {
+  const missing: string[] = [];
+  for (let parent = path; !existsSync(parent); parent = dirname(parent)) missing.push(parent);
+  for (const directory of [...missing].reverse()) {
+    try {
+      mkdirSync(directory, { mode: 0o700 });
+    } catch (error) {
+      if (errorName(error) !== "EEXIST") throw error; // another process was faster
+    }
+  }
+  return missing.at(-1);
 }
 
 /** The entry of each directory that mkdir made is durable once its parent is flushed. */

@@ -162,7 +162,12 @@ describe("Image.create", () => {
     writeFileSync(join(scratch, "letter.txt"), "");
     expect(() => Image.create(scratch, options)).toThrow(errorCode("IMAGE_FOREIGN"));
     expect(readdirSync(scratch).sort()).toEqual(["image", "letter.txt"]);
-    expect(() => Image.create(join(scratch, "letter.txt"), options)).toThrow(errorCode("ALREADY_EXISTS"));
+    expect(() => Image.create(join(scratch, "letter.txt"), options)).toThrow(errorCode("IMAGE_FOREIGN"));
+    expect(() => Image.create(join(scratch, "letter.txt", "image"), options)).toThrow(errorCode("NOT_FOUND"));
+  });
+
+  test("where no directory can be made, though its parent is there: NOT_FOUND", () => {
+    expect(() => Image.create("/proc/vermilion/image", options)).toThrow(errorCode("NOT_FOUND"));
   });
 
   test("what an unfinished creation left: replaced", () => {
