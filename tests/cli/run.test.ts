@@ -1,0 +1,184 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { Workshop } from "../support/command-line.js";
+import { placeGuest } from "../support/guests.js";
+
+const shop = new Workshop();
+afterAll(() => shop.remove());
+
+const echo = placeGuest(shop.work, "echo");
+const functions = placeGuest(shop.work, "functions");
+
+describe("what the guest gets", () => {
+  test.each([
+    [
+      "arguments behind the module are the guest's, options too",
+      ["echo.wasm", "--dir", "-x", "a b"],
+      ["--dir", "-x", "a b"],
+    ],
+    ["-- in front of the module", ["--", "echo.wasm", "--quiet"], ["--quiet"]],
+    ["-- behind the module", ["echo.wasm", "--", "--quiet", "--"], ["--quiet", "--"]],
+  ])("%s", async (_, args, expected) => {
+    const { status, stdout, stderr } = await shop.run(["run", ...args]);
+    expect(stderr).toBe("");
+    expect(stdout.trimEnd().split("\n")).toEqual(["echo.wasm", ...expected]);
+    expect(status).toBe(0);
+  });
+
+  test("argv[0] is what --argv0 says", async () => {
+    const { stdout } = await shop.run(["run", "--argv0", "busybox", echo, "ls"]);
+    expect(stdout).toBe("busybox\nls\n");
+  });
+
+  test.each([
+    ["nothing by default", [], {}, []],
+    ["a value", ["--env", "A=1=2", "--env", "EMPTY="], {}, ["A=1=2", "EMPTY="]],
+    ["a name: its value here", ["--env", "B"], { B: "from here" }, ["B=from here"]],
+    ["a name that has no value here: nothing", ["--env", "UNKNOWN_HERE"], {}, []],
+    ["given twice: the last", ["--env", "A=1", "--env", "A=2"], {}, ["A=2"]],
+  ])("environment: %s", async (_, args, env, expected) => {
+    const { stdout } = await shop.run(["run", ...args, echo], { env });
+    expect(stdout.trimEnd().split("\n").slice(1)).toEqual(expected);
+  });
+
+  test("environment: all of it with -S inherit-env", async () => {
+    const { stdout } = await shop.run(["run", "-S", "inherit-env", echo], { env: { MARK: "yes" } });
+    expect(stdout.split("\n")).toEqual(expect.arrayContaining(["MARK=yes", `HOME=${shop.environment["HOME"]}`]));
+  });
+
+  test("stdin is a pipe: all of it, then its end", async () => {
+    const input = "line\n".repeat(5000);
+    const { stdout, status } = await shop.run(["run", placeGuest(shop.work, "cat")], { input });
+    expect(stdout).toBe(`${input}${input.length}\n`);
+    expect(status).toBe(0);
+  });
+
+  test("stdout belongs to the guest: nothing of ours on it, nothing at all on stderr", async () => {
+    const { stdout, stderr, status } = await shop.run(["run", placeGuest(shop.work, "counter")]);
+    expect(stdout.split("\n").slice(0, 40)).toEqual(Array.from({ length: 40 }, (_, index) => `${index + 1}`));
+    expect(stderr).toBe("");
+    expect(status).toBe(7);
+  });
+
+  test("a memory limit: memory.grow fails in the guest; too low for the module: refused", async () => {
+    const grower = placeGuest(shop.work, "grower");
+    expect((await shop.run(["run", grower])).stdout).toBe("2\n3\n");
+    expect((await shop.run(["run", "-W", "max-memory-size=128k", grower])).stdout).toBe("4294967295\n2\n");
+    const { status, stderr } = await shop.run(["run", "-W", "max-memory-size=64k", grower]);
+    expect(status).toBe(74);
+    expect(stderr).toContain("max-memory-size");
+  });
+});
+
+describe("--invoke", () => {
+  test.each([
+    [["add", "2", "-3"], "-1\n"],
+    [["add", "0xffffffff", "0"], "-1\n"],
+    [["mix", "-1", "-9223372036854775808", "0.1", "-0"], "-0\n0.1\n-9223372036854775808\n-1\n"],
+    [["mix", "1", "2", "nan", "inf"], "Infinity\nNaN\n2\n1\n"],
+  ])("%j", async ([name = "", ...args], stdout) => {
+    expect(await shop.run(["run", "--invoke", name, functions, ...args])).toMatchObject({ stdout, status: 0 });
+  });
+
+  test.each([
+    ["too few", ["add", "1"]],
+    ["no number", ["add", "1", "two"]],
+    ["out of range", ["add", "1", "4294967296"]],
+    ["no such function", ["subtract", "1", "2"]],
+  ])("%s: status 2, and no image is left", async (_, [name = "", ...args]) => {
+    const image = join(shop.work, "refused");
+    const result = await shop.run(["run", "--image", image, "--invoke", name, functions, ...args]);
+    expect(result).toMatchObject({ stdout: "", status: 2 });
+    expect(existsSync(image)).toBe(false);
+  });
+});
+
+describe("usage: status 2, a line that says why, nothing on stdout", () => {
+  test.each([
+    [[]],
+    [["run"]],
+    [["walk", "x.wasm"]],
+    [["run", "--bogus", "echo.wasm"]],
+    [["run", "--fail-at", "0", "echo.wasm"]],
+    [["run", "--fail-after", "5 parsecs", "echo.wasm"]],
+    [["run", "--fail-at-call", "fd_write:x", "echo.wasm"]],
+    [["run", "--fail-rate", "1.5", "echo.wasm"]],
+    [["run", "--save-on", "SIGKILL", "echo.wasm"]],
+    [["run", "--save-on", "SIGFOO", "echo.wasm"]],
+    [["run", "--on-changed-file", "panic", "echo.wasm"]],
+    [["run", "--env", "=x", "echo.wasm"]],
+    [["run", "-W", "warp=9", "echo.wasm"]],
+    [["run", "-W", "simd=n", "echo.wasm"]],
+    [["run", "-S", "tcp", "echo.wasm"]],
+    [["run", "functions.wasm"]],
+    [["resume"]],
+    [["resume", "a", "b"]],
+    [["inspect"]],
+  ])("%j", async (args) => {
+    const { status, stdout, stderr } = await shop.run(args);
+    expect(stdout).toBe("");
+    expect(stderr).not.toBe("");
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(status).toBe(2);
+  });
+});
+
+describe("no program: status 74, a line that names the file, no stack trace", () => {
+  const files: Readonly<Record<string, string | Uint8Array>> = {
+    "empty.wasm": "",
+    "text.wasm": "this is no module",
+    "cut.wasm": Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 0x50),
+    "component.wasm": Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0),
+    "wrong.wat": '(module (func (export "_start") call 3))',
+  };
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(shop.work, name), content);
+  placeGuest(shop.work, "stranger");
+
+  test.each([...Object.keys(files), "stranger.wasm", "missing.wasm", "missing.wat", "work"])("%s", async (name) => {
+    const { status, stdout, stderr } = await shop.run(["run", join("..", "work", name === "work" ? "." : name)]);
+    expect(stdout).toBe("");
+    expect(stderr.split("\n")).toHaveLength(2);
+    expect(stderr).toContain(name);
+    expect(status).toBe(74);
+  });
+
+  test("the missing import is named", async () => {
+    expect((await shop.run(["run", "stranger.wasm"])).stderr).toContain('"env"."launch"');
+  });
+
+  test.each([
+    [["--verbose"], {}],
+    [[], { VERMILION_TRACE: "1" }],
+  ])("%j %j: with a stack trace", async (args, env) => {
+    const { stderr } = await shop.run(["run", ...args, "text.wasm"], { env });
+    expect(stderr).toMatch(/^\s+at /m);
+  });
+});
+
+test(".wat text is assembled", async () => {
+  const text = '(module (memory 1) (func (export "seven") (result i32) (i32.const 7)))';
+  writeFileSync(join(shop.work, "seven.wat"), text);
+  expect(await shop.run(["run", "--invoke", "seven", "seven.wat"])).toMatchObject({ stdout: "7\n", status: 0 });
+});
+
+test("a trap: status 134 and its message; the image keeps it", async () => {
+  placeGuest(shop.work, "trapper");
+  const { status, stdout, stderr } = await shop.run(["run", "--image", "t", "trapper.wasm"]);
+  expect({ status, stdout }).toEqual({ status: 134, stdout: "1\n" });
+  expect(stderr).toMatch(/^vermilion: trap: unreachable/);
+  const inspection = JSON.parse((await shop.run(["inspect", "--json", "t"])).stdout);
+  expect(inspection).toMatchObject({ status: "trapped", trap: expect.stringContaining("unreachable"), frames: [] });
+});
+
+test("recursion without end: a trap", async () => {
+  const { status, stderr } = await shop.run(["run", placeGuest(shop.work, "bottomless")]);
+  expect(stderr).toContain("call stack exhausted");
+  expect(status).toBe(134);
+});
+
+test("--help: status 0", async () => {
+  for (const args of [["--help"], ["run", "--help"], ["help", "resume"]]) {
+    expect(await shop.run(args)).toMatchObject({ status: 0, stdout: expect.stringContaining("Usage: vermilion") });
+  }
+});

@@ -1,0 +1,148 @@
+/** Small guests in WebAssembly text, for tests of everything around a guest. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import binaryen from "binaryen";
+
+/** The module of a guest example that is committed. */
+export function exampleModule(name: string): string {
+  return fileURLToPath(new URL(`../../guest-examples/${name}/${name}.wasm`, import.meta.url));
+}
+
+/** Writes a guest as `<name>.wasm` into a directory; the result is its path. */
+export function placeGuest(directory: string, name: keyof typeof TEXTS): string {
+  const path = join(directory, `${name}.wasm`);
+  writeFileSync(path, assembleText(TEXTS[name]));
+  return path;
+}
+
+export function assembleText(text: string): Uint8Array {
+  const module = binaryen.parseText(text);
+  module.setFeatures(binaryen.Features.MutableGlobals | binaryen.Features.Multivalue);
+  const bytes = module.emitBinary();
+  module.dispose();
+  return bytes;
+}
+
+export function fileBytes(path: string): Buffer {
+  return readFileSync(path);
+}
+
+const WASI = `
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ_sizes_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_get" (func $environ_get (param i32 i32) (result i32)))
+  (memory (export "memory") 2 4)
+
+  (func $write (param $from i32) (param $length i32)
+    (i32.store (i32.const 0) (local.get $from))
+    (i32.store (i32.const 4) (local.get $length))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+
+  ;; decimal digits and a newline
+  (func $print (param $value i32) (local $at i32)
+    (local.set $at (i32.const 64))
+    (i32.store8 (local.get $at) (i32.const 10))
+    (loop $digits
+      (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+      (i32.store8 (local.get $at) (i32.add (i32.const 48) (i32.rem_u (local.get $value) (i32.const 10))))
+      (local.set $value (i32.div_u (local.get $value) (i32.const 10)))
+      (br_if $digits (local.get $value)))
+    (call $write (local.get $at) (i32.sub (i32.const 65) (local.get $at))))
+`;
+
+const TEXTS = {
+  /** Prints 1 to 40, each after a few milliseconds of work whose result is printed at the end; exits with 7. */
+  counter: `(module ${WASI}
+    (func $work (param $state i32) (param $rounds i32) (result i32)
+      (loop $again
+        (local.set $state (i32.xor (i32.shl (local.get $state) (i32.const 5)) (i32.mul (local.get $state) (i32.const 69069))))
+        (local.set $rounds (i32.sub (local.get $rounds) (i32.const 1)))
+        (br_if $again (local.get $rounds)))
+      (local.get $state))
+    (func (export "_start") (local $count i32) (local $state i32)
+      (local.set $state (i32.const 12345))
+      (loop $next
+        (local.set $state (call $work (local.get $state) (i32.const 4000000)))
+        (local.set $count (i32.add (local.get $count) (i32.const 1)))
+        (call $print (local.get $count))
+        (br_if $next (i32.lt_u (local.get $count) (i32.const 40))))
+      (call $print (local.get $state))
+      (call $proc_exit (i32.const 7))))`,
+  /** Prints its arguments and environment, NULs as newlines, and returns. */
+  echo: `(module ${WASI}
+    (func (export "_start") (local $bytes i32)
+      (drop (call $args_sizes_get (i32.const 16) (i32.const 20)))
+      (drop (call $args_get (i32.const 1024) (i32.const 4096)))
+      (call $lines (i32.const 4096) (i32.load (i32.const 20)))
+      (drop (call $environ_sizes_get (i32.const 16) (i32.const 20)))
+      (drop (call $environ_get (i32.const 1024) (i32.const 8192)))
+      (call $lines (i32.const 8192) (i32.load (i32.const 20))))
+    (func $lines (param $from i32) (param $length i32) (local $at i32)
+      (if (i32.eqz (local.get $length)) (then (return)))
+      (local.set $at (local.get $from))
+      (loop $next
+        (if (i32.eqz (i32.load8_u (local.get $at))) (then (i32.store8 (local.get $at) (i32.const 10))))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $next (i32.lt_u (local.get $at) (i32.add (local.get $from) (local.get $length)))))
+      (call $write (local.get $from) (local.get $length))))`,
+  /** Copies stdin to stdout, a block at a time, then prints the number of bytes. Exits with the errno of a failed read. */
+  cat: `(module ${WASI}
+    (func (export "_start") (local $total i32) (local $length i32) (local $error i32)
+      (loop $next
+        (i32.store (i32.const 0) (i32.const 4096))
+        (i32.store (i32.const 4) (i32.const 4096))
+        (local.set $error (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (if (local.get $error) (then (call $proc_exit (local.get $error))))
+        (local.set $length (i32.load (i32.const 8)))
+        (if (local.get $length)
+          (then
+            (call $write (i32.const 4096) (local.get $length))
+            (local.set $total (i32.add (local.get $total) (local.get $length)))
+            (br $next))))
+      (call $print (local.get $total))))`,
+  /** Prints 1, sleeps for 600 ms, prints 2. */
+  sleeper: `(module ${WASI}
+    (func (export "_start")
+      (call $print (i32.const 1))
+      (i32.store (i32.const 1040) (i32.const 1)) ;; clock: monotonic
+      (i64.store (i32.const 1048) (i64.const 600000000))
+      (drop (call $poll_oneoff (i32.const 1024) (i32.const 2048) (i32.const 1) (i32.const 16)))
+      (call $print (i32.const 2))))`,
+  trapper: `(module ${WASI}
+    (func $depth2 unreachable)
+    (func (export "_start") (call $print (i32.const 1)) (call $depth2)))`,
+  /** No \`_start\`; functions for --invoke. */
+  functions: `(module ${WASI}
+    (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+    (func (export "mix") (param i32 i64 f32 f64) (result f64 f32 i64 i32)
+      (local.get 3) (local.get 2) (local.get 1) (local.get 0))
+    (func (export "spin") (result i64) (local $n i64)
+      (loop $again
+        (local.set $n (i64.add (local.get $n) (i64.const 1)))
+        (br_if $again (i64.lt_u (local.get $n) (i64.const 300000000))))
+      (local.get $n)))`,
+  /** Recurses 60,000 deep, then unwinds and prints the sum of what each activation held. */
+  deep: `(module ${WASI}
+    (func $down (param $n i32) (result i32)
+      (if (result i32) (i32.eqz (local.get $n))
+        (then (call $print (i32.const 1)) (i32.const 0))
+        (else (i32.add (local.get $n) (call $down (i32.sub (local.get $n) (i32.const 1)))))))
+    (func (export "_start") (call $print (call $down (i32.const 60000)))))`,
+  /** Recurses for ever. */
+  bottomless: `(module ${WASI}
+    (func $down (param $n i32) (result i32) (i32.add (local.get $n) (call $down (i32.add (local.get $n) (i32.const 1)))))
+    (func (export "_start") (drop (call $down (i32.const 0)))))`,
+  /** Grows its memory by a page and prints what memory.grow says: the length before, or -1 as 4294967295. */
+  grower: `(module ${WASI}
+    (func (export "_start")
+      (call $print (memory.grow (i32.const 1)))
+      (call $print (memory.size))))`,
+  /** Wants a function that nobody has. */
+  stranger: `(module (import "env" "launch" (func (param i32))) (memory 1) (func (export "_start")))`,
+} as const;
