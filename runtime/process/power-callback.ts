@@ -1,10 +1,12 @@
 /**
  * How a guest is told, on resume, that the power had failed. docs/persistence-model.md#the-callback
  *
- * An export `vermilion_on_power_restored` is called. Otherwise a plain C program that called `signal(SIGPWR, f)` gets
- * the signal through wasi-libc's own `raise`, found by export or by its name in the name section. `raise` ends a
- * program that has no handler, so `signal` is asked first: it returns the handler when it sets one.
+ * An export `vermilion_on_power_restored` is called. Otherwise a plain C program that called `signal(SIGPWR, f)` gets the
+ * signal as wasi-libc's emulation would deliver it: `f` is asked of the guest's own `signal`, found by export or by its
+ * name in the name section, which returns the handler that it replaces. `raise` would do, but only programs that call
+ * it have it; all it does is to call the handler through the table.
  */
+import { EXPORT } from "../instrument/instrument.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { Program } from "./program.js";
@@ -38,13 +40,15 @@ export function findPowerCallback(
 ): (() => void) | undefined {
   const own = exports["vermilion_on_power_restored"];
   if (typeof own === "function") return () => void (own as Fn)();
-  const raise = functionNamed(program, "raise", 1);
   const signal = functionNamed(program, "signal", 2);
-  if (raise === undefined || signal === undefined) return undefined;
+  if (signal === undefined) return undefined;
   return () => {
     const setHandler = functionAt(signal);
     const handler = setHandler?.(SIGPWR, SIG_DFL);
     setHandler?.(SIGPWR, handler);
-    if (handler !== SIG_DFL) functionAt(raise)?.(SIGPWR);
+    // A function pointer of C is an index into the first table.
+    const table = exports[EXPORT.table(0)];
+    if (handler === SIG_DFL || typeof handler !== "number" || !(table instanceof WebAssembly.Table)) return;
+    if (handler < table.length) (table.get(handler) as Fn | null)?.(SIGPWR);
   };
 }
