@@ -11,3 +11,4 @@ export {
   type RunOptions,
 } from "./process/process.js";
 export type { IfUnfinished, Outcome } from "./process/protocol.js";
+export type { SignalName } from "./process/signals.js";

@@ -1,13 +1,13 @@
 /** The options that `run` and `resume` share, and how their values read. */
 import { constants } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { FailureAtCall, FailurePlan, Preopen } from "../index.js";
+import type { FailureAtCall, FailurePlan, Preopen, SignalName } from "../index.js";
 
 export interface GuestOptions {
   readonly dir?: readonly Preopen[];
   readonly eintr?: boolean;
   readonly onChangedFile: "fail" | "warn" | "ignore";
-  readonly saveOn?: readonly NodeJS.Signals[];
+  readonly saveOn?: readonly SignalName[];
   readonly failAt?: number;
   readonly failAfter?: number;
   readonly failAtCall?: FailureAtCall;
@@ -50,7 +50,7 @@ export function failurePlan(options: GuestOptions): FailurePlan {
 }
 
 /** SIGPWR always; a terminal's Ctrl-C only if asked. */
-export function savingSignals({ saveOn }: GuestOptions): NodeJS.Signals[] {
+export function savingSignals({ saveOn }: GuestOptions): SignalName[] {
   return ["SIGPWR", ...(saveOn ?? [])];
 }
 
@@ -66,7 +66,7 @@ function preopen(text: string): Preopen {
   return { host, guest };
 }
 
-function signalNames(text: string): readonly NodeJS.Signals[] {
+function signalNames(text: string): readonly SignalName[] {
   return text.split(",").map((part) => {
     const name = part.trim().toUpperCase();
     const signal = name.startsWith("SIG") ? name : `SIG${name}`;
@@ -76,7 +76,7 @@ function signalNames(text: string): readonly NodeJS.Signals[] {
   });
 }
 
-function isSignal(name: string): name is NodeJS.Signals {
+function isSignal(name: string): name is SignalName {
   return Object.hasOwn(constants.signals, name);
 }
 

@@ -2,14 +2,14 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { attempt, VermilionError } from "../../pmem/error.js";
 import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
-import { type DescriptorSummary, describeState } from "../wasi/index.js";
+import { describeState } from "../wasi/index.js";
 import { decodeModule, ExternalKind, functionAtByte, type Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 import type { Command } from "./command.js";
 import { parseCommand } from "./command-record.js";
 import { Image } from "./image/image.js";
 import type { ImageReading } from "./image/reading.js";
-import { decodeStacks, type Task, type TaskKind } from "./stacks.js";
+import { decodeStacks, type Task } from "./stacks.js";
 
 /** What the header of an image says; a plain object that JSON carries. */
 export interface ImageSummary {
@@ -46,7 +46,7 @@ export interface Inspection extends ImageSummary {
 
 export interface FrameInspection {
   /** Which of the process's stacks: the program's own, its start function's, or that of the handler of power failures. */
-  readonly stack: TaskKind;
+  readonly stack: "entry" | "start" | "callback";
   readonly functionIndex: number;
   /** From the name section or the imports; null: it has none. */
   readonly name: string | null;
@@ -54,7 +54,18 @@ export interface FrameInspection {
   readonly offset: number | null;
 }
 
-export type DescriptorInspection = Omit<DescriptorSummary, "offset"> & { readonly offset: string | null };
+export interface DescriptorInspection {
+  readonly number: number;
+  /** "stdio", "preopen", "file", "directory", "listener" and others. */
+  readonly kind: string;
+  /** As the guest names it. */
+  readonly path: string;
+  /** In bytes, decimal; null: it has none. */
+  readonly offset: string | null;
+  /** "append", "nonblock", "sync" ... */
+  readonly flags: readonly string[];
+  readonly access: "read" | "write" | "read-write" | "none";
+}
 
 /** IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
 export function inspectImage(path: string): Inspection {

@@ -6,7 +6,7 @@ import type { FailurePlan } from "./failure-source.js";
 import type { ImageSummary, Inspection } from "./inspect.js";
 import type { IfUnfinished, Outcome, PrepareOrder, Surroundings } from "./protocol.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
-import { SignalSource } from "./signals.js";
+import { type SignalName, SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 
 /** How a process is run, here and now; none of it is part of the image. */
@@ -24,7 +24,7 @@ export interface ProcessOptions extends RunOptions {
    * Signals to this program that are power failures, from the call that takes these options until the process has
    * ended or is closed. Default: none; the command line always has SIGPWR.
    */
-  readonly saveOn?: readonly NodeJS.Signals[] | undefined;
+  readonly saveOn?: readonly SignalName[] | undefined;
   /** An open file that somebody else changed between failure and resume. Default: "warn" (through `onNotice`). */
   readonly onChangedFile?: "fail" | "warn" | "ignore" | undefined;
   /** Where instrumented modules are kept. Default: `$XDG_CACHE_HOME/vermilion`; null: nowhere. */

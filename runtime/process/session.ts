@@ -42,6 +42,7 @@ export class Session {
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), {
       workerData,
       resourceLimits: { stackSizeMb: stackMegabytes },
+      execArgv: [], // what this program was started with (--eval, --input-type ...) is not for the worker
       name: "vermilion guest",
     });
     this.#worker.on("message", (report: Report) => this.#receive(report));

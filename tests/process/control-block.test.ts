@@ -1,0 +1,41 @@
+import { closeSync, readSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { libc } from "../../pmem/libc.js";
+import { ControlBlock } from "../../runtime/process/control-block.js";
+
+describe("control block", () => {
+  test("a failure before the guest has begun: it never begins", () => {
+    const main = ControlBlock.create();
+    const worker = ControlBlock.over(main.buffer);
+    expect(worker.failurePending).toBe(false);
+    expect(main.requestFailure()).toBe(true);
+    expect(worker.failurePending).toBe(true);
+    expect(worker.beginRunning()).toBe(false);
+    expect(main.requestFailure()).toBe(false);
+  });
+
+  test("a failure while it runs: pending, and the event wakes whoever polls", () => {
+    const main = ControlBlock.create();
+    const worker = ControlBlock.over(main.buffer);
+    const event = libc().createEvent();
+    worker.setWakeDescriptor(event);
+    expect(worker.beginRunning()).toBe(true);
+    expect(main.requestFailure()).toBe(false);
+    expect(worker.failurePending).toBe(true);
+    const count = Buffer.alloc(8);
+    expect(readSync(event, count)).toBe(8);
+    expect(count.readBigUInt64LE()).toBe(1n);
+    closeSync(event);
+  });
+
+  test("a failure before there is an event: pending for the worker's first look", () => {
+    const main = ControlBlock.create();
+    const worker = ControlBlock.over(main.buffer);
+    expect(worker.beginRunning()).toBe(true);
+    main.requestFailure();
+    const event = libc().createEvent();
+    worker.setWakeDescriptor(event);
+    expect(worker.failurePending).toBe(true);
+    closeSync(event);
+  });
+});

@@ -1,0 +1,236 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type CreateOptions, type Outcome, Process, type RunOptions } from "vermilion";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { assembleText, exampleModule, placeGuest } from "../support/guests.js";
+
+const directory = mkdtempSync(join(tmpdir(), "vermilion-process-"));
+const cacheDirectory = join(tmpdir(), "vermilion-test-cache", "vermilion");
+const counter = placeGuest(directory, "counter");
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let images = 0;
+
+/** Options for a process with an image and an output file of its own. */
+function optionsFor(
+  module: string,
+  more: Partial<CreateOptions> = {},
+): CreateOptions & { readonly output: () => string } {
+  const image = join(directory, `image-${++images}`);
+  const stdout = openSync(`${image}.out`, "w");
+  const output = () => readFileSync(`${image}.out`, "utf8");
+  return { module, image, cacheDirectory, stdio: [-1, stdout, 2], output, ...more };
+}
+
+async function endOf(options: CreateOptions, run: RunOptions = {}): Promise<Outcome> {
+  const process = await Process.create(options);
+  return process.run(run);
+}
+
+let reference: string;
+beforeAll(async () => {
+  const options = optionsFor(counter);
+  expect(await endOf(options)).toEqual({ kind: "exited", status: 7, results: [] });
+  reference = options.output();
+});
+
+describe("run", () => {
+  test("after a power failure the same object goes on, in a new thread", async () => {
+    const options = optionsFor(counter, { failure: { atCall: { name: "fd_write", ordinal: 10, when: "after" } } });
+    const process = await Process.create(options);
+    expect(process.resumes).toBeUndefined();
+    const outcomes: Outcome[] = [];
+    do outcomes.push(await process.run());
+    while (outcomes.at(-1)?.kind === "powerFailed");
+    expect(outcomes.map(({ kind }) => kind)).toEqual([...new Array(4).fill("powerFailed"), "exited"]);
+    expect(outcomes[3]).toMatchObject({ epoch: 4, frames: 4, saveMilliseconds: expect.any(Number) });
+    expect(options.output()).toBe(reference);
+  });
+
+  test("options of one run: that run only, counted exactly if they need it", async () => {
+    const options = optionsFor(counter);
+    const process = await Process.create(options);
+    expect(await process.run({ failure: { atSafepoint: 5_000_000 } })).toMatchObject({ kind: "powerFailed", epoch: 1 });
+    expect(options.output()).toBe("1\n");
+    expect(await process.run({ failure: { atSafepoint: 4_000_000 } })).toMatchObject({ kind: "powerFailed", epoch: 2 });
+    expect(options.output()).toBe("1\n2\n");
+    expect(await process.run()).toMatchObject({ kind: "exited", status: 7 });
+    expect(options.output()).toBe(reference);
+  });
+
+  test("powerFail: before the run, it ends at once and nothing has changed; during it, the state is saved", async () => {
+    const options = optionsFor(counter);
+    const process = await Process.create(options);
+    process.powerFail();
+    expect(await process.run()).toMatchObject({ kind: "powerFailed", epoch: 0, frames: 0 });
+    const running = process.run();
+    await sleep(150);
+    process.powerFail();
+    process.powerFail();
+    expect(await running).toMatchObject({ kind: "powerFailed", epoch: 1 });
+    process.powerFail(); // between two runs: nothing
+    expect(await process.run()).toMatchObject({ kind: "exited" });
+    expect(options.output()).toBe(reference);
+  });
+
+  test("powerFail before a resume: the image stays as it was", async () => {
+    const options = optionsFor(counter);
+    const first = await Process.create(options);
+    await first.run({ failure: { atSafepoint: 9_000_000 } });
+    const process = await Process.create(options);
+    expect(process.resumes).toEqual({ epoch: 1, frames: 2 });
+    process.powerFail();
+    expect(await process.run()).toMatchObject({ kind: "powerFailed", epoch: 1, frames: 2 });
+    expect(await process.run()).toMatchObject({ kind: "exited" });
+    expect(options.output()).toBe(reference);
+  });
+
+  test("twice at once: PROCESS_RUNNING; after the end: PROCESS_OVER", async () => {
+    const process = await Process.create(optionsFor(counter));
+    const running = process.run();
+    await expect(process.run()).rejects.toMatchObject({ code: "PROCESS_RUNNING" });
+    await running;
+    await expect(process.run()).rejects.toMatchObject({ code: "PROCESS_OVER" });
+  });
+
+  test("a trap: its message, and the process is over", async () => {
+    const process = await Process.create(optionsFor(placeGuest(directory, "trapper")));
+    expect(await process.run()).toEqual({ kind: "trapped", message: expect.stringContaining("unreachable") });
+    expect(await process.inspect()).toMatchObject({ status: "trapped" });
+  });
+
+  test("two processes at once in one program", async () => {
+    const both = [optionsFor(counter), optionsFor(counter)];
+    await Promise.all(both.map((options) => endOf(options)));
+    expect(both.map((options) => options.output())).toEqual([reference, reference]);
+  });
+
+  test("saveOn: a real signal to this program is a power failure, until the process has ended", async () => {
+    const before = process.listenerCount("SIGPWR");
+    const guest = await Process.create(optionsFor(counter, { saveOn: ["SIGPWR"] }));
+    expect(process.listenerCount("SIGPWR")).toBe(before + 1);
+    const running = guest.run();
+    await sleep(100);
+    process.kill(process.pid, "SIGPWR");
+    expect(await running).toMatchObject({ kind: "powerFailed", epoch: 1 });
+    await guest.run();
+    expect(process.listenerCount("SIGPWR")).toBe(before);
+  });
+
+  test("close: the guest is killed, the image let go of, and lost", async () => {
+    const options = optionsFor(placeGuest(directory, "cat"));
+    const endless = openSync("/dev/zero", "r");
+    const guest = await Process.create({ ...options, stdio: [endless, openSync("/dev/null", "w"), 2] });
+    const running = guest.run();
+    running.catch(() => {});
+    await sleep(100);
+    expect(await guest.inspect()).toMatchObject({ status: "running", heldBy: process.pid });
+    await guest.close();
+    await expect(running).rejects.toMatchObject({ code: "WORKER_ENDED" });
+    expect(await guest.inspect()).toMatchObject({ status: "lost", heldBy: null });
+    closeSync(endless);
+  });
+});
+
+describe("create", () => {
+  test.each<[string, Partial<CreateOptions>, string | RegExp]>([
+    ["no such module", { module: "/nowhere/x.wasm" }, "NOT_FOUND"],
+    ["no module", { moduleBytes: Uint8Array.of(1, 2, 3) }, /^MODULE_(INVALID|UNSUPPORTED)$/],
+    ["an import that nobody has", { moduleBytes: assembleText('(module (import "e" "f" (func)))') }, "UNKNOWN_IMPORT"],
+    ["no _start", { moduleBytes: assembleText("(module)") }, "NO_SUCH_EXPORT"],
+    ["a directory that is not there", { preopens: [{ host: "/nowhere", guest: "/" }] }, "NOT_FOUND"],
+    ["more memory than allowed", { maxMemoryByteLength: 65536 }, "MEMORY_LIMIT"],
+    ["an image within a file", { image: `${counter}/image` }, "IMAGE_FOREIGN"],
+  ])("%s, and leaves no image", async (_, more, code) => {
+    const options = optionsFor(counter, more);
+    await expect(Process.create(options)).rejects.toMatchObject({
+      name: "VermilionError",
+      code: expect.stringMatching(code),
+    });
+    await expect(Process.inspect(options.image ?? "")).rejects.toMatchObject({
+      code: expect.stringMatching(/IMAGE_MISSING|IMAGE_FOREIGN/),
+    });
+  });
+
+  test("ifUnfinished: resume, replace, fail", async () => {
+    const options = optionsFor(counter);
+    await endOf(options, { failure: { atSafepoint: 9_000_000 } });
+    await expect(Process.create({ ...options, ifUnfinished: "fail" })).rejects.toMatchObject({ code: "IMAGE_EXISTS" });
+    const resumed = await Process.create(options);
+    expect(resumed.resumes).toEqual({ epoch: 1, frames: 2 });
+    await resumed.close();
+    const replaced = await Process.create({ ...options, ifUnfinished: "replace" });
+    expect(replaced.resumes).toBeUndefined();
+    await replaced.close();
+  });
+
+  test("held by another: IMAGE_BUSY; a process that never ran keeps no image", async () => {
+    const options = optionsFor(counter);
+    const holder = await Process.create(options);
+    await expect(Process.create(options)).rejects.toMatchObject({ code: "IMAGE_BUSY" });
+    await holder.close();
+    expect(await endOf(options)).toMatchObject({ kind: "exited" });
+  });
+
+  test("invoke: the results as text", async () => {
+    const options = optionsFor(placeGuest(directory, "functions"), { invoke: "add", args: ["40", "2"] });
+    expect(await endOf(options)).toEqual({ kind: "exited", status: 0, results: ["42"] });
+  });
+
+  test("moduleBytes: a program that is in no file", async () => {
+    const options = optionsFor("/nowhere/in-memory.wasm", { moduleBytes: readFileSync(counter) });
+    expect(await endOf(options)).toMatchObject({ status: 7 });
+  });
+
+  test("onInstrument: told once, then the cache has it", async () => {
+    const told: number[] = [];
+    const once = join(directory, "a cache");
+    for (let times = 0; times < 2; times++) {
+      await endOf(optionsFor(counter, { cacheDirectory: once, onInstrument: (bytes) => told.push(bytes) }));
+    }
+    expect(told).toEqual([readFileSync(counter).length]);
+  });
+});
+
+describe("open", () => {
+  test("goes on with an image", async () => {
+    const options = optionsFor(counter);
+    await endOf(options, { failure: { atCall: { name: "fd_write", ordinal: 5, when: "before" } } });
+    const opened = await Process.open(options.image ?? "", { stdio: options.stdio, cacheDirectory });
+    expect(opened.image).toBe(options.image);
+    expect(opened.resumes).toEqual({ epoch: 1, frames: 4 });
+    expect(await opened.run()).toMatchObject({ kind: "exited", status: 7 });
+    expect(options.output()).toBe(reference);
+  });
+
+  test("nothing to go on with", async () => {
+    const options = optionsFor(counter);
+    await expect(Process.open(options.image ?? "")).rejects.toMatchObject({ code: "IMAGE_MISSING" });
+    await endOf(options);
+    await expect(Process.open(options.image ?? "")).rejects.toMatchObject({ code: "IMAGE_NOT_SAVED" });
+  });
+});
+
+test("inspect: a real program's frames have names, its descriptors their places", async () => {
+  const module = exampleModule("word-count");
+  const folder = join(module, "..");
+  const options = optionsFor(module, {
+    preopens: [{ host: folder, guest: "/" }],
+    args: ["a.txt", "b.txt"],
+    failure: { atCall: { name: "fd_read", ordinal: 2, when: "before" } },
+  });
+  expect(await endOf(options)).toMatchObject({ kind: "powerFailed" });
+  const inspection = await Process.inspect(options.image ?? "");
+  expect(inspection.frames[0]).toMatchObject({ name: "fd_read", offset: null });
+  expect(inspection.frames.map(({ name }) => name)).toEqual(expect.arrayContaining(["_start"]));
+  expect(inspection.descriptors).toEqual(
+    expect.arrayContaining([expect.objectContaining({ kind: "file", path: "/a.txt", access: "read" })]),
+  );
+  expect(inspection.memories[0]?.byteLength).toBeGreaterThan(65536);
+  const expected = readFileSync(join(folder, "expected-output.txt"), "utf8");
+  const opened = await Process.open(options.image ?? "", { stdio: options.stdio, cacheDirectory });
+  expect(await opened.run()).toMatchObject({ kind: "exited", status: 0 });
+  expect(options.output()).toBe(expected);
+});
