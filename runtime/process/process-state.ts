@@ -1,13 +1,10 @@
 import { VermilionError } from "../../pmem/error.js";
 import type { ImageState } from "./image/state-file.js";
 
-/** What the process layer itself remembers in an image. */
-export interface ProcessState {
-  /** How many activations were saved; for messages, and to choose a stack that is long enough. */
-  readonly frames: number;
-}
-
-/** IMAGE_DAMAGED: the image holds something else. */
+/**
+ * How many activations were saved, which is what the process layer itself remembers in an image: for messages, and to
+ * choose a stack that is long enough. IMAGE_DAMAGED: the image holds something else.
+ */
 export function frameCountOf(state: ImageState, path: string): number {
   const { process } = state;
   if (typeof process === "object" && process !== null && "frames" in process) {

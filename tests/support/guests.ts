@@ -1,5 +1,5 @@
 /** Small guests in WebAssembly text, for tests of everything around a guest. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import binaryen from "binaryen";
@@ -22,10 +22,6 @@ export function assembleText(text: string): Uint8Array {
   const bytes = module.emitBinary();
   module.dispose();
   return bytes;
-}
-
-export function fileBytes(path: string): Buffer {
-  return readFileSync(path);
 }
 
 const WASI = `
