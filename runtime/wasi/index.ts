@@ -1,7 +1,7 @@
 /** The system interface, WASI preview1: everything that the rest of the runtime needs of it. */
-export { type DescriptorSummary, describeState } from "./describe.js";
+export { describeState } from "./describe.js";
 export { Errno } from "./errno.js";
-export { WASI_SIGNATURES, type WasiFunction } from "./functions.js";
+export { WASI_SIGNATURES } from "./functions.js";
 export { ProcessExit, RESTART, type WasiEnvironment } from "./host.js";
 export type { WasiOptions } from "./options.js";
 export { Wasi } from "./wasi.js";

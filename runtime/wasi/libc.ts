@@ -51,6 +51,7 @@ export interface Libc {
   ): number;
   clock_gettime(id: number, timespec: number): number;
   clock_getres(id: number, timespec: number): number;
+  getrlimit(resource: number, rlimit: number): number;
   getrandom(address: number, byteLength: number, flags: number): number;
   poll(pollfds: number, count: number, milliseconds: number): number;
   /** timespec 0: no limit. */
@@ -112,6 +113,7 @@ const PROTOTYPES: Readonly<Record<Exclude<keyof Libc, "errno" | "addressOf">, st
   copy_file_range: "int copy_file_range(int, uintptr_t, int, uintptr_t, size_t, uint32_t)",
   clock_gettime: "int clock_gettime(int, uintptr_t)",
   clock_getres: "int clock_getres(int, uintptr_t)",
+  getrlimit: "int getrlimit(int, uintptr_t)",
   getrandom: "int getrandom(uintptr_t, size_t, uint32_t)",
   poll: "int poll(uintptr_t, size_t, int)",
   ppoll: "int ppoll(uintptr_t, size_t, uintptr_t, uintptr_t)",

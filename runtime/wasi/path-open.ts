@@ -107,11 +107,16 @@ export function pathOpen(
     libc.close(opened);
     return statError;
   }
-  const descriptor = describeOpened(host, opened, mode, path.text);
+  const descriptor = describeOpened(host, opened, mode, joined(directory.path, path.text));
   descriptor.rights &= directory.inheriting;
   descriptor.inheriting &= directory.inheriting;
   memory.setU32(out, table.add(descriptor));
   return Errno.SUCCESS;
+}
+
+/** The path for people; the guest's root is "/", most often. */
+function joined(directory: string, path: string): string {
+  return directory.endsWith("/") ? `${directory}${path}` : `${directory}/${path}`;
 }
 
 /** Opening a named pipe for writing fails with ENXIO while nobody reads it; so does opening a socket, for good. */

@@ -10,7 +10,7 @@ import { InterruptedCalls } from "./interrupted.js";
 import { type Libc, libc } from "./libc.js";
 import { openListener } from "./listen.js";
 import { GuestMemory } from "./memory.js";
-import { resolveOptions, type WasiOptions } from "./options.js";
+import { DESCRIPTORS_MAXIMUM, resolveOptions, type WasiOptions } from "./options.js";
 import { PathArgument, Resolver } from "./resolve.js";
 import { restoreDescriptors } from "./restore.js";
 import { saveState } from "./save.js";
@@ -20,6 +20,8 @@ import { stdioDescriptor } from "./stdio.js";
 
 const AT_FDCWD = -100;
 const O_CLOEXEC = 0x80000;
+const RLIMIT_NOFILE = 7;
+const RESERVED_DESCRIPTORS = 128;
 
 /**
  * The system interface of one process: its descriptors, clocks and interrupted calls. Made where the guest runs: the
@@ -135,7 +137,9 @@ function makeHost(options: WasiOptions, saved: SavedState | undefined): WasiHost
     libc: calls,
     scratch,
     options: resolved,
-    table: new DescriptorTable(Math.max(resolved.maximumDescriptors, saved?.descriptors.length ?? 0)),
+    table: new DescriptorTable(
+      Math.max(Math.min(resolved.maximumDescriptors, hostDescriptors(calls, scratch)), saved?.descriptors.length ?? 0),
+    ),
     clocks: new Clocks(calls, scratch, readings),
     resolver: new Resolver(calls, scratch, resolved.resolver === "kernel"),
     interrupted: new InterruptedCalls(saved ? parseInterrupted(saved.interrupted) : []),
@@ -143,6 +147,12 @@ function makeHost(options: WasiOptions, saved: SavedState | undefined): WasiHost
     pathB: new PathArgument(scratch, SCRATCH.pathB),
     roots: openRoots(calls, scratch, resolved.preopens),
   });
+}
+
+/** How many descriptors the guest may take of the host's: saving needs some, and so does Node. */
+function hostDescriptors(calls: Libc, scratch: HostBuffer): number {
+  if (calls.getrlimit(RLIMIT_NOFILE, scratch.address + SCRATCH.small) === -1) return DESCRIPTORS_MAXIMUM;
+  return Math.max(scratch.number(SCRATCH.small) - RESERVED_DESCRIPTORS, 16);
 }
 
 function openRoots(calls: Libc, scratch: HostBuffer, preopens: WasiOptions["preopens"]): number[] {

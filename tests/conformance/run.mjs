@@ -1,5 +1,5 @@
 /**
- * npm run conformance -- CHECKOUT [--only NAME]
+ * npm run conformance -- CHECKOUT [--only TEST] [--runtime NAME]
  *
  * Runs the preview1 tests of a checkout of WebAssembly/wasi-testsuite (branch prod/testsuite-base, which has them built)
  * against our system interface and whatever other runtimes this machine has, and prints a table.
@@ -12,11 +12,14 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const TIMEOUT_MILLISECONDS = 30_000;
+const FAILURE_STATUS = 85;
+const FAILURES_MAXIMUM = 5000;
+const commandLine = fileURLToPath(new URL("../../dist/runtime/cli/main.js", import.meta.url));
 const support = fileURLToPath(new URL("../support/", import.meta.url));
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: "string" }, library: { type: "string" } },
+  options: { only: { type: "string" }, runtime: { type: "string" }, library: { type: "string" } },
 });
 const [checkout] = positionals;
 if (checkout === undefined || !existsSync(join(checkout, "tests"))) {
@@ -24,11 +27,26 @@ if (checkout === undefined || !existsSync(join(checkout, "tests"))) {
   process.exit(2);
 }
 
-/** Each makes a command line out of a test. */
+/** Each makes a command line out of a test; `resume` the one after a power failure. */
 const runtimes = [
-  { name: "ours", required: true, command: (test) => guest(test, []) },
-  { name: "ours, resumed at every call", required: true, command: (test) => guest(test, ["--resume-at-every-call"]) },
-  { name: "ours, without openat2", required: true, command: (test) => guest(test, ["--resolver", "walk"]) },
+  { name: "system interface alone", required: true, command: (test) => guest(test, []) },
+  {
+    name: "system interface alone, resumed at every call",
+    required: true,
+    command: (test) => guest(test, ["--resume-at-every-call"]),
+  },
+  {
+    name: "system interface alone, without openat2",
+    required: true,
+    command: (test) => guest(test, ["--resolver", "walk"]),
+  },
+  { name: "vermilion", required: true, command: (test) => vermilion(test, []) },
+  ...["1:after", "2:before"].map((when) => ({
+    name: `vermilion, power failure ${when.slice(2)} every call`,
+    required: true,
+    command: (test) => vermilion(test, ["--fail-at-call", `*:${when}`]),
+    resume: (test) => [process.execPath, commandLine, "resume", "--quiet", "--fail-at-call", `*:${when}`, test.image],
+  })),
   {
     name: "node:wasi",
     // Its fast API calls crash at random on Node 20 and 22.
@@ -50,6 +68,10 @@ function plain({ dir, env, module, args }) {
 function guest(test, options) {
   const library = values.library === undefined ? [] : ["--library", values.library];
   return [process.execPath, join(support, "run-guest.mjs"), ...library, ...options, ...plain(test)];
+}
+
+function vermilion(test, options) {
+  return [process.execPath, commandLine, "run", "--quiet", "--image", test.image, ...options, ...plain(test)];
 }
 
 function findTests() {
@@ -78,24 +100,36 @@ function run(runtime, { module, directory, spec }) {
       dir = join(scratch, "root"); // the tests write into it
       cpSync(join(directory, spec.root), dir, { recursive: true });
     }
-    const [command, ...args] = runtime.command({ module, dir, env: spec.env ?? {}, args: spec.args ?? [] });
-    const result = spawnSync(command, args, { encoding: "utf8", timeout: TIMEOUT_MILLISECONDS, input: "" });
+    const test = { module, dir, env: spec.env ?? {}, args: spec.args ?? [], image: join(scratch, "image") };
+    let result = spawn(runtime.command(test));
+    let stdout = result.stdout;
+    for (let failures = 0; result.status === FAILURE_STATUS && runtime.resume !== undefined; failures++) {
+      if (failures === FAILURES_MAXIMUM) return "no end after all these failures";
+      result = spawn(runtime.resume(test));
+      stdout += result.stdout;
+    }
     if (result.error !== undefined) return result.error.message;
     const expected = spec.exit_code ?? 0;
     if (result.status !== expected) {
-      return `status ${result.status ?? result.signal}, not ${expected}: ${result.stderr.trim().split("\n").slice(0, 3).join(" | ")}`;
+      const messages = result.stderr.trim().split("\n").slice(0, 3).join(" | ");
+      return `status ${result.status ?? result.signal}, not ${expected}: ${messages}`;
     }
-    if (spec.stdout !== undefined && result.stdout !== spec.stdout) return `stdout ${JSON.stringify(result.stdout)}`;
+    if (spec.stdout !== undefined && stdout !== spec.stdout) return `stdout ${JSON.stringify(stdout)}`;
     return undefined;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
+function spawn([command, ...args]) {
+  return spawnSync(command, args, { encoding: "utf8", timeout: TIMEOUT_MILLISECONDS, input: "" });
+}
+
 const tests = findTests();
 let failed = false;
 console.log(`${tests.length} tests, Node ${process.versions.node}`);
 for (const runtime of runtimes) {
+  if (values.runtime !== undefined && !runtime.name.includes(values.runtime)) continue;
   if (runtime.name === "wasmtime" && spawnSync(runtime.command({ env: {}, args: [] })[0], ["--version"]).status !== 0) {
     console.log("wasmtime: not on this machine");
     continue;
