@@ -45,8 +45,8 @@ export function hostFlags({ readable, writable, fdflags }: OpenMode): number {
  * path_open: the new descriptor, u32, to [out, out + 4).
  *
  * Rights: the guest gets those that its directory passes on. How the file is opened follows from FD_READ and FD_WRITE
- * among those asked for, as in wasmtime: for reading unless only FD_WRITE is asked for, for writing also when the file is
- * to be created or cut. docs/rationale.md#rights.
+ * among those asked for: for reading unless only FD_WRITE is asked for, as in wasmtime; for writing when it is asked for,
+ * where wasmtime also lets those write that create or cut a file. docs/rationale.md#rights.
  */
 export function pathOpen(
   host: WasiHost,
@@ -86,7 +86,7 @@ export function pathOpen(
   const askedToWrite = (asked & Rights.FD_WRITE) !== 0;
   const mode = {
     readable: !askedToWrite || (asked & Rights.FD_READ) !== 0,
-    writable: askedToWrite || creating || truncating,
+    writable: askedToWrite || truncating, // the host's descriptor; the guest's rights say what it asked for
     fdflags,
   };
   let flags = hostFlags(mode);
@@ -108,7 +108,7 @@ export function pathOpen(
     return statError;
   }
   const descriptor = describeOpened(host, opened, mode, joined(directory.path, path.text));
-  descriptor.rights &= directory.inheriting;
+  descriptor.rights &= directory.inheriting & (askedToWrite ? RIGHTS_ALL : ~Rights.FD_WRITE);
   descriptor.inheriting &= directory.inheriting;
   memory.setU32(out, table.add(descriptor));
   return Errno.SUCCESS;
