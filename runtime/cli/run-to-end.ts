@@ -16,7 +16,7 @@ export async function runToEnd(process: Process, messages: Messages): Promise<nu
   switch (outcome.kind) {
     case "exited":
       for (const line of outcome.results) writeSync(1, `${line}\n`);
-      return outcome.status;
+      return exitStatusOf(outcome.status);
     case "trapped":
       messages.news("trapped", `trap: ${outcome.message}; ${image} holds the memory as it was`, {
         image,
@@ -34,6 +34,12 @@ export async function runToEnd(process: Process, messages: Messages): Promise<nu
       return EXIT.powerFailure;
     }
   }
+}
+
+/** The system keeps eight bits: a failure must not become a success by that. */
+function exitStatusOf(guestStatus: number): number {
+  const kept = guestStatus & 0xff;
+  return kept === 0 && guestStatus !== 0 ? 1 : kept;
 }
 
 function count(amount: number, noun: string): string {

@@ -212,6 +212,17 @@ describe("an image that cannot be used: status 74, what is wrong, no other chang
     expect(await run.ended).toMatchObject({ status: 0, stdout: "here4\n" });
   });
 
+  test("five at once: one runs, the others are refused", async () => {
+    const runs = Array.from({ length: 5 }, () => shop.start(["run", "--image", "crowd", counter], { input: "" }).ended);
+    const ended = await Promise.all(runs);
+    const winners = ended.filter(({ status }) => status === 7);
+    expect(winners.length).toBeGreaterThanOrEqual(1); // one that starts after another has ended runs, too
+    for (const { stdout } of winners) expect(stdout).toBe(reference.stdout);
+    for (const { stdout, status } of ended.filter((each) => each.status !== 7)) {
+      expect({ stdout, status }).toEqual({ stdout: "", status: 74 });
+    }
+  });
+
   test.skipIf(process.getuid?.() === 0)("a directory that cannot be written (not as root, who can)", async () => {
     chmodSync(shop.work, 0o555);
     const { status, stderr } = await shop.run(["run", counter]);
