@@ -112,9 +112,14 @@ function writeExports(out: ByteWriter, module: Module, appendix: Appendix): void
 }
 
 /** Bodies of the guest's functions, rewritten where they can unwind, then our helpers'. */
-function writeCode(module: Module, graph: CallGraph, appendix: Appendix, types: TypeTable, mode: PollMode): ByteWriter {
-  const code = module.sections.get(SectionId.code);
-  const out = new ByteWriter(code === undefined ? 4096 : Math.ceil((code[1] - code[0]) * 1.25) + 4096);
+function writeCode(
+  out: ByteWriter,
+  module: Module,
+  graph: CallGraph,
+  appendix: Appendix,
+  types: TypeTable,
+  mode: PollMode,
+): void {
   const analysis = new FunctionAnalysis(module, graph);
   const target: CodeTarget = {
     helpers: appendix.indices(),
@@ -143,7 +148,15 @@ function writeCode(module: Module, graph: CallGraph, appendix: Appendix, types: 
     out.copy(module.bytes, from, to);
   }
   appendix.writeBodies(out);
-  return out;
+}
+
+/** Bytes that surely hold all sections before the code: the guest's, our additions, an element for each function. */
+function headRoom(module: Module, appendix: Appendix): number {
+  const code = module.sections.get(SectionId.code);
+  const guest = (code?.[0] ?? module.bytes.length) + 16;
+  const exports = module.memories.length + module.tables.length + module.globals.length + module.tags.length;
+  const longestExport = 64;
+  return guest + 5 * appendix.functionCount + longestExport * exports + 65536;
 }
 
 function copyCustomNames(out: ByteWriter, module: Module): void {
@@ -159,6 +172,43 @@ function copyCustomNames(out: ByteWriter, module: Module): void {
   }
 }
 
+/** All sections before the code. */
+function writeHead(module: Module, appendix: Appendix, types: TypeTable, tagType: number): ByteWriter {
+  const head = new ByteWriter(65536);
+  head.copy(WASM_HEADER);
+  writeExtended(head, module, SectionId.type, types.addedCount, () => types.writeAdded(head));
+  writeExtended(head, module, SectionId.import, 0, () => undefined);
+  writeExtended(head, module, SectionId.function, appendix.helperCount, () => {
+    for (const type of appendix.typeIndices()) head.u32(type);
+  });
+  writeExtended(head, module, SectionId.table, 2, () => {
+    for (const length of [FRAME_STACK_FUNCTIONS.length, appendix.functionCount]) {
+      head.u8(ValueType.funcref);
+      head.u8(1);
+      head.u32(length);
+      head.u32(length);
+    }
+  });
+  writeExtended(head, module, SectionId.memory, 0, () => undefined);
+  writeExtended(head, module, SectionId.tag, 2, () => {
+    for (let i = 0; i < 2; i++) {
+      head.u8(0);
+      head.u32(tagType);
+    }
+  });
+  writeExtended(head, module, SectionId.global, 1, () => {
+    head.copy(Uint8Array.of(ValueType.i32, 1, Op.i32Const, 0, Op.end));
+  });
+  writeExports(head, module, appendix);
+  writeExtended(head, module, SectionId.element, 1, () => {
+    head.copy(Uint8Array.of(1, 0));
+    head.u32(appendix.functionCount);
+    for (let index = 0; index < appendix.functionCount; index++) head.u32(index);
+  });
+  if (module.data.length > 0) writeSection(head, SectionId.dataCount, () => head.u32(module.data.length));
+  return head;
+}
+
 /**
  * Rewrites a module so that it can be stopped at its safepoints.
  *
@@ -168,47 +218,21 @@ export function instrument(module: Module, graph: CallGraph, mode: PollMode, met
   const types = new TypeTable(module.types);
   const appendix = new Appendix(module, graph.features, types);
   const tagType = types.index([], []);
-  const code = writeCode(module, graph, appendix, types, mode);
-  const out = new ByteWriter(module.bytes.length + code.length + 65536);
-  out.copy(WASM_HEADER);
-  writeExtended(out, module, SectionId.type, types.addedCount, () => types.writeAdded(out));
-  writeExtended(out, module, SectionId.import, 0, () => undefined);
-  writeExtended(out, module, SectionId.function, appendix.helperCount, () => {
-    for (const type of appendix.typeIndices()) out.u32(type);
-  });
-  writeExtended(out, module, SectionId.table, 2, () => {
-    for (const length of [FRAME_STACK_FUNCTIONS.length, appendix.functionCount]) {
-      out.u8(ValueType.funcref);
-      out.u8(1);
-      out.u32(length);
-      out.u32(length);
-    }
-  });
-  writeExtended(out, module, SectionId.memory, 0, () => undefined);
-  writeExtended(out, module, SectionId.tag, 2, () => {
-    for (let i = 0; i < 2; i++) {
-      out.u8(0);
-      out.u32(tagType);
-    }
-  });
-  writeExtended(out, module, SectionId.global, 1, () => {
-    out.copy(Uint8Array.of(ValueType.i32, 1, Op.i32Const, 0, Op.end));
-  });
-  writeExports(out, module, appendix);
-  writeExtended(out, module, SectionId.element, 1, () => {
-    out.copy(Uint8Array.of(1, 0));
-    out.u32(appendix.functionCount);
-    for (let index = 0; index < appendix.functionCount; index++) out.u32(index);
-  });
-  if (module.data.length > 0) writeSection(out, SectionId.dataCount, () => out.u32(module.data.length));
-  writeSection(out, SectionId.code, () => out.copy(code.bytes, 0, code.length));
+  // Code is written first, behind room for what stands before it, so that the whole is made without a second copy.
+  const room = headRoom(module, appendix);
+  const out = new ByteWriter(room + Math.ceil(module.bytes.length * 1.25));
+  out.length = room;
+  writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, mode));
+  const head = writeHead(module, appendix, types, tagType);
+  if (head.length > room) throw new Error(`sections before the code take ${head.length} bytes, room is for ${room}`);
+  out.bytes.set(head.view(), room - head.length);
   writeData(out, module);
   copyCustomNames(out, module);
   writeSection(out, SectionId.custom, () => {
     out.name(METADATA_SECTION);
     out.copy(metadata);
   });
-  return out.view();
+  return out.bytes.subarray(room - head.length, out.length);
 }
 
 export const METADATA_SECTION = "vermilion";

@@ -5,7 +5,7 @@
  * one that is damaged or of another version is made again, never trusted.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { VermilionError } from "../../pmem/error.js";
@@ -122,7 +122,8 @@ function writeCached(path: string, instrumented: Uint8Array): void {
     mkdirSync(join(path, ".."), { recursive: true, mode: 0o700 });
     const trailer = Buffer.alloc(TRAILER_BYTES);
     trailer.writeUInt32LE(crc32(instrumented));
-    writeFileSync(temporary, Buffer.concat([instrumented, trailer]), { mode: 0o600 });
+    writeFileSync(temporary, instrumented, { mode: 0o600 });
+    appendFileSync(temporary, trailer);
     renameSync(temporary, path);
   } catch {
     rmSync(temporary, { force: true });
