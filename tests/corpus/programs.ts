@@ -1,0 +1,6 @@
+import type { Program } from "./program.js";
+import { ownPrograms } from "./programs/own.js";
+import { thirdPartyPrograms } from "./programs/third-party.js";
+import { toolchainPrograms } from "./programs/toolchain.js";
+
+export const programs: readonly Program[] = [...ownPrograms, ...thirdPartyPrograms, ...toolchainPrograms];

@@ -1,0 +1,103 @@
+/** The programs written for the corpus: one difficulty each. */
+import type { Program } from "../program.js";
+import { cProgram, cxxProgram, jumpingProgram } from "./c-program.js";
+
+const lines = Array.from({ length: 3000 }, (_, i) => `line ${i}: ${"abcdefghij".slice(i % 7)} ${(i * 7919) % 10007}\n`);
+
+export const ownPrograms: readonly Program[] = [
+  cProgram("fib", {
+    about: "recursion, with an operand alive across a call",
+    kind: "kernel",
+    test: { args: ["27"] },
+    benchmark: { args: ["43"] },
+  }),
+  cProgram("sieve", {
+    about: "tight loops without calls",
+    kind: "kernel",
+    test: { args: ["1000000", "8"] },
+    benchmark: { args: ["4000000", "90"] },
+  }),
+  cProgram("matmul", {
+    about: "nested loops over doubles in locals",
+    kind: "kernel",
+    test: { args: ["128", "8"] },
+    benchmark: { args: ["512", "12"] },
+  }),
+  cProgram("hash-map", {
+    about: "small functions, pointers, strings",
+    kind: "kernel",
+    test: { args: ["200000"] },
+    benchmark: { args: ["9000000"] },
+  }),
+  cProgram("qsort-callback", {
+    about: "library code that calls back through the table",
+    kind: "kernel",
+    test: { args: ["40000"] },
+    benchmark: { args: ["1500000"] },
+  }),
+  cProgram("deep-recursion", {
+    about: "stacks of more than 12,000 frames",
+    kind: "system",
+    test: { args: ["12000", "10", "6"] },
+  }),
+  cProgram("printf-floats", {
+    about: "formatting and parsing of doubles",
+    kind: "system",
+    test: { args: ["400"] },
+  }),
+  cProgram("malloc-churn", {
+    about: "memory that grows, and every block checked",
+    kind: "system",
+    test: { args: ["20000"] },
+  }),
+  cProgram("interpreter", {
+    about: "one loop around a br_table",
+    kind: "kernel",
+    test: { args: ["300000"] },
+    benchmark: { args: ["60000000"] },
+  }),
+  cProgram("mixed", {
+    about: "compiled without optimisation: hundreds of locals",
+    kind: "system",
+    options: ["-O0"],
+    test: { args: ["150000"], exitCode: 42 },
+  }),
+  cProgram("simd-kernels", {
+    about: "v128 locals across loops and calls",
+    kind: "kernel",
+    options: ["-O2", "-msimd128"],
+    test: { args: ["4000"] },
+    benchmark: { args: ["500000"] },
+  }),
+  jumpingProgram("setjmp-longjmp", {
+    about: "the guest's own exceptions, caught by tag and rethrown",
+    kind: "system",
+    test: { args: ["6000"], exitCode: 86 },
+  }),
+  cxxProgram("virtual-calls", false, {
+    about: "C++: virtual calls, templates, std::function",
+    kind: "kernel",
+    test: { args: ["30"] },
+    benchmark: { args: ["1200"] },
+  }),
+  cxxProgram("cpp-exceptions", true, {
+    about: "C++ exceptions: destructors, catch (...), rethrow",
+    kind: "system",
+    test: { args: ["3000"] },
+  }),
+  cProgram("files", {
+    about: "many open files on a preopened directory",
+    kind: "system",
+    test: { args: ["400"], files: {} },
+  }),
+  cProgram("filter", {
+    about: "standard input, half of it in the guest's buffer",
+    kind: "system",
+    test: { args: [], stdin: lines.join(""), exitCode: 7 },
+  }),
+  cProgram("sleeper", {
+    about: "sleeps that a failure interrupts",
+    kind: "system",
+    test: { args: ["6", "30"] },
+  }),
+];
