@@ -11,8 +11,9 @@ import { ByteWriter } from "../wasm/byte-writer.js";
 import { ExternalKind, functionAtByte, type Limits, type Module, SectionId, typeOfFunction } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
-import { BodyWriter, type CodeTarget, type ContinuationTarget, type PollMode } from "./body-writer.js";
 import type { CallGraph } from "./call-graph.js";
+import type { CodeTarget, ContinuationTarget, PollMode } from "./code-target.js";
+import { ContinuationWriter } from "./continuation-writer.js";
 import { frameLayout, savedByteLength } from "./frame-layout.js";
 import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
 import { FunctionAnalysis, type Site, SiteKind } from "./function-analysis.js";
@@ -140,7 +141,7 @@ export class ContinuationBuilder {
       if (name >= HOST_CALL) writeHostContinuation(code, place, name < HOST_RETURN, target);
       else {
         const site = this.#findSite(name) as Site;
-        new BodyWriter(this.#analysis, target, types, mode, code).writeContinuation(site);
+        new ContinuationWriter(this.#analysis, target, types, mode, code).writeContinuation(site);
       }
     }
     const bytes = this.#assemble(code, functionTypes, types, appendix, imports.list);

@@ -9,8 +9,8 @@ import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileS
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { VermilionError } from "../../pmem/error.js";
-import type { PollMode } from "../instrument/body-writer.js";
 import { buildCallGraph, type CallGraph } from "../instrument/call-graph.js";
+import type { PollMode } from "../instrument/code-target.js";
 import { ContinuationBuilder } from "../instrument/continuation.js";
 import { Appendix } from "../instrument/helpers.js";
 import { instrument } from "../instrument/instrument.js";

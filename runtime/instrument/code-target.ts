@@ -1,0 +1,54 @@
+/** Where instrumented code goes: what its indices mean there, and what the parts of a writer share. */
+import type { CodeBuffer } from "./code-buffer.js";
+import type { FunctionAnalysis } from "./function-analysis.js";
+import type { HelperIndices } from "./helpers.js";
+import type { TypeTable } from "./type-table.js";
+
+/** How safepoints are counted: every one of them, or so that hot loops pay least. Frames are the same. */
+export type PollMode = "exact" | "fast";
+
+/** Where code is written for: index mappings of the main module or of a continuation module. */
+export interface CodeTarget {
+  readonly helpers: HelperIndices;
+  readonly fuelGlobal: number;
+  readonly unwindTag: number;
+  readonly exitTag: number;
+  /** Undefined in the main module, whose indices are the guest's. */
+  readonly continuation: ContinuationTarget | undefined;
+  readonly exnref: boolean;
+  /** Index of a helper by name. */
+  helper(name: string): number;
+}
+
+export interface ContinuationTarget {
+  functionIndex(index: number): number;
+  /** Steps to the next frame and returns its slot. */
+  readonly next: number;
+  readonly continuationTable: number;
+  readonly functionTable: number;
+}
+
+/** Shared by all that write the current function of an analysis. */
+export interface WriterContext {
+  readonly analysis: FunctionAnalysis;
+  readonly target: CodeTarget;
+  readonly types: TypeTable;
+  readonly mode: PollMode;
+  readonly code: CodeBuffer;
+  /** Of the function that is being written. */
+  locals: AddedLocals;
+}
+
+/** Locals that a function gets for its polls and calls; NO_LOCAL for those that it does not need. */
+export interface AddedLocals {
+  readonly fuel: number;
+  readonly counter: number;
+  /** Keeps the callee of a call_indirect while a `try` is opened. */
+  readonly index: number;
+  /** Whether loops of the function take different steps off its counter, so that it may pass below zero. */
+  readonly mixedSteps: boolean;
+}
+
+export const NO_LOCAL = -1;
+
+export const NO_ADDED_LOCALS: AddedLocals = { fuel: NO_LOCAL, counter: NO_LOCAL, index: NO_LOCAL, mixedSteps: false };

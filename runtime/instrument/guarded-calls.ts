@@ -1,0 +1,95 @@
+/**
+ * Calls that can unwind, each in a `try` whose handler saves the activation's frame and lets the exception go on:
+ *
+ *     try (type of callee)           ;; nothing is paid here while nothing is thrown
+ *       call $f
+ *     catch $unwind
+ *       <spill operands and live locals>   ;; frame-stack.ts
+ *       call $frameN (.., site)
+ *       rethrow 0
+ *     end
+ *
+ * Modules that use exnref get the same with try_table (an engine refuses a mix of both):
+ *
+ *     block (type of callee)
+ *       block (params -> )
+ *         try_table (type of callee) (catch $unwind 0)
+ *           call $f
+ *         end
+ *         br 1
+ *       end
+ *       <spill>
+ *       throw $unwind
+ *     end
+ */
+import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import type { FunctionType, ValueType } from "../wasm/value-types.js";
+import type { WriterContext } from "./code-target.js";
+import type { FunctionAnalysis, Site } from "./function-analysis.js";
+import { copyResult, spill } from "./polls-and-spills.js";
+
+function openGuard({ code, target, types }: WriterContext, typeIndex: number, params: readonly ValueType[]): void {
+  if (!target.exnref) {
+    code.withBlockType(Op.try, typeIndex);
+    return;
+  }
+  code.withBlockType(Op.block, typeIndex);
+  if (params.length === 0) code.bytes(Op.block, EMPTY_BLOCK);
+  else code.withBlockType(Op.block, types.index(params, []));
+  code.withBlockType(Op.tryTable, typeIndex);
+  code.bytes(1, 0);
+  code.u32(target.unwindTag);
+  code.bytes(0);
+}
+
+function closeGuard(context: WriterContext, site: Site): void {
+  const { code, target } = context;
+  if (!target.exnref) {
+    code.withIndex(Op.catch, target.unwindTag);
+    spill(context, site);
+    code.bytes(Op.rethrow, 0, Op.end);
+    return;
+  }
+  code.bytes(Op.end, Op.br, 1, Op.end);
+  spill(context, site);
+  code.withIndex(Op.throw, target.unwindTag);
+  code.bytes(Op.end);
+}
+
+function calleeTypeIndex({ module, opcodes, operands }: FunctionAnalysis, i: number): number {
+  const operand = operands[i] as number;
+  return opcodes[i] === Op.call ? (module.functionTypes[operand] as number) : operand;
+}
+
+/** A call that is a site. */
+export function writeCall(context: WriterContext, i: number, site: Site): void {
+  const { analysis, code, target, locals } = context;
+  const typeIndex = calleeTypeIndex(analysis, i);
+  const { params } = analysis.module.types[typeIndex] as FunctionType;
+  if (analysis.opcodes[i] === Op.call) {
+    const callee = analysis.operands[i] as number;
+    openGuard(context, typeIndex, params);
+    code.call(target.continuation?.functionIndex(callee) ?? callee);
+  } else {
+    code.localSet(locals.index);
+    openGuard(context, typeIndex, params);
+    code.localGet(locals.index);
+    code.copyInstruction(i);
+  }
+  closeGuard(context, site);
+}
+
+/** In place of the call that was under way: the continuation of its own frame. */
+export function resumeCall(context: WriterContext, site: Site): void {
+  const { analysis, code, target, types } = context;
+  const { continuation } = target;
+  if (continuation === undefined) throw new Error("a continuation is written for a continuation module only");
+  const { results } = analysis.module.types[calleeTypeIndex(analysis, site.instruction)] as FunctionType;
+  const typeIndex = types.index([], results);
+  openGuard(context, typeIndex, []);
+  code.call(continuation.next);
+  code.withIndex(Op.callIndirect, typeIndex);
+  code.u32(continuation.continuationTable);
+  closeGuard(context, site);
+  copyResult(context, site.instruction);
+}

@@ -1,0 +1,88 @@
+/**
+ * What happens at a site: fuel is burned, the host is asked, and the frame is saved; or, in a continuation, loaded.
+ *
+ * Operands that lie below a site are in locals by then, because their producers left a copy (`copyResult`).
+ */
+import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import type { ValueType } from "../wasm/value-types.js";
+import type { WriterContext } from "./code-target.js";
+import { frameLayout } from "./frame-layout.js";
+import { CHUNK } from "./frame-stack.js";
+import type { Site } from "./function-analysis.js";
+
+/** Leaves on the stack whether there is fuel left. */
+export function burnFuel({ code, target, locals }: WriterContext, cost = 1): void {
+  code.withIndex(Op.globalGet, target.fuelGlobal);
+  code.i32Const(cost);
+  code.bytes(Op.i32Sub);
+  code.withIndex(Op.localTee, locals.fuel);
+  code.withIndex(Op.globalSet, target.fuelGlobal);
+  code.localGet(locals.fuel);
+  code.i32Const(0);
+  code.bytes(Op.i32GtS);
+}
+
+/** Burns fuel; asks the host when there is none left. */
+export function burnFuelAndPoll(context: WriterContext, site: Site, cost = 1): void {
+  burnFuel(context, cost);
+  context.code.bytes(Op.i32Eqz, Op.if, EMPTY_BLOCK);
+  pollAndSpill(context, site);
+  context.code.bytes(Op.end);
+}
+
+/** Asks the host; when it says so, saves the frame and unwinds. */
+export function pollAndSpill(context: WriterContext, site: Site): void {
+  const { code, target } = context;
+  code.call(target.helpers.poll);
+  code.bytes(Op.if, EMPTY_BLOCK);
+  spill(context, site);
+  code.withIndex(Op.throw, target.unwindTag);
+  code.bytes(Op.end);
+}
+
+/** Saves the frame. */
+export function spill({ analysis, code, target }: WriterContext, site: Site): void {
+  const { others, words } = frameLayout(analysis, site);
+  const { put, putI32x8, frame } = target.helpers;
+  for (const local of others) {
+    code.localGet(local);
+    code.call(put.get(analysis.typeOfLocal(local)) as number);
+  }
+  let at = 0;
+  for (; words.length - at > CHUNK; at += CHUNK) {
+    for (let i = 0; i < CHUNK; i++) code.localGet(words[at + i] as number);
+    code.call(putI32x8);
+  }
+  const rest = words.length - at;
+  for (; at < words.length; at++) code.localGet(words[at] as number);
+  code.i32Const(site.offset);
+  code.call(frame[rest] as number);
+}
+
+export function loadFrame({ analysis, code, target }: WriterContext, site: Site): void {
+  const { others, words } = frameLayout(analysis, site);
+  for (const local of [...others, ...words]) {
+    code.call(target.helpers.get.get(analysis.typeOfLocal(local)) as number);
+    code.localSet(local);
+  }
+}
+
+/** Copies what an instruction left on the stack, where a site needs it. */
+export function copyResult(context: WriterContext, i: number): void {
+  const { copies, multiProducers } = context.analysis;
+  const copy = copies[i] as number;
+  if (copy !== 0) {
+    context.code.withIndex(Op.localTee, copy - 1);
+    return;
+  }
+  const multi = multiProducers.size > 0 ? multiProducers.get(i) : undefined;
+  if (multi?.needed !== true) return;
+  const locals = operandLocals(context, multi.height, multi.types);
+  context.code.localSets(locals);
+  context.code.localGets(locals);
+}
+
+/** The temporaries of several operands, the lowest at a height. */
+export function operandLocals({ analysis }: WriterContext, height: number, types: readonly ValueType[]): number[] {
+  return types.map((type, index) => analysis.temporary(height + index, type));
+}
