@@ -26,7 +26,7 @@ const FEATURES = [
 export function assemble(text: string): Uint8Array {
   const module = binaryen.parseText(text);
   try {
-    module.setFeatures(FEATURES.reduce((all, feature) => all | feature, 0));
+    module.setFeatures(FEATURES.reduce<number>((all, feature) => all | feature, 0));
     return module.emitBinary();
   } finally {
     module.dispose();
