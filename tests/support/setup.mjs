@@ -41,7 +41,9 @@ function step(what, command, args) {
 }
 
 if (modifiedAt(join(root, "node_modules", ".package-lock.json")) < modifiedAt(join(root, "package-lock.json"))) {
-  step("installing the packages of package-lock.json", "npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+  // Not `npm ci`: it refuses a lock that lacks other platforms' optional packages, which a registry may not have.
+  const quietly = ["--ignore-scripts", "--no-save", "--no-audit", "--no-fund"];
+  step("installing the packages of package-lock.json", "npm", ["install", ...quietly]);
 }
 
 const inputs = [
