@@ -27,6 +27,8 @@ export interface Program {
   readonly test: Workload;
   /** At least 2 s. Kernels and interpreters have one. */
   readonly benchmark?: Workload;
+  /** Uses exceptions in the form that browsers shipped first, which wasmtime does not run. */
+  readonly legacyExceptions?: true;
   /** Too slow to start for the quick slice of the tests. */
   readonly slow?: true;
 }

@@ -72,7 +72,8 @@ export const ownPrograms: readonly Program[] = [
   jumpingProgram("setjmp-longjmp", {
     about: "the guest's own exceptions, caught by tag and rethrown",
     kind: "system",
-    test: { args: ["6000"], exitCode: 86 },
+    legacyExceptions: true,
+    test: { args: ["6000"], exitCode: 37 },
   }),
   cxxProgram("virtual-calls", false, {
     about: "C++: virtual calls, templates, std::function",
@@ -83,6 +84,7 @@ export const ownPrograms: readonly Program[] = [
   cxxProgram("cpp-exceptions", true, {
     about: "C++ exceptions: destructors, catch (...), rethrow",
     kind: "system",
+    legacyExceptions: true,
     test: { args: ["3000"] },
   }),
   cProgram("files", {

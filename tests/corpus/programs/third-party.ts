@@ -92,6 +92,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     name: "lua",
     about: "Lua 5.4: errors through pcall, coroutines, strings",
     kind: "interpreter",
+    legacyExceptions: true,
     build: buildLua,
     test: { args: ["/data/workload.lua", "120"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
     benchmark: { args: ["/data/workload.lua", "3000"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
