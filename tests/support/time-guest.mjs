@@ -1,0 +1,143 @@
+/**
+ * Runs a guest once and measures it from the inside; the benchmarks start one such process a run:
+ *
+ *   node time-guest.mjs --variant VARIANT --module FILE --name NAME --scratch DIR [--library DIR] [--dir HOST::GUEST]... ARGS...
+ *
+ * VARIANT  plain       the module as it is, in a memory of the engine's own
+ *          mapped      the same, in a memory that is a mapped file, as an image's is
+ *          asyncify    with the polls and unwinding that benchmarks/overhead/asyncify.ts added
+ *          vermilion   instrumented, in an image below --scratch: what `vermilion run` does in its worker
+ *
+ * All on our system interface, and in a worker with the stack of Vermilion's. The time is that of the call of _start:
+ * compiling, instrumenting, opening and the last header of the image are not in it. Writes result.json to --scratch:
+ * { status, milliseconds }.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { isMainThread, Worker, workerData } from "node:worker_threads";
+
+const PAGE = 65_536;
+
+if (isMainThread) {
+  const worker = new Worker(new URL(import.meta.url), {
+    workerData: process.argv.slice(2),
+    resourceLimits: { stackSizeMb: 256 },
+  });
+  worker.on("error", (error) => {
+    console.error(error);
+    process.exit(70);
+  });
+} else {
+  const { values, positionals } = parseArgs({
+    args: separated(workerData),
+    allowPositionals: true,
+    options: {
+      variant: { type: "string" },
+      module: { type: "string" },
+      name: { type: "string" },
+      scratch: { type: "string" },
+      library: { type: "string", default: new URL("../../dist/", import.meta.url).pathname },
+      dir: { type: "string", multiple: true, default: [] },
+    },
+  });
+  const load = (path) => import(join(values.library, path));
+  const command = {
+    module: values.module,
+    args: [values.name, ...positionals],
+    env: [],
+    preopens: values.dir.map((text) => ({ host: text.split("::")[0], guest: text.split("::")[1] })),
+    invoke: null,
+    maxMemoryByteLength: null,
+  };
+  const result = values.variant === "vermilion" ? await instrumented() : await uninstrumented();
+  writeFileSync(join(values.scratch, "result.json"), JSON.stringify(result));
+
+  async function instrumented() {
+    const [{ Guest }, { Machine }, { ControlBlock }] = await Promise.all(
+      ["guest", "machine", "control-block"].map((name) => load(`runtime/process/${name}.js`)),
+    );
+    let milliseconds;
+    const start = Machine.prototype.start;
+    Machine.prototype.start = function (...args) {
+      const startedAt = performance.now();
+      const outcome = start.apply(this, args);
+      milliseconds = performance.now() - startedAt;
+      return outcome;
+    };
+    const order = {
+      ...{ kind: "create", command, moduleBytes: undefined, image: join(values.scratch, "image") },
+      ...{ ifUnfinished: "fail", stdio: [0, 1, 2], onChangedFile: "fail", exact: false },
+      cacheDirectory: undefined,
+    };
+    const guest = new Guest(order, ControlBlock.create(), () => {});
+    const outcome = guest.run({ plan: {}, eintr: false }, () => {});
+    if (outcome.kind !== "exited") throw new Error(JSON.stringify(outcome));
+    return { status: outcome.status, milliseconds };
+  }
+
+  async function uninstrumented() {
+    const { Wasi, ProcessExit } = await load("runtime/wasi/index.js");
+    const { libc } = await load("runtime/wasi/libc.js");
+    const wasi = Wasi.create({
+      ...{ args: command.args, env: [], preopens: command.preopens, stdio: [0, 1, 2] },
+      ...{ keepAliveDirectory: values.scratch, onChangedFile: "fail" },
+    });
+    const control = new Int32Array(new SharedArrayBuffer(4));
+    let asyncify;
+    const imports = {
+      wasi_snapshot_preview1: wasi.functions,
+      vermilion: {
+        poll: () => {
+          asyncify.vermilion_fuel.value = 16_384;
+          if (Atomics.load(control, 0) === 1) asyncify.asyncify_start_unwind(0);
+        },
+      },
+    };
+    const module = new WebAssembly.Module(readFileSync(values.module));
+    const { exports } = new WebAssembly.Instance(module, imports);
+    asyncify = exports;
+    if (values.variant === "mapped") await map(exports.memory);
+    wasi.bind({
+      memory: exports.memory,
+      memoryAddress: libc().addressOf(exports.memory.buffer),
+      failurePending: () => Atomics.load(control, 0) === 1,
+      wakeDescriptor: -1,
+    });
+    let status = 0;
+    const startedAt = performance.now();
+    try {
+      exports._start();
+    } catch (error) {
+      if (!(error instanceof ProcessExit)) throw error;
+      status = error.status;
+    }
+    return { status, milliseconds: performance.now() - startedAt };
+  }
+
+  /** The file is as long as the memory may get, so that the engine's own growth finds it there. */
+  async function map(memory) {
+    const { libc, MAP, PROT } = await load("pmem/libc.js");
+    const { closeSync, ftruncateSync, openSync } = await import("node:fs");
+    const file = openSync(join(values.scratch, "memory"), "wx+");
+    ftruncateSync(file, PAGE * PAGE);
+    const content = new Uint8Array(memory.buffer).slice();
+    const address = libc().addressOf(new Uint8Array(memory.buffer));
+    for (const [from, to, access] of [
+      [0, content.length, PROT.READ | PROT.WRITE],
+      [content.length, PAGE * PAGE, PROT.NONE],
+    ]) {
+      const errno = libc().mapFixed(address + from, to - from, access, MAP.SHARED, file, from);
+      if (errno !== 0) throw new Error(`mmap: errno ${errno}`);
+    }
+    closeSync(file);
+    new Uint8Array(memory.buffer).set(content);
+  }
+}
+
+/** The guest's own options are not ours: everything after our last option is positional. */
+function separated(all) {
+  let index = 0;
+  while (all[index]?.startsWith("--")) index += 2;
+  return [...all.slice(0, index), "--", ...all.slice(index)];
+}
