@@ -22,8 +22,22 @@ export interface GuestExample {
   readonly files?: true;
 }
 
-function inC(name: string, more: Partial<GuestExample> = {}, flags: string[] = [], libraries: string[] = []): GuestExample {
-  const build = ["clang", "--target=wasm32-wasi", "-O2", ...flags, "-Wl,--strip-debug", "-o", `${name}.wasm`, `${name}.c`];
+function inC(
+  name: string,
+  more: Partial<GuestExample> = {},
+  flags: string[] = [],
+  libraries: string[] = [],
+): GuestExample {
+  const build = [
+    "clang",
+    "--target=wasm32-wasi",
+    "-O2",
+    ...flags,
+    "-Wl,--strip-debug",
+    "-o",
+    `${name}.wasm`,
+    `${name}.c`,
+  ];
   return { name, compiler: "clang", committed: true, args: [], ...more, build: [...build, ...libraries] };
 }
 
