@@ -18,15 +18,15 @@
  */
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import type { WriterContext } from "./code-target.js";
-import { LoopCost, type Site } from "./function-analysis.js";
 import { burnFuel, burnFuelAndPoll, operandLocals, pollAndSpill } from "./polls-and-spills.js";
+import { LoopCost, type Site } from "./sites.js";
 
 /** Chained copies of a small loop's body, and the largest body in bytes that is copied. */
 const COPIES = 4;
 const LARGEST_COPIED_BODY = 160;
 /** Turns of a counted loop between two looks at the fuel, and the fuel they cost. */
-const TURNS_PER_CHECK = 1024;
-const FUEL_PER_CHECK = 256;
+const TURNS_PER_CHECK = 256;
+const FUEL_PER_CHECK = 16;
 /** What a turn of a loop with loops inside takes off the counter; those share it. */
 const STEP_OF_NESTED = 8;
 

@@ -4,6 +4,7 @@
  *     prepared --run--> exited | trapped | powerFailed (saved)          prepared --cancelled--> powerFailed (epoch as before)
  *
  * G1  No guest code runs before the image is marked running: from then on the saved frames are gone (docs/persistence-model.md).
+ *     Whatever can be wrong with a saved state is found before that, by the constructor.
  * G2  A save is, in this order: frames spilled (machine), open files flushed and described (wasi), image committed. Each
  *     step only adds files that nothing names yet; the commit's last write is the persistence point.
  * G3  Whatever fails after G1 leaves the image running, which is never resumed, rather than saved and wrong.
@@ -86,6 +87,7 @@ export class Guest {
       closers.push(() => this.#wasi.close());
       this.#machine = new Machine(opened.program, this.#machineHost());
       this.#checkMemories();
+      if (opened.state !== undefined) this.#machine.restore(opened.state.machine);
     } catch (error) {
       for (const close of closers.reverse()) close();
       throw error;
@@ -120,7 +122,7 @@ export class Guest {
       return this.#machine.start(exportName, args, injection);
     }
     if (eintr) this.#wasi.forgetInterrupted();
-    return this.#machine.resume(this.#state.machine, {
+    return this.#machine.resume({
       callback: true,
       ...(eintr ? { interruptedErrno: Errno.INTR } : {}),
       injection,

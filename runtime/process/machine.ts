@@ -24,7 +24,15 @@ import { ValueType } from "../wasm/value-types.js";
 import type { MachineState } from "./image/state-file.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
-import { decodeStacks, type EntryCall, encodeStacks, readFrames, type Task } from "./stacks.js";
+import {
+  decodeStacks,
+  type EntryCall,
+  encodeStacks,
+  type Frame,
+  RECORD_TRAILER,
+  readFrames,
+  type Task,
+} from "./stacks.js";
 
 export type HostFunction = (...args: (number | bigint)[]) => number | bigint | undefined;
 
@@ -67,8 +75,14 @@ export interface ResumeOptions {
 type Exports = Record<string, unknown>;
 type Fn = (...args: unknown[]) => unknown;
 
-/** Fuel between two polls: some tens of microseconds of work. */
-const FUEL = 16384;
+/**
+ * Fuel between two polls follows what it bought last time, so that polls come about every hundred microseconds: often
+ * enough for a save to begin at once, seldom enough to cost nothing. The limit bounds the wait when a program that was
+ * in small loops begins to do heavy work in each turn.
+ */
+const POLL_INTERVAL_MS = 0.1;
+const LEAST_FUEL = 64;
+const MOST_FUEL = 8192;
 /** What the engine says when a call finds no stack left. */
 const STACK_EXHAUSTED = "Maximum call stack size exceeded";
 
@@ -90,6 +104,7 @@ export class Machine {
   #functionIndices: Map<unknown, number> | undefined;
   #functionsFilled = false;
   #entry: EntryCall = { exportName: "", args: [] };
+  #restored: readonly Task[] = [];
   /** The error that crosses guest frames as the exit tag. */
   #leaving: unknown;
   #injection: Injection = {};
@@ -97,6 +112,9 @@ export class Machine {
   /** Fuel used up before it was last set, and what it was set to then. */
   #consumed = 0;
   #fuelSet = 0;
+  /** Fuel for one interval, and when the last one began (milliseconds). */
+  #ration = LEAST_FUEL;
+  #fuelledAt = 0;
   /** Safepoint at which to fail. */
   #failAt = Number.POSITIVE_INFINITY;
   /** 1 when a resume crosses the loop header again at which it was stopped; that does not count. */
@@ -161,26 +179,34 @@ export class Machine {
   }
 
   /**
-   * Goes on with a saved state.
+   * Takes a saved state over, short of running: afterwards nothing about it can be wrong any more.
    *
-   * @throws VermilionError IMAGE_DAMAGED when the state does not fit the program; nothing has run then.
+   * @throws VermilionError IMAGE_DAMAGED when the state does not fit the program.
    */
-  resume(state: MachineState, options: ResumeOptions): Outcome {
+  restore(state: MachineState): void {
     const { entry, tasks } = decodeStacks(state.stacks);
     this.#entry = entry;
+    this.#restored = tasks;
     (this.#exports[EXPORT.helper("dropActiveData")] as Fn)();
     this.#dropSegments(state.segments);
     this.#loadTables(state.tables);
     this.#loadGlobals(state.globals);
-    const pending = tasks.map((task) => this.#interruptWaiting(task, options.interruptedErrno));
+    for (const { frames } of tasks) if (frames !== undefined) this.#enterable(frames);
+  }
+
+  /** Goes on with the state that was taken over. */
+  resume(options: ResumeOptions): Outcome {
+    const { interruptedErrno } = options;
+    const pending = this.#restored.map((task) =>
+      interruptedErrno === undefined ? task : this.#interruptWaiting(task, interruptedErrno),
+    );
     if (options.callback && findPowerCallback(this.#program, this.#exports) !== undefined) {
       // As a signal would: a handler that is running is finished first, then told again.
       const running = pending[pending.length - 1]?.kind === "callback";
       pending.splice(running ? pending.length - 1 : pending.length, 0, { kind: "callback", frames: undefined });
     }
-    const top = pending[pending.length - 1];
-    const innermost =
-      top?.frames === undefined ? undefined : readFrames(top.frames, this.#program.continuations).at(-1);
+    const top = pending[pending.length - 1]?.frames;
+    const innermost = top === undefined ? undefined : readFrames(top, this.#program.continuations).at(-1);
     this.#arm(options.injection ?? {}, innermost?.place.recrossed === true ? 1 : 0);
     return this.#run(pending, () => undefined);
   }
@@ -304,11 +330,12 @@ export class Machine {
     this.#recrossed = recrossed;
     this.#failAt = (injection.atSafepoint ?? Number.POSITIVE_INFINITY) + recrossed;
     this.#consumed = 0;
+    this.#fuelledAt = performance.now();
     this.#setFuel();
   }
 
   #setFuel(): void {
-    this.#fuelSet = Math.min(FUEL, this.#failAt - this.#consumed);
+    this.#fuelSet = Math.min(this.#ration, this.#failAt - this.#consumed);
     this.#fuel.value = this.#fuelSet;
   }
 
@@ -316,6 +343,10 @@ export class Machine {
   #fuelIsGone(): boolean {
     this.#consumed += this.#fuelSet;
     if (this.#consumed >= this.#failAt) return true;
+    const now = performance.now();
+    const fitting = (this.#ration * POLL_INTERVAL_MS) / Math.max(now - this.#fuelledAt, POLL_INTERVAL_MS / MOST_FUEL);
+    this.#ration = Math.floor(Math.min(MOST_FUEL, this.#ration * 2, Math.max(LEAST_FUEL, fitting)));
+    this.#fuelledAt = now;
     this.#setFuel();
     return false;
   }
@@ -484,33 +515,30 @@ export class Machine {
     this.#record.value = records.length;
   }
 
-  /** With an errno for it, a host call that was waiting has returned that errno. */
-  #interruptWaiting(task: Task, errno: number | undefined): Task {
+  /** A host call that was waiting has returned an errno instead. */
+  #interruptWaiting(task: Task, errno: number): Task {
     if (task.frames === undefined) return task;
-    const frames = new Uint8Array(task.frames);
-    const view = new DataView(frames.buffer);
-    const byteLength = frames.length < 8 ? 0 : innermostByteLength(view);
-    const at = byteLength + 4;
-    if (at + 4 > frames.length) return task;
-    const name = view.getUint32(at, true);
-    if (name >= HOST_RETURN || name < BLOCKED_HOST_CALL) return task;
-    const index = name & ~BLOCKED_HOST_CALL;
-    if (errno === undefined) {
-      view.setUint32(at, HOST_CALL | index, true);
-      return { kind: task.kind, frames };
-    }
-    const head = new Uint8Array(12);
-    const headView = new DataView(head.buffer);
-    headView.setUint32(0, errno, true);
-    headView.setUint32(4, 4, true);
-    headView.setUint32(8, (HOST_RETURN | index) >>> 0, true);
-    return { kind: task.kind, frames: Buffer.concat([head, frames.subarray(at + 4)]) };
+    const innermost = this.#enterable(task.frames).at(-1);
+    const { name } = innermost ?? { name: 0 };
+    if (innermost === undefined || name >= HOST_RETURN || name < BLOCKED_HOST_CALL) return task;
+    const record = new Uint8Array(4 + RECORD_TRAILER);
+    const view = new DataView(record.buffer);
+    view.setUint32(0, errno, true);
+    view.setUint32(4, 4, true);
+    view.setUint32(8, (HOST_RETURN | (name & ~BLOCKED_HOST_CALL)) >>> 0, true);
+    return { kind: task.kind, frames: Buffer.concat([record, task.frames.subarray(innermost.nameOffset + 4)]) };
   }
 
-  /** Builds the continuations that a stack needs, then calls the outermost, which calls the next, and so on. */
-  #reenter(bytes: Uint8Array): unknown {
+  /** The frames of a stack, checked, with a continuation for each place. */
+  #enterable(bytes: Uint8Array): Frame[] {
     const frames = readFrames(bytes, this.#program.continuations);
     this.#provide(frames.map((frame) => frame.name));
+    return frames;
+  }
+
+  /** Calls the outermost continuation, which calls the next, and so on. */
+  #reenter(bytes: Uint8Array): unknown {
+    const frames = this.#enterable(bytes);
     const records = new Uint8Array(bytes);
     const view = new DataView(records.buffer);
     for (const frame of frames) view.setUint32(frame.nameOffset, this.#slots.get(frame.name) as number, true);
@@ -581,21 +609,11 @@ function byteLengthOf(type: number): number {
   return type === ValueType.i64 || type === ValueType.f64 ? 8 : 4;
 }
 
-/** The values' length of the innermost record, which lies first: records are found from the end only. */
-function innermostByteLength(view: DataView): number {
-  let end = view.byteLength;
-  let byteLength = 0;
-  while (end >= 8) {
-    byteLength = view.getUint32(end - 8, true);
-    end -= 8 + byteLength;
-  }
-  return byteLength;
-}
-
 function countRecords(frames: Uint8Array | undefined): number {
   if (frames === undefined) return 0;
   const view = new DataView(frames.buffer, frames.byteOffset, frames.byteLength);
   let count = 0;
-  for (let end = frames.length; end >= 8; count++) end -= 8 + view.getUint32(end - 8, true);
+  for (let end = frames.length; end >= RECORD_TRAILER; count++)
+    end -= RECORD_TRAILER + view.getUint32(end - RECORD_TRAILER, true);
   return count;
 }

@@ -42,7 +42,8 @@ export interface Frame {
   readonly valuesOffset: number;
 }
 
-const RECORD_TRAILER = 8;
+/** Bytes behind a frame's values: their length, and the place. */
+export const RECORD_TRAILER = 8;
 const KINDS: readonly TaskKind[] = ["start", "entry", "callback"];
 
 interface Header {

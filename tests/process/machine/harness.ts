@@ -108,7 +108,8 @@ export class Guest {
       memories = live.map((memory) => new Uint8Array(memory.buffer).slice());
       // A fast program counts in steps, so it only carries the state over: it is stopped at its first host call.
       machine = new Machine(alternate && failAt(resumes) === undefined ? this.#fast : this.#exact, host());
-      outcome = machine.resume(outcome.state, { callback: true, injection: injection(resumes) });
+      machine.restore(outcome.state);
+      outcome = machine.resume({ callback: true, injection: injection(resumes) });
     }
     return { log, resumes, safepoints: machine.safepointsCrossed, outcome };
   }
