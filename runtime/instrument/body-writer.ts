@@ -17,12 +17,13 @@ import {
   type PollMode,
   type WriterContext,
 } from "./code-target.js";
-import { type FunctionAnalysis, SiteKind } from "./function-analysis.js";
+import type { FunctionAnalysis } from "./function-analysis.js";
 import { writeCall } from "./guarded-calls.js";
 import { closeConstruct, openCatch, openTry, openTryTable } from "./guest-exceptions.js";
 import { thunkName } from "./helpers.js";
 import { counterStep, refillCounter, type WriteSequence, writeLoop } from "./loops.js";
 import { burnFuelAndPoll, copyResult } from "./polls-and-spills.js";
+import { SiteKind } from "./sites.js";
 import type { TypeTable } from "./type-table.js";
 
 export class BodyWriter {

@@ -14,11 +14,12 @@ import type { ByteWriter } from "../wasm/byte-writer.js";
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import { BodyWriter } from "./body-writer.js";
 import type { CodeTarget, PollMode, WriterContext } from "./code-target.js";
-import { type FunctionAnalysis, type Site, SiteKind } from "./function-analysis.js";
+import type { FunctionAnalysis } from "./function-analysis.js";
 import { resumeCall } from "./guarded-calls.js";
 import { openTry, openTryTable, rethrowCaught } from "./guest-exceptions.js";
 import { writeLoop } from "./loops.js";
 import { copyResult, loadFrame } from "./polls-and-spills.js";
+import { type Site, SiteKind } from "./sites.js";
 import type { TypeTable } from "./type-table.js";
 
 /** A construct around a site. */

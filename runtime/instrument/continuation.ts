@@ -16,9 +16,10 @@ import type { CodeTarget, ContinuationTarget, PollMode } from "./code-target.js"
 import { ContinuationWriter } from "./continuation-writer.js";
 import { frameLayout, savedByteLength } from "./frame-layout.js";
 import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
-import { FunctionAnalysis, type Site, SiteKind } from "./function-analysis.js";
+import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
+import { type Site, SiteKind } from "./sites.js";
 import { TypeTable } from "./type-table.js";
 
 /**

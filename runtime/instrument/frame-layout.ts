@@ -1,6 +1,7 @@
 /** In which order a frame holds its values: all but i32 first, then the i32, which are spilled in chunks. */
 import { ValueType } from "../wasm/value-types.js";
-import type { FunctionAnalysis, Site } from "./function-analysis.js";
+import type { FunctionAnalysis } from "./function-analysis.js";
+import type { Site } from "./sites.js";
 
 export interface FrameLayout {
   /** Locals of other types than i32, in the order of the frame. */

@@ -25,8 +25,9 @@
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import type { FunctionType, ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
-import type { FunctionAnalysis, Site } from "./function-analysis.js";
+import type { FunctionAnalysis } from "./function-analysis.js";
 import { copyResult, spill } from "./polls-and-spills.js";
+import type { Site } from "./sites.js";
 
 function openGuard({ code, target, types }: WriterContext, typeIndex: number, params: readonly ValueType[]): void {
   if (!target.exnref) {

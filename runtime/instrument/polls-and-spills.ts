@@ -8,7 +8,7 @@ import type { ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import { frameLayout } from "./frame-layout.js";
 import { CHUNK } from "./frame-stack.js";
-import type { Site } from "./function-analysis.js";
+import type { Site } from "./sites.js";
 
 /** Leaves on the stack whether there is fuel left. */
 export function burnFuel({ code, target, locals }: WriterContext, cost = 1): void {
