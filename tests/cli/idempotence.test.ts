@@ -1,13 +1,4 @@
-import {
-  chmodSync,
-  cpSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Ended, Workshop } from "../support/command-line.js";
@@ -221,14 +212,6 @@ describe("an image that cannot be used: status 74, what is wrong, no other chang
     for (const { stdout, status } of ended.filter((each) => each.status !== 7)) {
       expect({ stdout, status }).toEqual({ stdout: "", status: 74 });
     }
-  });
-
-  test.skipIf(process.getuid?.() === 0)("a directory that cannot be written (not as root, who can)", async () => {
-    chmodSync(shop.work, 0o555);
-    const { status, stderr } = await shop.run(["run", counter]);
-    chmodSync(shop.work, 0o755);
-    expect(status).toBe(74);
-    expect(stderr).toContain("permission denied");
   });
 
   test("a file system that takes no files", async () => {

@@ -1,0 +1,63 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { mainPath, Workshop } from "../support/command-line.js";
+import { placeGuest } from "../support/guests.js";
+
+const shop = new Workshop();
+afterAll(() => shop.remove());
+
+const counter = placeGuest(shop.work, "counter");
+const cat = placeGuest(shop.work, "cat");
+const mayMount = spawnSync("unshare", ["-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"]).status === 0;
+
+/** Shell commands in a mount namespace of their own, where `/mnt` is a tmpfs; `$V` runs vermilion. */
+function onDisk(options: string, script: string): string {
+  const setUp = `set -e; mount -t tmpfs -o ${options} tmpfs /mnt; cd /mnt; set +e`; // or else nothing of the script
+  return execFileSync("unshare", ["-rm", "sh", "-c", `${setUp}\n${script}`], {
+    cwd: shop.work,
+    encoding: "utf8",
+    timeout: 60_000,
+    env: { ...shop.environment, V: `${process.execPath} ${mainPath}`, M: counter, C: cat, W: shop.work },
+  });
+}
+
+describe.skipIf(!mayMount)("disks (skipped where a user may not mount one)", () => {
+  test("read-only: status 74, nothing has run", () => {
+    expect(onDisk("ro", "$V run $M 2>&1; echo $?")).toMatch(/^vermilion: \/mnt\/\.vermilion.*read-only.*\n74\n$/);
+  });
+
+  test("no room for the image: status 74, nothing has run", () => {
+    const out = onDisk("size=128k", "$V run $M 2>&1; echo $?");
+    expect(out).toMatch(/^vermilion: \/mnt\/\.vermilion.*free some space.*\n74\n$/);
+  });
+
+  test("it fills up before the save: status 74, never a wrong resume; the next run starts over and says so", () => {
+    const out = onDisk(
+      "size=512k",
+      `(sleep 20 & echo $! > $W/sleeper; wait) | ($V run --image i $C 2> $W/errors; echo $? > $W/status) &
+       until $V ps . | grep -q running; do sleep 0.05; done
+       head -c 1M /dev/zero > /mnt/filler 2> /dev/null
+       $V fail --quiet i
+       until test -s $W/status; do sleep 0.05; done
+       kill $(cat $W/sleeper)
+       cat $W/status $W/errors
+       rm /mnt/filler
+       echo again | $V run --image i $C 2>&1`,
+    );
+    const [status, first, ...second] = out.trimEnd().split("\n");
+    if (status === "85") {
+      // The state file was made when the run began, and fitted into its page.
+      expect(second).toEqual([expect.stringContaining("resuming i, epoch 1"), "again", "6"]);
+    } else {
+      expect(status).toBe("74");
+      expect(first).toContain("free some space");
+      expect(second).toEqual([expect.stringContaining("starting from the beginning"), "again", "6"]);
+    }
+  });
+});
+
+test("a pipe without a reader as stdout: the guest's own affair", async () => {
+  const script = `${process.execPath} ${mainPath} run --image ${join(shop.work, "piped")} ${counter} | head -2; echo done`;
+  expect(execFileSync("bash", ["-c", script], { encoding: "utf8", env: { ...shop.environment } })).toBe("1\n2\ndone\n");
+});
