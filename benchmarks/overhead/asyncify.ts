@@ -38,10 +38,8 @@ const FEATURES = [
   "simd",
 ].map((name) => `--enable-${name}`);
 
-const DECLARATIONS = [
-  '(import "vermilion" "poll" (func $vermilion_poll))',
-  '(global $vermilion_fuel (export "vermilion_fuel") (mut i32) (i32.const 16384))',
-];
+const IMPORT = '(import "vermilion" "poll" (func $vermilion_poll))';
+const GLOBAL = '(global $vermilion_fuel (export "vermilion_fuel") (mut i32) (i32.const 16384))';
 const FUEL = "(global.get $vermilion_fuel)";
 const POLL =
   `(global.set $vermilion_fuel (i32.sub ${FUEL} (i32.const 1))) ` +
@@ -72,17 +70,14 @@ function binaryen(tool: string, ...args: string[]): void {
   });
 }
 
-/** Binaryen prints a loop's head on a line of its own, and none has parameters; imports stand before all else. */
+/** Binaryen prints a loop's head on a line of its own, and none has parameters; imports must come before definitions. */
 function addPolls(text: string): string {
-  let declared = false;
-  const lines = text.split("\n").map((line) => {
-    if (/^\s*\(loop( \$\S+)?( \(type \S+\))?( \(result [^()]*\))?$/.test(line)) return `${line} ${POLL}`;
-    if (!declared && /^\(module( \$\S+)?$/.test(line)) {
-      declared = true;
-      return [line, ...DECLARATIONS].join("\n");
-    }
-    return line;
-  });
-  if (!declared) throw new Error("wasm-dis prints modules in another way than expected");
+  const lines = text
+    .split("\n")
+    .map((line) => (/^\s*\(loop( \$\S+)?( \(type \S+\))?( \(result [^()]*\))?$/.test(line) ? `${line} ${POLL}` : line));
+  const start = lines.findIndex((line) => /^\(module( \$\S+)?$/.test(line));
+  const lastImport = lines.findLastIndex((line) => line.startsWith(" (import "));
+  if (start < 0) throw new Error("wasm-dis prints modules in another way than expected");
+  lines[Math.max(start, lastImport)] += `\n ${IMPORT}\n ${GLOBAL}`;
   return lines.join("\n");
 }
