@@ -1,25 +1,25 @@
 /**
  * Joins the compiled modules into few files: Node opens a file of modules in half a millisecond, and the guest's thread
- * alone needs 90 of them. `vermilion run` starts 40 ms sooner. docs/rationale.md#bundles
+ * alone needs 90 of them. `vermilion run` starts 50 ms sooner. docs/rationale.md#bundles
  *
- * In place: dist/runtime/{index,cli/main,process/worker}.js keep their names, and the main thread's part of
- * runtime/process stays in that folder, because it finds the worker beside itself.
+ * In place: dist/runtime/{index,cli/main}.js keep their names, and the main thread's part of runtime/process stays in that
+ * folder, because it finds the worker beside itself. The worker is CommonJS, which a thread loads without Node's
+ * loader for ES modules.
  */
 import { defineConfig } from "rolldown";
 
-export default defineConfig({
-  input: {
-    index: "dist/runtime/index.js",
-    "cli/main": "dist/runtime/cli/main.js",
-    "process/worker": "dist/runtime/process/worker.js",
+const minify = { compress: false, mangle: false, codegen: { removeWhitespace: true } }; // names stay, for stack traces
+const common = { platform: "node", external: ["koffi", "binaryen"], logLevel: "warn" };
+
+export default defineConfig([
+  {
+    ...common,
+    input: { "process/worker": "dist/runtime/process/worker.js" },
+    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
   },
-  platform: "node",
-  external: ["koffi", "binaryen"],
-  output: {
-    dir: "dist/runtime",
-    entryFileNames: "[name].js",
-    chunkFileNames: "process/[name].js",
-    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+  {
+    ...common,
+    input: { index: "dist/runtime/index.js", "cli/main": "dist/runtime/cli/main.js" },
+    output: { dir: "dist/runtime", entryFileNames: "[name].js", chunkFileNames: "process/[name].js", minify },
   },
-  logLevel: "silent",
-});
+]);

@@ -39,7 +39,7 @@ export class Session {
   constructor(stackMegabytes: number = STACK_MEGABYTES.usual) {
     this.#stackMegabytes = stackMegabytes;
     const workerData: WorkerData = { control: this.#control.buffer };
-    this.#worker = new Worker(new URL("./worker.js", import.meta.url), {
+    this.#worker = new Worker(new URL("./worker.cjs", import.meta.url), {
       workerData,
       resourceLimits: { stackSizeMb: stackMegabytes },
       execArgv: [], // what this program was started with (--eval, --input-type ...) is not for the worker
