@@ -21,6 +21,8 @@ import { waitFor } from "./wait.js";
 /** How long a guest waits between two looks for a reader of a named pipe: the kernel has no way to poll for one. */
 const FIFO_LOOK_MILLISECONDS = 20;
 
+const PATH_TEXT_MAXIMUM = 4096;
+
 /** How the guest opens: its flags in WASI's terms and what follows for the host. */
 export interface OpenMode {
   readonly readable: boolean;
@@ -114,8 +116,9 @@ export function pathOpen(
   return Errno.SUCCESS;
 }
 
-/** The path for people; the guest's root is "/", most often. */
+/** The path for people; the guest's root is "/", most often. A guest that opens ever deeper does not make it ever longer. */
 function joined(directory: string, path: string): string {
+  if (directory.length > PATH_TEXT_MAXIMUM) return `.../${path}`;
   return directory.endsWith("/") ? `${directory}${path}` : `${directory}/${path}`;
 }
 

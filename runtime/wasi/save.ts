@@ -106,6 +106,11 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
   if (place === undefined && regular) {
     const kept = saving.keeper.keep(descriptor, facts);
     if (kept !== undefined) {
+      if (facts.links > 0n && descriptor.kept === undefined) {
+        host.options.warn(
+          `${descriptor.path}: it has no name in the guest's directories; the guest goes on with a copy`,
+        );
+      }
       place = { kept };
       identity ??= { device: facts.device, inode: facts.inode, links: facts.links };
     }

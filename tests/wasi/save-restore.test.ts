@@ -100,6 +100,7 @@ describe("a resume", () => {
     guest.resume();
     guest.write(fd, " more");
     expect(readFileSync(join(guest.outside, "taken"), "utf8")).toBe("content");
+    expect(guest.warnings).toHaveLength(1);
     guest.seek(fd, 0n, 0);
     expect(guest.read(fd, 100)).toBe("content more");
   });
