@@ -5,8 +5,8 @@
  * safepoints. What survives is what an image would hold: a copy of linear memory and the machine's state.
  */
 import binaryen from "binaryen";
-import type { HostFunction, Injection, MachineHost, Outcome } from "../../../runtime/process/machine.js";
-import { Machine } from "../../../runtime/process/machine.js";
+import { Machine, type Outcome } from "../../../runtime/process/machine.js";
+import type { HostFunction, Injection, MachineHost } from "../../../runtime/process/machine-host.js";
 import { Program } from "../../../runtime/process/program.js";
 
 const { Features } = binaryen;

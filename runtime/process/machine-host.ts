@@ -1,0 +1,24 @@
+/** What a machine needs from the process around it, and what tests may ask of it. */
+
+export type HostFunction = (...args: (number | bigint)[]) => number | bigint | undefined;
+
+/** Returned by a host function that was interrupted before it did anything: the same call is made again on resume. */
+export const RESTART = -1;
+
+export interface MachineHost {
+  readonly functions: Readonly<Record<string, Readonly<Record<string, HostFunction>>>>;
+  /** Maps the region of a memory, after making the memory as long as the region. Before any guest code. */
+  attachMemory(index: number, memory: WebAssembly.Memory): void;
+  /** Makes room in the region; false: the guest's memory.grow returns -1. */
+  growMemory(index: number, byteLength: number): boolean;
+  /** Whether a power failure is pending. Cheap: asked at every host call and some ten thousand times a second. */
+  failurePending(): boolean;
+  /** The exit status that an error thrown by a host function stands for, or undefined when it stands for none. */
+  exitStatus(error: unknown): number | undefined;
+}
+
+/** A failure to cause, for tests. Safepoints are counted from the start of this run, host calls included. */
+export interface Injection {
+  readonly atSafepoint?: number;
+  readonly atCall?: { readonly name: string; readonly ordinal: number; readonly when: "before" | "after" };
+}
