@@ -2,7 +2,7 @@
  * What does it cost to be able to stop anywhere?
  *
  *     npm run bench:overhead -- [--quick] [--runs N] [--programs a,b] [--variants plain,vermilion,asyncify,mapped]
- *                               [--images DIR] [--output FILE]
+ *                               [--images DIR] [--time wall|cpu] [--output FILE]
  *
  * The same module on the same system interface: plain, instrumented in an image (Vermilion), and with Asyncify, the rival
  * (overhead/asyncify.ts). One process a run; the time is taken inside it, around the guest's _start, so neither starting
@@ -10,8 +10,9 @@
  * of the machine hits all variants. All variants must print the same.
  *
  * The image is on the disk of --images (default: the temporary directory), as a user's is; `--variants plain,mapped,...`
- * tells what of the cost is the mapped memory and what the code. --quick: 3 short runs, to see that it works; the
- * interpreter of the engine's first tier is half of them, so its ratios judge nothing.
+ * tells what of the cost is the mapped memory and what the code. --time cpu compares the processor time of the guest's
+ * thread, for machines that have other work; the results hold both. --quick: 3 short runs, to see that it works; code
+ * of the engine's first tier is much of them, so their ratios judge nothing.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -50,11 +51,17 @@ const nBody: Program = {
   benchmark: { args: ["15000000"] },
 };
 
+/** Milliseconds of one run. */
+interface Times {
+  readonly wall: number;
+  readonly cpu: number;
+}
+
 interface Measurement {
   readonly program: Program;
   readonly workload: Workload;
   readonly modules: ReadonlyMap<Variant, string>;
-  readonly milliseconds: ReadonlyMap<Variant, number[]>;
+  readonly times: ReadonlyMap<Variant, Times[]>;
   /** Variants that cannot be had, and why. */
   readonly missing: Map<Variant, string>;
 }
@@ -64,6 +71,7 @@ interface Options {
   readonly runs: number;
   readonly images: string;
   readonly variants: readonly Variant[];
+  readonly time: keyof Times;
   readonly programs: readonly string[] | undefined;
   readonly output: string | undefined;
 }
@@ -76,6 +84,7 @@ function parseOptions(): Options {
       programs: { type: "string" },
       variants: { type: "string", default: "plain,vermilion,asyncify" },
       images: { type: "string", default: tmpdir() },
+      time: { type: "string", default: "wall" },
       output: { type: "string" },
     },
   });
@@ -87,6 +96,7 @@ function parseOptions(): Options {
   });
   return {
     ...{ quick, images, output, variants },
+    time: values.time === "cpu" ? "cpu" : "wall",
     runs: Number(values.runs ?? (quick ? 3 : 10)),
     programs: values.programs?.split(","),
   };
@@ -99,19 +109,19 @@ function prepare(program: Program, { quick, variants }: Options): Measurement {
   const modules = new Map<Variant, string>();
   for (const variant of variants) {
     try {
-      modules.set(variant, variant === "asyncify" ? asyncify(plain) : plain);
+      modules.set(variant, variant === "asyncify" ? asyncify(plain, quick) : plain);
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       missing.set(variant, error.message);
     }
   }
-  const milliseconds = new Map(variants.map((variant): [Variant, number[]] => [variant, []]));
+  const times = new Map(variants.map((variant): [Variant, Times[]] => [variant, []]));
   const workload = quick ? program.test : (program.benchmark ?? program.test);
-  return { program, workload, modules, milliseconds, missing };
+  return { program, workload, modules, times, missing };
 }
 
 /** One run in a process and directories of its own. Returns what it printed, as a hash. */
-function run({ program, workload, modules, milliseconds }: Measurement, variant: Variant, images: string): string {
+function run({ program, workload, modules, times }: Measurement, variant: Variant, images: string): string {
   const scratch = mkdtempSync(join(images, "vermilion-overhead-"));
   try {
     const directories = workload.libraries?.().map(({ host, guest }) => `${host}::${guest}`) ?? [];
@@ -131,11 +141,13 @@ function run({ program, workload, modules, milliseconds }: Measurement, variant:
       { input: workload.stdin ?? "", timeout: TIMEOUT_MILLISECONDS, maxBuffer: 2 ** 28 },
     );
     if (status !== 0) throw new Error(`${program.name}, ${variant}: status ${status}: ${stderr.toString()}`);
-    const result = JSON.parse(readFileSync(join(scratch, "result.json"), "utf8")) as Record<string, number>;
-    if (result["status"] !== (workload.exitCode ?? 0)) {
-      throw new Error(`${program.name}, ${variant}: the guest's status is ${result["status"]}: ${stderr.toString()}`);
+    const result = JSON.parse(readFileSync(join(scratch, "result.json"), "utf8")) as Times & {
+      readonly status: number;
+    };
+    if (result.status !== (workload.exitCode ?? 0)) {
+      throw new Error(`${program.name}, ${variant}: the guest's status is ${result.status}: ${stderr.toString()}`);
     }
-    milliseconds.get(variant)?.push(result["milliseconds"] ?? Number.NaN);
+    times.get(variant)?.push({ wall: result.wall, cpu: result.cpu });
     return createHash("sha256").update(stdout).digest("hex");
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -154,33 +166,40 @@ function measure(measurement: Measurement, { runs, images }: Options): void {
   }
 }
 
-function ratio({ milliseconds }: Measurement, variant: Variant): number {
-  return median(milliseconds.get(variant) ?? []) / median(milliseconds.get("plain") ?? []);
+/** Milliseconds. */
+function middle({ times }: Measurement, variant: Variant, time: keyof Times): number {
+  return median((times.get(variant) ?? []).map((each) => each[time]));
 }
 
-function row(measurement: Measurement, variants: readonly Variant[]): string[] {
+function ratio(measurement: Measurement, variant: Variant, time: keyof Times): number {
+  return middle(measurement, variant, time) / middle(measurement, "plain", time);
+}
+
+function row(measurement: Measurement, { variants, time }: Options): string[] {
   const cells = variants.flatMap((variant) => {
     if (measurement.missing.has(variant)) return ["cannot", ""];
-    const time = `${(median(measurement.milliseconds.get(variant) ?? []) / 1000).toFixed(2)} s`;
-    return variant === "plain" ? [time] : [time, ratio(measurement, variant).toFixed(3)];
+    const seconds = `${(middle(measurement, variant, time) / 1000).toFixed(2)} s`;
+    return variant === "plain" ? [seconds] : [seconds, ratio(measurement, variant, time).toFixed(3)];
   });
   return [measurement.program.name, ...cells];
 }
 
-/** Ratios to plain; Vermilion's also over the programs that the rival can do, or the two could not be compared. */
-function means(all: readonly Measurement[], kind: Program["kind"], variants: readonly Variant[]) {
-  const of = (variant: Variant, where: (each: Measurement) => boolean): number =>
-    geometricMean(all.filter((each) => each.program.kind === kind && where(each)).map((each) => ratio(each, variant)));
+/** Of the ratios to plain, over the programs that a variant can run at all. */
+function means(all: readonly Measurement[], kind: Program["kind"], { variants, time }: Options) {
+  const ofKind = all.filter(({ program }) => program.kind === kind);
   return Object.fromEntries(
     variants
       .filter((variant) => variant !== "plain")
-      .map((variant) => [variant, Number(of(variant, ({ missing }) => !missing.has(variant)).toFixed(4))]),
+      .map((variant) => {
+        const able = ofKind.filter(({ missing }) => !missing.has(variant));
+        return [variant, Number(geometricMean(able.map((each) => ratio(each, variant, time))).toFixed(4))];
+      }),
   );
 }
 
 function main(): void {
   const options = parseOptions();
-  const { quick, runs, images, variants } = options;
+  const { quick, runs, images, variants, time } = options;
   const surroundings = describeSurroundings();
   const fileSystem = fileSystemOf(images);
   console.log(`${headline(surroundings)}, images on ${fileSystem}, ${runs} runs${quick ? ", quick" : ""}`);
@@ -193,7 +212,7 @@ function main(): void {
       const measurement = prepare(program, options);
       measure(measurement, options);
       done.push(measurement);
-      console.log(row(measurement, variants).join("  "));
+      console.log(row(measurement, options).join("  "));
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       skipped[program.name] = error.message;
@@ -201,10 +220,10 @@ function main(): void {
     }
   }
   const head = variants.flatMap((variant) => (variant === "plain" ? [variant] : [variant, "ratio"]));
-  console.log(`\n${formatTable([["median of _start", ...head], ...done.map((each) => row(each, variants))])}`);
+  console.log(`\n${formatTable([[`median, ${time}`, ...head], ...done.map((each) => row(each, options))])}`);
   const geometricMeans = {
-    kernels: means(done, "kernel", variants),
-    interpreters: means(done, "interpreter", variants),
+    kernels: means(done, "kernel", options),
+    interpreters: means(done, "interpreter", options),
   };
   for (const [group, values] of Object.entries(geometricMeans)) {
     const texts = Object.entries(values).map(([variant, value]) => `${variant} ${value.toFixed(3)}`);
@@ -215,12 +234,12 @@ function main(): void {
       console.log(`${program.name}: no ${variant}: ${reason.split("\n").at(-1)}`);
   }
   if (quick && options.output === undefined) return; // nothing to keep
-  const results = done.map(({ program, workload, milliseconds, missing }) => ({
+  const results = done.map(({ program, workload, times, missing }) => ({
     ...{ name: program.name, kind: program.kind, args: workload.args },
-    milliseconds: Object.fromEntries(milliseconds),
+    milliseconds: Object.fromEntries(times),
     missing: Object.fromEntries(missing),
   }));
-  const data = { quick, runs, fileSystem, geometricMeans, programs: results, skipped };
+  const data = { quick, runs, time, fileSystem, geometricMeans, programs: results, skipped };
   console.log(`written to ${writeResults("overhead", surroundings, data, options.output)}`);
 }
 

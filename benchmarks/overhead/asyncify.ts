@@ -17,13 +17,15 @@
  * -O3 over the whole module, before it as its documentation advises, and after it; the plain module gets neither.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { runCommand } from "../../tests/corpus/run-command.js";
+import { runCommand, Unavailable } from "../../tests/corpus/run-command.js";
 import { root } from "../report.js";
 
 const VERSION = "1";
-const TIMEOUT_MILLISECONDS = 900_000;
+const TIMEOUT_MILLISECONDS = 1_800_000;
+/** Binaryen takes minutes for modules above this. */
+const QUICK_BYTES_MAXIMUM = 400_000;
 const cache = join(root, ".cache", "benchmarks", "asyncify");
 const tools = join(root, "node_modules", "binaryen");
 
@@ -45,13 +47,18 @@ const POLL =
   `(global.set $vermilion_fuel (i32.sub ${FUEL} (i32.const 1))) ` +
   `(if (i32.eqz ${FUEL}) (then (call $vermilion_poll)))`;
 
-/** The path of the asyncified module. Throws `Unavailable` where Binaryen cannot make one, with what it says. */
-export function asyncify(module: string): string {
+/**
+ * The path of the asyncified module. Throws `Unavailable` where Binaryen cannot make one, with what it says.
+ * `quick`: and where it takes minutes, unless it has been made before.
+ */
+export function asyncify(module: string, quick: boolean): string {
   const version = (JSON.parse(readFileSync(join(tools, "package.json"), "utf8")) as { version: string }).version;
   const words = `${VERSION} ${version} ${POLL}`;
   const hash = createHash("sha256").update(words).update(readFileSync(module)).digest("hex");
   const output = join(cache, `${hash.slice(0, 16)}.wasm`);
   if (existsSync(output)) return output;
+  if (quick && statSync(module).size > QUICK_BYTES_MAXIMUM)
+    throw new Unavailable("takes minutes to make; run without --quick");
   mkdirSync(cache, { recursive: true });
   const text = `${output}.${process.pid}.wat`;
   binaryen("wasm-dis", module, ...FEATURES, "-o", text);
