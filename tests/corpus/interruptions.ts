@@ -2,6 +2,7 @@
 import type { Program } from "./program.js";
 import type { Random } from "./random.js";
 import { type Result, Run, SAVED, type Step } from "./run.js";
+import { type SignalTiming, strike, whatItMet } from "./signal-timing.js";
 
 /** How a run with failures went. */
 export interface Interrupted {
@@ -26,26 +27,15 @@ export async function uninterrupted(
   }
 }
 
-/** How long it takes until the program itself runs. */
-export async function measureStart(program: Program, module: string): Promise<number> {
-  const run = new Run(module, program.test);
-  try {
-    const startedAt = performance.now();
-    await run.go(["--fail-at", "1"]);
-    return performance.now() - startedAt;
-  } finally {
-    run.remove();
-  }
-}
-
-/** The number of safepoints of a whole run, within a fifth: the largest N at which `--fail-at N` still strikes. */
-export async function countSafepoints(program: Program, module: string): Promise<number> {
-  let [struck, missed] = [0, Number.POSITIVE_INFINITY];
-  for (
-    let guess = 20_000;
-    struck * 1.2 < missed;
-    guess = Math.round(missed === Number.POSITIVE_INFINITY ? struck * 12 : (struck + missed) / 2)
-  ) {
+/**
+ * A bound of the number of safepoints of a whole run, at most `precision` times too high: the smallest N that was tried at
+ * which `--fail-at N` no longer strikes.
+ */
+export async function boundSafepoints(program: Program, module: string, precision: number): Promise<number> {
+  let [struck, missed] = [1, Number.POSITIVE_INFINITY];
+  while (struck * precision < missed) {
+    const guess = Math.round(missed === Number.POSITIVE_INFINITY ? struck * 20 : Math.sqrt(struck * missed));
+    if (guess === struck) break;
     const run = new Run(module, program.test);
     try {
       const { status } = await run.go(["--fail-at", String(guess)]);
@@ -54,9 +44,8 @@ export async function countSafepoints(program: Program, module: string): Promise
     } finally {
       run.remove();
     }
-    if (missed < 10) break;
   }
-  return struck;
+  return missed;
 }
 
 /**
@@ -77,19 +66,22 @@ export async function interruptAtSafepoints(
   return interrupt(program, module, (run, i) => run.go(options[i] ?? []));
 }
 
-/** Each step is struck by a real SIGPWR after these many milliseconds; steps beyond them are left alone. */
+/** Steps are struck by a real SIGPWR each, until `limit` of them were saved; then the run is left alone. */
 export async function interruptBySignals(
   program: Program,
   module: string,
-  delays: readonly number[],
+  timing: SignalTiming,
+  limit: number,
 ): Promise<Interrupted> {
-  return interrupt(program, module, (run, i) => {
-    const delay = delays[i];
-    if (delay === undefined) return run.go();
-    return run.go([], (child) => {
-      const timer = setTimeout(() => child.kill("SIGPWR"), delay);
-      child.once("exit", () => clearTimeout(timer));
-    });
+  let saved = 0;
+  return interrupt(program, module, async (run) => {
+    if (saved === limit) return run.go();
+    const delay = timing.pick();
+    const step = await run.go([], (child) => void strike(child, delay));
+    const met = whatItMet(step);
+    timing.learn(delay, met);
+    if (met === "program") saved++;
+    return step;
   });
 }
 
@@ -103,10 +95,10 @@ async function interrupt(
     for (let i = 0, failures = 0; ; i++) {
       const step = await go(run, i);
       if (step.status === SAVED) {
-        failures++;
+        if (whatItMet(step) === "program") failures++;
         continue;
       }
-      // Before the runtime listens, and after the program's end, a signal does to the process what it does to any other.
+      // After the program's end a signal does to the process what it does to any other.
       const status = step.signal === "SIGPWR" ? run.finishedWith() : step.status;
       if (status === undefined) continue;
       return { result: run.result(status), failures, history: run.history };

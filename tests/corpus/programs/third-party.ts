@@ -85,7 +85,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     about: "CoreMark: lists, matrices, a state machine, checksums",
     kind: "kernel",
     build: buildCoreMark,
-    test: { args: ["2500"] },
+    test: { args: ["4000"] },
     benchmark: { args: ["80000"] },
   },
   {
@@ -94,7 +94,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     kind: "interpreter",
     legacyExceptions: true,
     build: buildLua,
-    test: { args: ["/data/workload.lua", "120"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
+    test: { args: ["/data/workload.lua", "300"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
     benchmark: { args: ["/data/workload.lua", "3000"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
   },
   {
@@ -102,7 +102,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     about: "SQLite with a database file: transactions, joins, VACUUM",
     kind: "interpreter",
     build: buildSqlite,
-    test: { args: ["400", "2"], files: {} },
+    test: { args: ["1000", "3"], files: {} },
     benchmark: { args: ["30000", "10"], files: {} },
   },
   {
@@ -110,7 +110,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     about: "QuickJS: exceptions, generators, promises, regular expressions",
     kind: "interpreter",
     build: buildQuickJs,
-    test: { args: ["/data/workload.js", "60"], files: { "workload.js": script("workload.js") } },
+    test: { args: ["/data/workload.js", "200"], files: { "workload.js": script("workload.js") } },
     benchmark: { args: ["/data/workload.js", "2000"], files: { "workload.js": script("workload.js") } },
   },
 ];
