@@ -49,9 +49,14 @@ export function failurePlan(options: GuestOptions): FailurePlan {
   };
 }
 
-/** SIGPWR always; a terminal's Ctrl-C only if asked. */
+/**
+ * SIGPWR always; a terminal's Ctrl-C only if asked. Taken from here to the end of this program, with or without a
+ * guest: a signal that comes too late to save must not change the exit status.
+ */
 export function savingSignals({ saveOn }: GuestOptions): SignalName[] {
-  return ["SIGPWR", ...(saveOn ?? [])];
+  const signals: SignalName[] = ["SIGPWR", ...(saveOn ?? [])];
+  for (const signal of signals) process.on(signal as NodeJS.Signals, () => {});
+  return signals;
 }
 
 /** A repeatable option gathers its values. */

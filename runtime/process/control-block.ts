@@ -2,14 +2,16 @@
  * The words that the two threads of a running process share: the main thread asks for a power failure, the worker
  * with the guest in it obeys.
  *
- * C1  The failure word only ever goes from 0 to 1: a request cannot be taken back, a second one changes nothing.
+ * C1  The failure word only ever grows: none, a power failure, or one that nobody wants to be saved (the guest is killed).
+ *     A request cannot be taken back, a second one changes nothing.
  * C2  PREPARING is left exactly once, by compare-and-exchange: to RUNNING by the worker before it makes the image
  *     unresumable, or to CANCELLED by the main thread. So a failure before the guest has begun costs no state.
  * C3  The wake descriptor is stored before the worker first looks at the failure word, and read by the main thread
  *     after it has set it: whichever comes second sees the other, so no blocking poll(2) sleeps through a request.
  */
-import { writeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
 
+const FAILURE = { none: 0, power: 1, kill: 2 } as const;
 const WORD = { failure: 0, phase: 1, wakeDescriptor: 2, count: 3 } as const;
 const PHASE = { preparing: 0, running: 1, cancelled: 2 } as const;
 const NO_DESCRIPTOR = -1;
@@ -35,12 +37,26 @@ export class ControlBlock {
   }
 
   get failurePending(): boolean {
-    return Atomics.load(this.#words, WORD.failure) === 1;
+    return Atomics.load(this.#words, WORD.failure) !== FAILURE.none;
+  }
+
+  /** Whether the guest is to stop without being saved. */
+  get killed(): boolean {
+    return Atomics.load(this.#words, WORD.failure) >= FAILURE.kill;
   }
 
   /** Main thread. True: the guest had not begun and never will, in this worker. */
   requestFailure(): boolean {
-    Atomics.store(this.#words, WORD.failure, 1);
+    return this.#request(FAILURE.power);
+  }
+
+  /** Main thread. The same, but the guest is not saved. */
+  requestKill(): boolean {
+    return this.#request(FAILURE.kill);
+  }
+
+  #request(failure: number): boolean {
+    Atomics.or(this.#words, WORD.failure, failure);
     if (this.#leavePreparing(PHASE.cancelled)) return true;
     const descriptor = Atomics.load(this.#words, WORD.wakeDescriptor); // C3
     if (descriptor !== NO_DESCRIPTOR) writeSync(descriptor, ONE_EVENT);
@@ -52,14 +68,15 @@ export class ControlBlock {
     return this.#leavePreparing(PHASE.running);
   }
 
-  /** Worker: an eventfd that stays open for as long as the block is in use. */
+  /** Worker: an eventfd; the main thread closes it, which may be about to write to it at any time. */
   setWakeDescriptor(descriptor: number): void {
     Atomics.store(this.#words, WORD.wakeDescriptor, descriptor);
   }
 
-  /** Worker, before it closes the descriptor: its number may mean another file afterwards. */
-  clearWakeDescriptor(): void {
-    Atomics.store(this.#words, WORD.wakeDescriptor, NO_DESCRIPTOR);
+  /** Main thread, when the worker has ended; its number may mean another file from now on. */
+  closeWakeDescriptor(): void {
+    const descriptor = Atomics.exchange(this.#words, WORD.wakeDescriptor, NO_DESCRIPTOR);
+    if (descriptor !== NO_DESCRIPTOR) closeSync(descriptor);
   }
 
   #leavePreparing(to: number): boolean {

@@ -66,12 +66,7 @@ export class Guest {
       epoch: opened.image.header.epoch,
       frames: frameCountOf(opened.state, opened.image.path),
     };
-    const closers: (() => void)[] = [
-      () => {
-        opened.image.close();
-        if (opened.state === undefined) Image.remove(opened.image.path); // nothing has run in it
-      },
-    ];
+    const closers: (() => void)[] = [() => this.#discardImage()];
     try {
       this.#wakeDescriptor = createWakeDescriptor();
       control.setWakeDescriptor(this.#wakeDescriptor); // stays open: the main thread may be about to write to it
@@ -101,19 +96,29 @@ export class Guest {
 
   /** Runs until the guest ends or a failure is saved, and closes everything. `running` is called once the guest may store. */
   run(order: RunOrder, running: () => void): Outcome {
+    if (!this.#control.beginRunning()) {
+      this.discard();
+      return this.#cancelled();
+    }
     try {
-      if (!this.#control.beginRunning()) return this.#cancelled();
       this.#image.markRunning(); // G1
       running();
       return this.#ended(this.#execute(order));
     } finally {
-      this.close();
+      this.#wasi.close();
+      this.#image.close();
     }
   }
 
-  close(): void {
+  /** Instead of a run: leaves everything as it was found. */
+  discard(): void {
     this.#wasi.close();
+    this.#discardImage();
+  }
+
+  #discardImage(): void {
     this.#image.close();
+    if (this.#state === undefined) Image.remove(this.#image.path); // made for this guest, and nothing has run in it
   }
 
   #execute({ plan, eintr }: RunOrder): MachineOutcome {
@@ -146,6 +151,8 @@ export class Guest {
         this.#image.trap(outcome.error.message);
         return { kind: "trapped", message: outcome.error.message };
       case "suspended":
+        if (this.#control.killed)
+          throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: the guest was killed`);
         return this.#save(outcome);
     }
   }

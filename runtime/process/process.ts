@@ -173,7 +173,7 @@ export class Process {
 
   /**
    * Runs the guest until it exits, traps, or a power failure is saved; after the latter `run` goes on with it. With
-   * `options` for this run only. Codes: PROCESS_OVER, PROCESS_RUNNING; CANNOT_SAVE (the guest holds what no image can).
+   * `options` for this run only. Codes: PROCESS_OVER, PROCESS_RUNNING, PROCESS_CLOSED (see `close`); CANNOT_SAVE (the guest holds what no image can).
    */
   async run(options: RunOptions = {}): Promise<Outcome> {
     if (this.#running) throw new VermilionError("PROCESS_RUNNING", `${this.image}: this process is running already`);
@@ -204,7 +204,7 @@ export class Process {
     return Process.inspect(this.image);
   }
 
-  /** Ends the process's thread, wherever it is, and lets go of the image. A running guest is killed: its state is lost. */
+  /** Ends the process's thread and lets go of the image. A running guest is killed: its state is lost. */
   async close(): Promise<void> {
     this.#over = true;
     this.#signals.close();
@@ -228,12 +228,13 @@ export class Process {
     const end = this.#cancelled ? undefined : await session?.run({ plan, eintr: options.eintr ?? false });
     clearTimeout(timer);
     const { resumes } = this;
-    void this.#endSession();
     this.#cancelled = false;
     if (end?.kind === "ended") {
+      void this.#endSession(); // the worker is idle
       this.#order = reopening(this.#order, this.#options);
       return end.outcome;
     }
+    await this.#endSession();
     return { kind: "powerFailed", epoch: resumes?.epoch ?? 0, frames: resumes?.frames ?? 0, saveMilliseconds: 0 };
   }
 

@@ -1,4 +1,4 @@
-/** What the main thread and the worker with the guest say to each other. One `prepare`, one `prepared`, one `run`, one end. */
+/** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 
@@ -47,7 +47,9 @@ export interface RunOrder {
 
 export type Order =
   | { readonly kind: "prepare"; readonly order: PrepareOrder }
-  | { readonly kind: "run"; readonly order: RunOrder };
+  | { readonly kind: "run"; readonly order: RunOrder }
+  /** Let go of a prepared guest that is not going to run. */
+  | { readonly kind: "discard" };
 
 /** How a run ended. */
 export type Outcome =
@@ -63,7 +65,6 @@ export type Outcome =
   | { readonly kind: "trapped"; readonly message: string };
 
 export type Report =
-  /** The worker's code is loaded: from now on it listens. */
   | { readonly kind: "instrumenting"; readonly byteLength: number }
   | {
       readonly kind: "prepared";
@@ -75,6 +76,7 @@ export type Report =
   /** More stack is needed than this worker has; it has let go of the image. */
   | { readonly kind: "needsStack" }
   | { readonly kind: "running" }
+  | { readonly kind: "discarded" }
   | { readonly kind: "notice"; readonly message: string }
   | { readonly kind: "ended"; readonly outcome: Outcome }
   | { readonly kind: "failed"; readonly error: SerializedError };

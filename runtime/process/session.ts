@@ -12,6 +12,12 @@ export type Cancelled = { readonly kind: "cancelled" };
 
 type Arrival = Report | Cancelled | Error;
 
+/**
+ * A worker is not terminated while it carries out an order, if that can be helped: the FFI aborts the whole program when
+ * its thread is ended inside a call. What takes longer than this is instrumenting, which calls nothing.
+ */
+const PATIENCE_MILLISECONDS = 200;
+
 export interface SessionEvents {
   /** One line for the user: what is not as he would expect. */
   readonly notice?: ((message: string) => void) | undefined;
@@ -29,15 +35,19 @@ export interface SessionEvents {
  */
 export class Session {
   readonly #control = ControlBlock.create();
-  readonly #stackMegabytes: number;
   readonly #worker: Worker;
   #events: SessionEvents = {};
   #settle: ((arrival: Arrival) => void) | undefined;
   /** What came before anybody waited for it. */
   readonly #early: Arrival[] = [];
+  /** An order was given and not answered yet. */
+  #busy = false;
+  #prepared = false;
+  #cancelled = false;
+  /** Whoever waits for the answer before ending the worker. */
+  #idle: (() => void) | undefined;
 
   constructor(stackMegabytes: number = STACK_MEGABYTES.usual) {
-    this.#stackMegabytes = stackMegabytes;
     const workerData: WorkerData = { control: this.#control.buffer };
     this.#worker = new Worker(new URL("./worker.cjs", import.meta.url), {
       workerData,
@@ -46,12 +56,8 @@ export class Session {
       name: "vermilion guest",
     });
     this.#worker.on("message", (report: Report) => this.#receive(report));
-    this.#worker.on("error", (error) => this.#arrive(error));
-    this.#worker.on("exit", () => this.#arrive(new VermilionError("WORKER_ENDED", "the guest's thread ended early")));
-  }
-
-  get stackMegabytes(): number {
-    return this.#stackMegabytes;
+    this.#worker.on("error", (error) => this.#gone(error));
+    this.#worker.on("exit", () => this.#gone(new VermilionError("WORKER_ENDED", "the guest's thread ended early")));
   }
 
   /** Opens or creates the image and loads the program. "needsStack": to be done again in a session with a long stack. */
@@ -66,16 +72,36 @@ export class Session {
     return this.#next("ended", "cancelled");
   }
 
-  /** Before the guest has begun: cancels, and the worker ends. Afterwards: the guest stops at its next safepoint. */
+  /** Before the guest has begun: cancels. Afterwards: the guest stops at its next safepoint. */
   powerFail(): void {
     if (!this.#control.requestFailure()) return;
-    this.#arrive({ kind: "cancelled" });
-    void this.end();
+    this.#cancelled = true;
+    if (!this.#busy) this.#arrive({ kind: "cancelled" });
+    else setTimeout(() => this.#busy && this.#arrive({ kind: "cancelled" }), PATIENCE_MILLISECONDS).unref();
   }
 
-  /** Ends the worker, wherever it is. */
+  /** Ends the worker. A guest that has not begun leaves everything as it was found; one that runs is killed. */
   async end(): Promise<void> {
+    this.#worker.ref();
+    this.#control.requestKill();
+    await this.#untilIdle();
+    if (this.#prepared) {
+      this.#send({ kind: "discard" });
+      await this.#untilIdle();
+    }
     await this.#worker.terminate();
+    this.#control.closeWakeDescriptor();
+  }
+
+  #untilIdle(): Promise<void> {
+    if (!this.#busy) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, PATIENCE_MILLISECONDS);
+      this.#idle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Whether the worker keeps this program alive. */
@@ -85,6 +111,8 @@ export class Session {
   }
 
   #send(order: Order): void {
+    this.#busy = true;
+    this.#prepared = false;
     this.#worker.postMessage(order);
   }
 
@@ -92,8 +120,27 @@ export class Session {
     if (report.kind === "notice") this.#events.notice?.(report.message);
     else if (report.kind === "instrumenting") this.#events.instrumenting?.(report.byteLength);
     else if (report.kind === "running") this.#events.running?.();
-    else if (report.kind === "failed") this.#arrive(deserializeError(report.error));
+    else this.#answer(report);
+  }
+
+  #answer(report: Exclude<Report, { kind: "notice" | "instrumenting" | "running" }>): void {
+    this.#busy = false;
+    this.#prepared = report.kind === "prepared";
+    this.#idle?.();
+    if (report.kind === "discarded") return;
+    if (report.kind === "failed") this.#arrive(deserializeError(report.error));
+    else if (this.#cancelled && report.kind !== "ended") this.#arrive({ kind: "cancelled" });
     else this.#arrive(report);
+  }
+
+  #gone(cause: Error): void {
+    const error = this.#control.killed
+      ? new VermilionError("PROCESS_CLOSED", "the guest was killed", { cause })
+      : cause;
+    this.#busy = false;
+    this.#prepared = false;
+    this.#idle?.();
+    this.#arrive(error);
   }
 
   #arrive(arrival: Arrival): void {

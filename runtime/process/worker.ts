@@ -3,7 +3,7 @@ import { parentPort, resourceLimits, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
 import { Guest } from "./guest.js";
-import type { Order, Report, WorkerData } from "./protocol.js";
+import type { Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import { needsMoreStack } from "./stack-size.js";
 
@@ -14,22 +14,30 @@ let guest: Guest | undefined;
 
 const tell = (report: Report): void => port.postMessage(report);
 
+/** What answers an order; between the two, a guest may run for days. */
+function carryOut(message: Order): Report {
+  if (message.kind === "prepare") return prepare(message.order);
+  if (message.kind === "discard") {
+    guest?.discard();
+    return { kind: "discarded" };
+  }
+  invariant(guest !== undefined, "a guest is prepared before it runs");
+  return { kind: "ended", outcome: guest.run(message.order, () => tell({ kind: "running" })) };
+}
+
+function prepare(order: PrepareOrder): Report {
+  guest = new Guest(order, control, tell);
+  const { command, imagePath, resumes } = guest;
+  if (resumes === undefined || !needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {
+    return { kind: "prepared", image: imagePath, command, resumes };
+  }
+  guest.discard();
+  return { kind: "needsStack" };
+}
+
 port.on("message", (message: Order) => {
   try {
-    if (message.kind === "run") {
-      invariant(guest !== undefined, "a guest is prepared before it runs");
-      const outcome = guest.run(message.order, () => tell({ kind: "running" }));
-      tell({ kind: "ended", outcome });
-      return;
-    }
-    guest = new Guest(message.order, control, tell);
-    const { command, imagePath, resumes } = guest;
-    if (resumes !== undefined && needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {
-      guest.close();
-      tell({ kind: "needsStack" });
-    } else {
-      tell({ kind: "prepared", image: imagePath, command, resumes });
-    }
+    tell(carryOut(message));
   } catch (error) {
     tell({ kind: "failed", error: serializeError(error) });
   }

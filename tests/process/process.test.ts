@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -119,6 +119,35 @@ describe("run", () => {
     expect(process.listenerCount("SIGPWR")).toBe(before);
   });
 
+  test("close of a guest that waits: at once", async () => {
+    const sleeper = placeGuest(directory, "sleeper");
+    const guest = await Process.create(optionsFor(sleeper));
+    const running = guest.run();
+    running.catch(() => {});
+    await sleep(100);
+    const before = performance.now();
+    await guest.close();
+    expect(performance.now() - before).toBeLessThan(400); // it would sleep for 600 ms
+    await expect(running).rejects.toMatchObject({ code: "PROCESS_CLOSED" });
+  });
+
+  test("many processes, begun or not: no descriptor is left open", async () => {
+    const open = () => readdirSync("/proc/self/fd").length;
+    const once = async (begin: boolean): Promise<void> => {
+      const options = optionsFor(placeGuest(directory, "trapper"), { preopens: [{ host: directory, guest: "/" }] });
+      const guest = await Process.create(options);
+      if (begin) await guest.run();
+      await guest.close();
+      closeSync(options.stdio?.[1] ?? -1);
+    };
+    await once(true);
+    await sleep(50);
+    const before = open();
+    for (let times = 0; times < 6; times++) await once(times % 2 === 0);
+    await sleep(50);
+    expect(open()).toBe(before);
+  });
+
   test("close: the guest is killed, the image let go of, and lost", async () => {
     const options = optionsFor(placeGuest(directory, "cat"));
     const endless = openSync("/dev/zero", "r");
@@ -128,7 +157,7 @@ describe("run", () => {
     await sleep(100);
     expect(await guest.inspect()).toMatchObject({ status: "running", heldBy: process.pid });
     await guest.close();
-    await expect(running).rejects.toMatchObject({ code: "WORKER_ENDED" });
+    await expect(running).rejects.toMatchObject({ code: "PROCESS_CLOSED" });
     expect(await guest.inspect()).toMatchObject({ status: "lost", heldBy: null });
     closeSync(endless);
   });
