@@ -48,7 +48,7 @@ const nBody: Program = {
   kind: "kernel",
   build: () => join(root, "guest-examples", "n-body", "n-body.wasm"),
   test: { args: ["1000000"] },
-  benchmark: { args: ["15000000"] },
+  benchmark: { args: ["40000000"] },
 };
 
 /** Milliseconds of one run. */
