@@ -2,7 +2,10 @@
 import type { Program } from "../program.js";
 import { cProgram, cxxProgram, jumpingProgram } from "./c-program.js";
 
-const lines = Array.from({ length: 15000 }, (_, i) => `line ${i}: ${"abcdefghij".slice(i % 7)} ${(i * 7919) % 10007}\n`);
+const lines = Array.from(
+  { length: 15000 },
+  (_, i) => `line ${i}: ${"abcdefghij".slice(i % 7)} ${(i * 7919) % 10007}\n`,
+);
 
 export const ownPrograms: readonly Program[] = [
   cProgram("fib", {

@@ -95,7 +95,10 @@ export const toolchainPrograms: readonly Program[] = [
     kind: "interpreter",
     slow: true,
     build: () => prebuilt("ruby", "ruby-3.2.0.wasm"),
-    test: { args: ["-W0", "--disable-gems", "/data/workload.rb", "60"], files: { "workload.rb": script("workload.rb") } },
+    test: {
+      args: ["-W0", "--disable-gems", "/data/workload.rb", "60"],
+      files: { "workload.rb": script("workload.rb") },
+    },
     benchmark: {
       args: ["-W0", "--disable-gems", "/data/workload.rb", "2500"],
       files: { "workload.rb": script("workload.rb") },
