@@ -125,6 +125,12 @@ function spawn([command, ...args]) {
   return spawnSync(command, args, { encoding: "utf8", timeout: TIMEOUT_MILLISECONDS, input: "" });
 }
 
+/** Whether the command line can fail at every call rather than at those of one name. */
+function failsAtAnyCall() {
+  const { stderr } = spawn([process.execPath, commandLine, "run", "--fail-at-call", "*:1:after", "/no/such/module"]);
+  return !stderr.includes("--fail-at-call");
+}
+
 const tests = findTests();
 let failed = false;
 console.log(`${tests.length} tests, Node ${process.versions.node}`);
@@ -132,6 +138,10 @@ for (const runtime of runtimes) {
   if (values.runtime !== undefined && !runtime.name.includes(values.runtime)) continue;
   if (runtime.name === "wasmtime" && spawnSync(runtime.command({ env: {}, args: [] })[0], ["--version"]).status !== 0) {
     console.log("wasmtime: not on this machine");
+    continue;
+  }
+  if (runtime.resume !== undefined && !failsAtAnyCall()) {
+    console.log(`${runtime.name}: not run, --fail-at-call '*' is not there`);
     continue;
   }
   const failures = tests.flatMap((test) => {
