@@ -16,16 +16,11 @@ export const ValueType = {
 /** One byte of the binary format that names a type. */
 export type ValueType = (typeof ValueType)[keyof typeof ValueType];
 
-const NAMES = new Map<number, string>(Object.entries(ValueType).map(([name, byte]) => [byte, name]));
-
-/** The text format's name of a type, or undefined when the byte names none that we carry. */
-export function valueTypeName(type: number): string | undefined {
-  return NAMES.get(type);
-}
+const CARRIED = new Set<number>(Object.values(ValueType));
 
 /** Whether a byte is a value type that we carry. */
 export function isValueType(byte: number): byte is ValueType {
-  return NAMES.has(byte);
+  return CARRIED.has(byte);
 }
 
 export interface FunctionType {
