@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -92,6 +92,7 @@ describe.each(["tcp", "unix"])("a listening %s socket", (family) => {
     expect(guest.read(next, 10)).toBe("again");
     expect(guest.write(next, "yes")).toBe(3);
     expect(await second()).toBe("yes");
+    rmSync(directory, { recursive: true });
   });
 
   test("waiting for a connection can be interrupted; NONBLOCK does not wait", () => {
