@@ -7,29 +7,31 @@
 import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
-import type { Fuel } from "./fuel.js";
+import type { ValueType } from "../wasm/value-types.js";
 import { type HostFunction, type Injection, type MachineHost, RESTART } from "./machine-host.js";
-import type { MachineInstance } from "./machine-instance.js";
 import type { Program } from "./program.js";
 
 type Values = readonly (number | bigint)[];
 
-/** A host function that the guest imports. */
-interface ImportedFunction {
-  readonly index: number;
-  readonly name: string;
-  readonly call: HostFunction;
+/** What a call that is left asks of its machine. */
+interface Safepoints {
+  /** Crosses a safepoint: says whether it is the one at which to fail. */
+  burnFuel(): boolean;
+  /** Saves the frames, with a record of the call innermost. */
+  suspend(place: number, types: readonly ValueType[], values: Values): never;
+  /** Ends the run with an error. */
+  leave(error: unknown): never;
 }
 
 /**
- * The import object of a program's instance. Memories are made here, the functions go through `call`.
+ * The import object of a program's instance. Memories are made here; `wrap` makes what the guest calls.
  *
  * @throws VermilionError UNKNOWN_IMPORT for an import that the host does not have.
  */
 export function importsOf(
   { module }: Program,
   host: MachineHost,
-  call: (fn: ImportedFunction, args: (number | bigint)[]) => number | bigint | undefined,
+  wrap: (index: number, name: string, fn: HostFunction) => HostFunction,
 ): WebAssembly.Imports {
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   let functionIndex = 0;
@@ -38,15 +40,14 @@ export function importsOf(
     imports[from] ??= {};
     const namespace = imports[from];
     if (kind === ExternalKind.function) {
-      const given = host.functions[from]?.[name];
-      if (given === undefined) {
+      const fn = host.functions[from]?.[name];
+      if (fn === undefined) {
         throw new VermilionError(
           "UNKNOWN_IMPORT",
           `the module needs the function "${from}"."${name}", which nobody gives`,
         );
       }
-      const fn: ImportedFunction = { index: functionIndex++, name, call: given };
-      namespace[name] = (...args: (number | bigint)[]) => call(fn, args);
+      namespace[name] = wrap(functionIndex++, name, fn);
     } else if (kind === ExternalKind.memory) {
       const limits = module.memories[memoryIndex++];
       namespace[name] = new WebAssembly.Memory({
@@ -62,19 +63,16 @@ export function importsOf(
 }
 
 export class HostCalls {
-  readonly #instance: MachineInstance;
+  readonly #program: Program;
   readonly #host: MachineHost;
-  readonly #fuel: Fuel;
-  /** Every call is counted as a safepoint. */
-  readonly #exact: boolean;
+  readonly #safepoints: Safepoints;
   #injected: Injection["atCall"];
   #callsLeft = 0;
 
-  constructor(instance: MachineInstance, host: MachineHost, fuel: Fuel) {
-    this.#instance = instance;
+  constructor(program: Program, host: MachineHost, safepoints: Safepoints) {
+    this.#program = program;
     this.#host = host;
-    this.#fuel = fuel;
-    this.#exact = instance.program.mode === "exact";
+    this.#safepoints = safepoints;
   }
 
   /** Begins a run. */
@@ -83,20 +81,24 @@ export class HostCalls {
     this.#callsLeft = injected?.ordinal ?? 0;
   }
 
-  call({ index, name, call }: ImportedFunction, args: (number | bigint)[]): number | bigint | undefined {
-    const wanted = this.#exact && this.#fuel.burn();
-    if (wanted || this.#host.failurePending()) this.#suspendBefore(HOST_CALL, index, args);
-    const injected = this.#injected !== undefined && this.#countCall(name);
-    if (injected && this.#injected?.when === "before") this.#suspendBefore(HOST_CALL, index, args);
-    let result: number | bigint | undefined;
-    try {
-      result = call(...args);
-    } catch (error) {
-      this.#instance.leave(error);
-    }
-    if (result === RESTART) this.#suspendBefore(BLOCKED_HOST_CALL, index, args);
-    if (injected) this.#suspendAfter(index, result);
-    return result;
+  /** One closure, called by the guest directly: a second around it would double what a call costs at first. */
+  wrap(index: number, name: string, fn: HostFunction): HostFunction {
+    const exact = this.#program.mode === "exact";
+    return (...args) => {
+      const wanted = exact && this.#safepoints.burnFuel();
+      if (wanted || this.#host.failurePending()) this.#suspendBefore(HOST_CALL, index, args);
+      const injected = this.#injected !== undefined && this.#countCall(name);
+      if (injected && this.#injected?.when === "before") this.#suspendBefore(HOST_CALL, index, args);
+      let result: number | bigint | undefined;
+      try {
+        result = fn(...args);
+      } catch (error) {
+        this.#safepoints.leave(error);
+      }
+      if (result === RESTART) this.#suspendBefore(BLOCKED_HOST_CALL, index, args);
+      if (injected) this.#suspendAfter(index, result);
+      return result;
+    };
   }
 
   #countCall(name: string): boolean {
@@ -106,18 +108,15 @@ export class HostCalls {
   }
 
   #suspendBefore(place: number, index: number, args: Values): never {
-    this.#suspend(place | index, typeOfFunction(this.#instance.program.module, index).params, args);
+    this.#safepoints.suspend(place | index, typeOfFunction(this.#program.module, index).params, args);
   }
 
   #suspendAfter(index: number, result: number | bigint | undefined): never {
-    const { results } = typeOfFunction(this.#instance.program.module, index);
-    this.#suspend(HOST_RETURN | index, results, results.length === 0 || result === undefined ? [] : [result]);
-  }
-
-  #suspend(place: number, ...[types, values]: Parameters<MachineInstance["pushValues"]>): never {
-    this.#instance.beginUnwinding();
-    this.#instance.pushValues(types, values);
-    this.#instance.pushRecord(place);
-    this.#instance.unwind();
+    const { results } = typeOfFunction(this.#program.module, index);
+    this.#safepoints.suspend(
+      HOST_RETURN | index,
+      results,
+      results.length === 0 || result === undefined ? [] : [result],
+    );
   }
 }

@@ -85,8 +85,11 @@ export class MachineInstance {
 
   // Exceptions across guest frames.
 
-  /** Saves all frames: those of the guest's activations follow the record that the host has pushed. */
-  unwind(): never {
+  /** Leaves a host call, and saves all frames: a record of the call, then those of the guest's activations. */
+  suspend(place: number, types: readonly ValueType[], values: readonly unknown[]): never {
+    this.beginUnwinding();
+    this.#pushValues(types, values);
+    (this.stack["frame0"] as Fn)(place | 0);
     throw this.#unwind;
   }
 
@@ -135,18 +138,13 @@ export class MachineInstance {
     return this.#stackMemory().slice(from, this.#top.value);
   }
 
-  pushValues(types: readonly ValueType[], values: readonly unknown[]): void {
+  #pushValues(types: readonly ValueType[], values: readonly unknown[]): void {
     types.forEach((type, i) => {
       if (type === ValueType.externref && values[i] !== null) this.refuse("externref");
       const name = type === ValueType.funcref || type === ValueType.externref ? "putI32" : accessorName("put", type);
       const value = type === ValueType.funcref ? this.functionIndex(values[i]) : values[i];
       (this.stack[name] as Fn)(type === ValueType.externref ? -1 : value);
     });
-  }
-
-  /** Ends a record of the values pushed. */
-  pushRecord(place: number): void {
-    (this.stack["frame0"] as Fn)(place | 0);
   }
 
   /** Puts records into the frame stack, ready to be entered from their end. */

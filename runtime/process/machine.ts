@@ -56,14 +56,18 @@ export class Machine {
   constructor(program: Program, host: MachineHost) {
     this.#program = program;
     this.#host = host;
-    const imports = importsOf(program, host, (fn, args) => this.#hostCalls.call(fn, args));
+    this.#hostCalls = new HostCalls(program, host, {
+      burnFuel: () => this.#fuel.burn(),
+      suspend: (place, types, values) => this.#instance.suspend(place, types, values),
+      leave: (error) => this.#instance.leave(error),
+    });
+    const imports = importsOf(program, host, (index, name, fn) => this.#hostCalls.wrap(index, name, fn));
     this.#instance = new MachineInstance(program, imports, {
       poll: () => this.#poll(),
       grow: (memory, pages) => this.#grow(memory, pages),
       dropped: (sub, segment) => this.#dropped.add(sub, segment),
     });
     this.#fuel = new Fuel(this.#instance.fuel);
-    this.#hostCalls = new HostCalls(this.#instance, host, this.#fuel);
     this.#continuations = new ContinuationRegistry(this.#instance);
     program.module.memories.forEach((_, index) => {
       host.attachMemory(index, this.memory(index));
