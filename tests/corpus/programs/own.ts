@@ -18,7 +18,7 @@ export const ownPrograms: readonly Program[] = [
     about: "tight loops without calls",
     kind: "kernel",
     test: { args: ["1000000", "50"] },
-    benchmark: { args: ["4000000", "90"] },
+    benchmark: { args: ["4000000", "220"] },
   }),
   cProgram("matmul", {
     about: "nested loops over doubles in locals",
@@ -30,13 +30,13 @@ export const ownPrograms: readonly Program[] = [
     about: "small functions, pointers, strings",
     kind: "kernel",
     test: { args: ["200000"] },
-    benchmark: { args: ["9000000"] },
+    benchmark: { args: ["4000000"] },
   }),
   cProgram("qsort-callback", {
     about: "library code that calls back through the table",
     kind: "kernel",
     test: { args: ["40000"] },
-    benchmark: { args: ["1500000"] },
+    benchmark: { args: ["800000"] },
   }),
   cProgram("deep-recursion", {
     about: "stacks of more than 12,000 frames",
@@ -57,7 +57,7 @@ export const ownPrograms: readonly Program[] = [
     about: "one loop around a br_table",
     kind: "kernel",
     test: { args: ["700000"] },
-    benchmark: { args: ["60000000"] },
+    benchmark: { args: ["40000000"] },
   }),
   cProgram("mixed", {
     about: "compiled without optimisation: hundreds of locals",
@@ -70,7 +70,7 @@ export const ownPrograms: readonly Program[] = [
     kind: "kernel",
     options: ["-O2", "-msimd128"],
     test: { args: ["28000"] },
-    benchmark: { args: ["500000"] },
+    benchmark: { args: ["900000"] },
   }),
   jumpingProgram("setjmp-longjmp", {
     about: "the guest's own exceptions, caught by tag and rethrown",
@@ -82,7 +82,7 @@ export const ownPrograms: readonly Program[] = [
     about: "C++: virtual calls, templates, std::function",
     kind: "kernel",
     test: { args: ["60"] },
-    benchmark: { args: ["1200"] },
+    benchmark: { args: ["3200"] },
   }),
   cxxProgram("cpp-exceptions", true, {
     about: "C++ exceptions: destructors, catch (...), rethrow",

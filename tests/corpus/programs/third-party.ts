@@ -86,7 +86,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     kind: "kernel",
     build: buildCoreMark,
     test: { args: ["4000"] },
-    benchmark: { args: ["80000"] },
+    benchmark: { args: ["100000"] },
   },
   {
     name: "lua",
@@ -95,7 +95,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     legacyExceptions: true,
     build: buildLua,
     test: { args: ["/data/workload.lua", "300"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
-    benchmark: { args: ["/data/workload.lua", "3000"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
+    benchmark: { args: ["/data/workload.lua", "8000"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
   },
   {
     name: "sqlite",
@@ -103,7 +103,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     kind: "interpreter",
     build: buildSqlite,
     test: { args: ["1000", "3"], files: {} },
-    benchmark: { args: ["30000", "10"], files: {} },
+    benchmark: { args: ["15000", "10"], files: {} },
   },
   {
     name: "quickjs",
@@ -111,6 +111,6 @@ export const thirdPartyPrograms: readonly Program[] = [
     kind: "interpreter",
     build: buildQuickJs,
     test: { args: ["/data/workload.js", "200"], files: { "workload.js": script("workload.js") } },
-    benchmark: { args: ["/data/workload.js", "2000"], files: { "workload.js": script("workload.js") } },
+    benchmark: { args: ["/data/workload.js", "16000"], files: { "workload.js": script("workload.js") } },
   },
 ];

@@ -100,7 +100,7 @@ export const toolchainPrograms: readonly Program[] = [
       files: { "workload.rb": script("workload.rb") },
     },
     benchmark: {
-      args: ["-W0", "--disable-gems", "/data/workload.rb", "2500"],
+      args: ["-W0", "--disable-gems", "/data/workload.rb", "12000"],
       files: { "workload.rb": script("workload.rb") },
     },
   },
@@ -116,7 +116,7 @@ export const toolchainPrograms: readonly Program[] = [
       libraries: () => [{ host: pythonLibrary(), guest: "/" }],
     },
     benchmark: {
-      args: ["/data/workload.py", "3000"],
+      args: ["/data/workload.py", "14000"],
       files: { "workload.py": script("workload.py") },
       libraries: () => [{ host: pythonLibrary(), guest: "/" }],
     },

@@ -13,7 +13,9 @@ int main(void) {
       line[i] = line[length - 1 - i], line[length - 1 - i] = c;
     }
     line[length] = '\0';
-    for (size_t i = 0; i < length; i++) digest = digest * 31 + (unsigned char)line[i];
+    for (int round = 0; round < 200; round++) {
+      for (size_t i = 0; i < length; i++) digest = digest * 31 + (unsigned char)line[i];
+    }
     printf("%u\t%s\n", ++number, line);
   }
   printf("%u lines, digest %08x\n", number, digest);
