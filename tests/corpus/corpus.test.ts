@@ -86,10 +86,10 @@ describe.each(selected)("$name ($about)", (program) => {
     expect(result, `seed ${seed}\n${history.join("\n")}`).toEqual(expected);
   }
 
-  test("uninterrupted: the expected exit code, and wasmtime's output", { timeout: HOUR }, async (context) => {
+  test("uninterrupted: what wasmtime makes of it", { timeout: HOUR }, async (context) => {
     if (missing !== undefined) return context.skip(missing);
-    expect(reference.exitCode).toBe(program.test.exitCode ?? 0);
-    if (wasmtimeCommand === undefined || program.legacyExceptions === true) return;
+    if (wasmtimeCommand === undefined) return context.skip("wasmtime is not installed");
+    if (program.legacyExceptions === true) return context.skip("wasmtime does not run legacy exceptions");
     const run = new Run(module, program.test);
     try {
       expectSame({

@@ -12,7 +12,7 @@ export interface Interrupted {
   readonly history: readonly string[];
 }
 
-/** A run that nothing interrupts: what all others are held against. */
+/** A run that nothing interrupts: what all others are held against. Throws if the program itself fails. */
 export async function uninterrupted(
   program: Program,
   module: string,
@@ -21,6 +21,9 @@ export async function uninterrupted(
   try {
     const startedAt = performance.now();
     const last = await run.go();
+    const expected = program.test.exitCode ?? 0;
+    if (last.status !== expected)
+      throw new Error(`${program.name} must exit with ${expected}: ${run.history.join("\n")}`);
     return { ...run.result(last.status), milliseconds: performance.now() - startedAt };
   } finally {
     run.remove();
