@@ -41,7 +41,7 @@ export const ownPrograms: readonly Program[] = [
   cProgram("deep-recursion", {
     about: "stacks of more than 12,000 frames",
     kind: "system",
-    test: { args: ["12000", "150", "8"] },
+    test: { args: ["12000", "1500", "8"] },
   }),
   cProgram("printf-floats", {
     about: "formatting and parsing of doubles",
