@@ -11,6 +11,7 @@
  */
 import { UnsupportedModule } from "../wasm/byte-reader.js";
 import { canonicalTypes, ExternalKind, type Module } from "../wasm/module.js";
+import { findEntrySafepoints } from "./entry-safepoints.js";
 import { ATOMIC, Imm, Misc, Op, PLAIN, refusedProposal, SIMD } from "../wasm/opcodes.js";
 
 /** What a module's code does that the instrumenter must know beforehand. */
@@ -303,7 +304,7 @@ export function buildCallGraph(module: Module): CallGraph {
   for (let index = 0; index < imported; index++) firstEdge[index] = 0;
   const edges = scanner.edges.values.subarray(0, scanner.edges.length);
   const taken = addressTaken(module, canonicalType, scanner.referenced);
-  const entrySafepoint = findEntrySafepoints(module, edges, firstEdge, taken);
+  const entrySafepoint = findEntrySafepoints({ module, edges, firstEdge, taken });
   const reaches = propagate(module, edges, firstEdge, taken, hasLoop, entrySafepoint);
   return {
     mayUnwind: reaches.subarray(0, functionCount),
@@ -313,60 +314,6 @@ export function buildCallGraph(module: Module): CallGraph {
     replacesInstructions,
     features: scanner.features,
   };
-}
-
-/** Depth-first search; the target of a back edge that no loop covers gets a safepoint. */
-function findEntrySafepoints(
-  module: Module,
-  edges: Int32Array,
-  firstEdge: Int32Array,
-  taken: readonly (readonly number[])[],
-): Uint8Array {
-  const functionCount = module.functionTypes.length;
-  const nodeCount = functionCount + module.types.length;
-  const colour = new Uint8Array(nodeCount);
-  const entry = new Uint8Array(functionCount);
-  const stack = new Int32Array(nodeCount);
-  const next = new Int32Array(nodeCount);
-  for (let root = module.importedFunctionCount; root < functionCount; root++) {
-    if (colour[root] !== 0) continue;
-    let depth = 1;
-    stack[0] = root;
-    next[0] = 0;
-    colour[root] = 1;
-    while (depth > 0) {
-      const node = stack[depth - 1] as number;
-      const step = next[depth - 1] as number;
-      let target = -1;
-      if (node >= functionCount) {
-        const functions = taken[node - functionCount] as readonly number[];
-        if (step < functions.length) target = functions[step] as number;
-      } else {
-        let edge = (firstEdge[node] as number) + step;
-        const end = firstEdge[node + 1] as number;
-        while (edge < end && ((edges[edge] as number) & 1) === 0) edge++;
-        if (edge < end) {
-          target = (edges[edge] as number) >> 1;
-          next[depth - 1] = edge - (firstEdge[node] as number);
-        }
-      }
-      if (target < 0) {
-        colour[node] = 2;
-        depth--;
-        continue;
-      }
-      next[depth - 1] = (next[depth - 1] as number) + 1;
-      if (target < module.importedFunctionCount) continue;
-      if (colour[target] === 1) entry[target < functionCount ? target : node] = 1;
-      else if (colour[target] === 0) {
-        colour[target] = 1;
-        stack[depth] = target;
-        next[depth] = 0;
-        depth++;
-      }
-    }
-  }
-  return entry;
 }
 
 /** Marks every node from which a safepoint is reachable, by walking the reversed edges. */
