@@ -25,13 +25,15 @@ export async function runToEnd(process: Process, messages: Messages): Promise<nu
       return EXIT.trap;
     case "powerFailed": {
       const { epoch, frames, saveMilliseconds } = outcome;
+      const timeLimit = outcome.reason === "timeLimit";
+      const what = timeLimit ? "time limit" : "power failure";
       const text =
         epoch === 0
-          ? "power failure before the program began; the same command starts it"
-          : `power failure: saved ${image}, epoch ${epoch}, ${count(frames, "frame")}, ` +
+          ? `${what} before the program began; the same command starts it`
+          : `${what}: saved ${image}, epoch ${epoch}, ${count(frames, "frame")}, ` +
             `in ${saveMilliseconds.toFixed(1)} ms; the same command goes on`;
-      messages.news("power-failed", text, { image, epoch, frames, saveMilliseconds });
-      return EXIT.powerFailure;
+      messages.news(timeLimit ? "time-limit" : "power-failed", text, { image, epoch, frames, saveMilliseconds });
+      return timeLimit ? EXIT.timeLimit : EXIT.powerFailure;
     }
   }
 }

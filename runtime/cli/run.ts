@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { type CreateOptions, Process } from "../index.js";
-import { engineOptions, type Setting, setting, systemOptions } from "./engine-options.js";
+import { engineOptions, type Setting, settings, systemOptions } from "./engine-options.js";
 import { addGuestOptions, collect, failurePlan, type GuestOptions, savingSignals } from "./guest-options.js";
 import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
@@ -32,8 +32,8 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
     )
     .option("--argv0 <name>", "the program's own name for it")
     .option("--invoke <function>", "call this export, with the arguments as numbers, and print its results")
-    .option("-S <key[=value]>", "system interface: inherit-env", collect(setting))
-    .option("-W <key[=value]>", "engine: max-memory-size=BYTES", collect(setting));
+    .option("-S <key[=value]>", "system interface: inherit-env, tcplisten=ADDRESS:PORT; repeatable", settings)
+    .option("-W <key[=value]>", "limits: max-memory-size=BYTES, max-fds=N, timeout=10s; repeatable", settings);
   addGuestOptions(command).action(async (module: string, args: string[], options: RunCommandOptions) => {
     messages.configure(options);
     const progress = new Progress(messages, basename(module));
@@ -53,8 +53,7 @@ async function createOptions(
   args: readonly string[],
   options: RunCommandOptions,
 ): Promise<CreateOptions> {
-  const { inheritEnvironment } = systemOptions(options.S ?? []);
-  const { maxMemoryByteLength } = engineOptions(options.W ?? []);
+  const { inheritEnvironment, listen } = systemOptions(options.S ?? []);
   return {
     module,
     moduleBytes: module.endsWith(".wat") ? await assembleFile(module) : undefined,
@@ -63,7 +62,8 @@ async function createOptions(
     env: environment(inheritEnvironment, options.env ?? []),
     preopens: options.dir,
     invoke: options.invoke,
-    maxMemoryByteLength,
+    listen,
+    ...engineOptions(options.W ?? []),
     image: options.image,
     ifUnfinished: options.fresh === true ? "replace" : "resume",
     onChangedFile: options.onChangedFile,

@@ -74,6 +74,8 @@ export class Guest {
         args: opened.command.args,
         env: opened.command.env,
         preopens: opened.command.preopens,
+        listen: opened.command.listen,
+        ...limitsOf(opened.command),
         stdio: order.stdio,
         keepAliveDirectory: openFiles(opened.image.path),
         onChangedFile: order.onChangedFile,
@@ -164,12 +166,12 @@ export class Guest {
     this.#image.commit({ machine: state, wasi, process: { frames } });
     const saveMilliseconds = performance.now() - startedAt;
     removeUnusedFiles(this.#image.path, wasi);
-    return { kind: "powerFailed", epoch: this.#image.header.epoch, frames, saveMilliseconds };
+    return { kind: "powerFailed", reason: "failure", epoch: this.#image.header.epoch, frames, saveMilliseconds };
   }
 
   #cancelled(): Outcome {
     const { epoch, frames } = this.resumes ?? { epoch: 0, frames: 0 };
-    return { kind: "powerFailed", epoch, frames, saveMilliseconds: 0 };
+    return { kind: "powerFailed", reason: "failure", epoch, frames, saveMilliseconds: 0 };
   }
 
   #machineHost(): MachineHost {
@@ -262,6 +264,10 @@ function createWakeDescriptor(): number {
     "TOO_MANY_OPEN_FILES",
     `cannot create an event descriptor (errno ${-descriptor}); raise ulimit -n`,
   );
+}
+
+function limitsOf({ maximumDescriptors }: Command): { maximumDescriptors?: number } {
+  return maximumDescriptors === null ? {} : { maximumDescriptors };
 }
 
 function injectionOf(plan: FailurePlan, epoch: number): Injection {

@@ -7,6 +7,18 @@ import type { EntryCall } from "./stacks.js";
 
 type Value = number | bigint;
 
+/** What a reactor wants called once, before its other functions. */
+export const INITIALIZER = "_initialize";
+
+/** A module without `_start` that wants to be initialized: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md */
+export function isReactor(module: Module): boolean {
+  const functions = module.exports.filter(({ kind }) => kind === ExternalKind.function);
+  const initializer = functions.find(({ name }) => name === INITIALIZER);
+  if (initializer === undefined || functions.some(({ name }) => name === "_start")) return false;
+  const { params, results } = typeOfFunction(module, initializer.index);
+  return params.length === 0 && results.length === 0;
+}
+
 /** NO_SUCH_EXPORT, BAD_ARGUMENT (with `invoke`: the arguments are numbers for the function's parameters). */
 export function entryOf(module: Module, { invoke, args }: Command): EntryCall {
   const exportName = invoke ?? "_start";

@@ -20,5 +20,6 @@ export interface MachineHost {
 /** A failure to cause, for tests. Safepoints are counted from the start of this run, host calls included. */
 export interface Injection {
   readonly atSafepoint?: number;
+  /** Name "*": any host call. */
   readonly atCall?: { readonly name: string; readonly ordinal: number; readonly when: "before" | "after" };
 }

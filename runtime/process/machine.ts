@@ -14,6 +14,7 @@ import { ContinuationRegistry } from "./continuation-registry.js";
 import { Fuel } from "./fuel.js";
 import { HostCalls, importsOf } from "./host-calls.js";
 import type { MachineState } from "./image/state-file.js";
+import { INITIALIZER, isReactor } from "./invocation.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
@@ -84,13 +85,16 @@ export class Machine {
     return this.#fuel.safepointsCrossed;
   }
 
-  /** Runs the program from its beginning: data, the start function, then an export. */
+  /** Runs the program from its beginning: data, the start function, a reactor's initializer, then an export. */
   start(exportName: string, args: readonly (number | bigint)[] = [], injection: Injection = {}): Outcome {
     if (typeof this.#instance.exports[exportName] !== "function") {
       throw new VermilionError("NO_SUCH_EXPORT", `the module exports no function named "${exportName}"`);
     }
     this.#entry = { exportName, args };
     const tasks: Task[] = [{ kind: "entry", frames: undefined }];
+    if (isReactor(this.#program.module) && exportName !== INITIALIZER) {
+      tasks.push({ kind: "initialize", frames: undefined });
+    }
     if (this.#program.module.start !== undefined) tasks.push({ kind: "start", frames: undefined });
     this.#arm(injection, 0);
     return this.#run(tasks, () => this.#instance.callHelper("initialiseData"));
@@ -171,6 +175,7 @@ export class Machine {
     const instance = this.#instance;
     if (frames !== undefined) return this.#continuations.enter(frames);
     if (kind === "entry") return (instance.exports[this.#entry.exportName] as Fn)(...this.#entry.args);
+    if (kind === "initialize") return (instance.exports[INITIALIZER] as Fn)();
     if (kind === "start") return instance.functionAt(this.#program.module.start as number)?.();
     findPowerCallback(this.#program, instance.exports, (index) => instance.functionAt(index))?.();
     return undefined;

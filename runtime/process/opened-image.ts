@@ -39,12 +39,12 @@ type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
 type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
-function openSaved({ image: path, preopens }: OpenOrder, { load }: Helpers): OpenedImage {
+function openSaved({ image: path, preopens, listen }: OpenOrder, { load }: Helpers): OpenedImage {
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
   try {
     const state = image.readState();
     const recorded = parseCommand(image.command, path);
-    const command = { ...recorded, preopens: preopens ?? grantsOf(recorded, image) };
+    const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
     return { image, program: load(image.moduleBytes, path, undefined), command, state };
   } catch (error) {
     image.close();

@@ -15,6 +15,11 @@ export interface RunOptions {
   readonly failure?: FailurePlan | undefined;
   /** A blocking host call that the failure struck returns EINTR on resume, instead of going on with the time left. */
   readonly eintr?: boolean | undefined;
+  /**
+   * Wall time for this run, from the guest's first instruction. When it is over, the guest is saved as by a power
+   * failure (`reason` of the outcome), so that nothing is lost and the next run goes on.
+   */
+  readonly timeLimitMilliseconds?: number | undefined;
 }
 
 export interface ProcessOptions extends RunOptions {
@@ -48,10 +53,17 @@ export interface CreateOptions extends ProcessOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Directories that the guest may use, and their names for it. */
   readonly preopens?: readonly Preopen[] | undefined;
+  /**
+   * Sockets that listen for the guest, "127.0.0.1:8080", "[::1]:8080" or "unix:/path": descriptors 3 and up, before the
+   * directories. On a resume they listen again, on the same port.
+   */
+  readonly listen?: readonly string[] | undefined;
   /** Call this export, with `args` as numbers, instead of `_start`. */
   readonly invoke?: string | undefined;
   /** Bytes that the guest's memories may have together; growing past them fails in the guest. */
   readonly maxMemoryByteLength?: number | undefined;
+  /** Descriptors that the guest may have open at once; beyond that, calls return MFILE. Default: 4096. */
+  readonly maximumDescriptors?: number | undefined;
   /** The image directory. Default: `.vermilion/<name>-<hash>` in the working directory, the hash over the command. */
   readonly image?: string | undefined;
   /** What to do when the image holds this process, saved and unfinished. Default: "resume". */
@@ -61,6 +73,8 @@ export interface CreateOptions extends ProcessOptions {
 export interface OpenOptions extends ProcessOptions {
   /** Directories to grant. Default: those of the image, if this user created it on this machine. */
   readonly preopens?: readonly Preopen[] | undefined;
+  /** Addresses to listen on again. Default: likewise. */
+  readonly listen?: readonly string[] | undefined;
 }
 
 /** A session started ahead, before anyone knows for what. */
@@ -106,7 +120,7 @@ export class Process {
    * A process for a program: a new one, or the saved one, if the image holds it unfinished (see `ifUnfinished`).
    *
    * Codes: NOT_FOUND (no module), MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, NO_SUCH_EXPORT, BAD_ARGUMENT,
-   * COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, IMAGE_EXISTS, IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes,
+   * COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, LISTEN_ADDRESS, IMAGE_EXISTS, IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes,
    * DISK_FULL, READ_ONLY, PERMISSION_DENIED, MMAP_UNSUPPORTED, FFI_MISSING.
    */
   static create(options: CreateOptions): Promise<Process> {
@@ -127,11 +141,12 @@ export class Process {
    *
    * Codes: IMAGE_MISSING, IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before it saved), IMAGE_BUSY,
    * IMAGE_DAMAGED and the other IMAGE_ codes, GRANT_NEEDED (the image is not yours, see `preopens`), NOT_FOUND (a granted
-   * directory is gone), PREOPEN_MISSING, FILE_CHANGED.
+   * directory is gone), PREOPEN_MISSING, LISTEN_MISSING, LISTEN_ADDRESS, FILE_CHANGED.
    */
   static open(image: string, options: OpenOptions = {}): Promise<Process> {
     const preopens = options.preopens?.map(absolutePreopen);
-    return Process.#make({ kind: "open", image: resolve(image), preopens, ...surroundings(options) }, options);
+    const { listen } = options;
+    return Process.#make({ kind: "open", image: resolve(image), preopens, listen, ...surroundings(options) }, options);
   }
 
   /** What an image holds, without running or locking it. Codes: IMAGE_MISSING, IMAGE_DAMAGED and the other IMAGE_ codes. */
@@ -220,22 +235,36 @@ export class Process {
     }
     if (this.#session === undefined && !this.#cancelled) await this.#prepare();
     const session = this.#session;
-    let timer: NodeJS.Timeout | undefined;
+    const timers: NodeJS.Timeout[] = [];
+    let reason: "failure" | "timeLimit" = "failure";
     this.#onRunning = () => {
-      if (plan.afterMilliseconds !== undefined) timer = setTimeout(() => this.powerFail(), plan.afterMilliseconds);
+      const { timeLimitMilliseconds: limit } = options;
+      if (plan.afterMilliseconds !== undefined) timers.push(setTimeout(() => this.powerFail(), plan.afterMilliseconds));
+      if (limit === undefined) return;
+      const expire = () => {
+        reason = "timeLimit";
+        this.powerFail();
+      };
+      timers.push(setTimeout(expire, limit));
     };
     session?.hold(true);
     const end = this.#cancelled ? undefined : await session?.run({ plan, eintr: options.eintr ?? false });
-    clearTimeout(timer);
+    timers.forEach(clearTimeout);
     const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {
       void this.#endSession(); // the worker is idle
       this.#order = reopening(this.#order, this.#options);
-      return end.outcome;
+      return end.outcome.kind === "powerFailed" ? { ...end.outcome, reason } : end.outcome;
     }
     await this.#endSession();
-    return { kind: "powerFailed", epoch: resumes?.epoch ?? 0, frames: resumes?.frames ?? 0, saveMilliseconds: 0 };
+    return {
+      kind: "powerFailed",
+      reason,
+      epoch: resumes?.epoch ?? 0,
+      frames: resumes?.frames ?? 0,
+      saveMilliseconds: 0,
+    };
   }
 
   #onRunning: () => void = () => {};
@@ -277,7 +306,7 @@ function takeSpare(): Session | undefined {
 function reopening(order: PrepareOrder, options: ProcessOptions): PrepareOrder {
   if (order.kind === "open") return order;
   const { image, exact, command } = order;
-  return { kind: "open", image, preopens: command.preopens, ...surroundings(options), exact };
+  return { kind: "open", image, preopens: command.preopens, listen: command.listen, ...surroundings(options), exact };
 }
 
 function commandOf(options: CreateOptions): Command {
@@ -287,8 +316,10 @@ function commandOf(options: CreateOptions): Command {
     args: [options.argv0 ?? (module.split("/").at(-1) as string), ...(options.args ?? [])],
     env: Object.entries(options.env ?? {}),
     preopens: (options.preopens ?? []).map(absolutePreopen),
+    listen: options.listen ?? [],
     invoke: options.invoke ?? null,
     maxMemoryByteLength: options.maxMemoryByteLength ?? null,
+    maximumDescriptors: options.maximumDescriptors ?? null,
   };
 }
 

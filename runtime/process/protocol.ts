@@ -36,6 +36,8 @@ export type PrepareOrder = Surroundings &
         readonly image: string;
         /** Directories to grant instead of those that the image names; undefined: those, if this user made the image. */
         readonly preopens: Command["preopens"] | undefined;
+        /** The same for listening sockets. */
+        readonly listen: Command["listen"] | undefined;
       }
   );
 
@@ -56,6 +58,8 @@ export type Outcome =
   | { readonly kind: "exited"; readonly status: number; readonly results: readonly string[] }
   | {
       readonly kind: "powerFailed";
+      /** "timeLimit": no failure, but `timeLimitMilliseconds`; saved all the same. */
+      readonly reason: "failure" | "timeLimit";
       /** The persistence point that holds the state; 0: the guest had not begun, the next run starts it. */
       readonly epoch: number;
       readonly frames: number;

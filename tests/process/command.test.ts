@@ -7,8 +7,10 @@ const command: Command = {
   args: ["tool.wasm", "a"],
   env: [["A", "1"]],
   preopens: [{ host: "/data", guest: "/" }],
+  listen: [],
   invoke: null,
   maxMemoryByteLength: null,
+  maximumDescriptors: null,
 };
 
 const others: readonly Partial<Command>[] = [
@@ -21,6 +23,8 @@ const others: readonly Partial<Command>[] = [
   { preopens: [] },
   { invoke: "a" },
   { maxMemoryByteLength: 65536 },
+  { listen: ["127.0.0.1:8080"] },
+  { maximumDescriptors: 8 },
 ];
 
 describe("defaultImageDirectory", () => {
@@ -47,6 +51,11 @@ describe("sameCommand", () => {
 });
 
 describe("parseCommand", () => {
+  test("an early image, without sockets and descriptor limit: none", () => {
+    const { listen: _, maximumDescriptors: __, ...early } = command;
+    expect(parseCommand(early, "image")).toEqual(command);
+  });
+
   test.each<[string, unknown]>([
     ["nothing", undefined],
     ["null", null],
@@ -58,6 +67,8 @@ describe("parseCommand", () => {
     ["a directory without a name", { ...command, preopens: [{ host: "/" }] }],
     ["a function that is a number", { ...command, invoke: 5 }],
     ["a negative limit", { ...command, maxMemoryByteLength: -1 }],
+    ["half a descriptor", { ...command, maximumDescriptors: 3.5 }],
+    ["addresses that are numbers", { ...command, listen: [8080] }],
   ])("%s: IMAGE_DAMAGED", (_, value) => {
     expect(() => parseCommand(value, "image")).toThrow(expect.objectContaining({ code: "IMAGE_DAMAGED" }));
   });
