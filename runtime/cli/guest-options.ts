@@ -6,6 +6,7 @@ import { DURATION_FORM, parseMilliseconds } from "./duration.js";
 
 export interface GuestOptions {
   readonly dir?: readonly Preopen[];
+  readonly imports?: string;
   readonly eintr?: boolean;
   readonly onChangedFile: "fail" | "warn" | "ignore";
   readonly saveOn?: readonly SignalName[];
@@ -22,6 +23,7 @@ export interface GuestOptions {
 export function addGuestOptions(command: Command): Command {
   return command
     .option("--dir <host[::guest]>", "grant a directory, under its own or another name; repeatable", collect(preopen))
+    .option("--imports <file>", "a JavaScript module with the functions that the program imports beyond WASI")
     .option("--eintr", "host calls that a power failure interrupted return EINTR instead of going on")
     .addOption(
       new Option("--on-changed-file <what>", "when an open file was changed by others since the save")

@@ -25,6 +25,7 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
     const progress = new Progress(messages, basename(image));
     const resumed = await Process.open(image, {
       preopens: options.dir,
+      imports: options.imports,
       listen: systemOptions(options.S ?? []).listen,
       timeLimitMilliseconds: engineOptions(options.W ?? []).timeLimitMilliseconds,
       onChangedFile: options.onChangedFile,

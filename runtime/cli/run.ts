@@ -61,6 +61,7 @@ async function createOptions(
     argv0: options.argv0,
     env: environment(inheritEnvironment, options.env ?? []),
     preopens: options.dir,
+    imports: options.imports,
     invoke: options.invoke,
     listen,
     ...engineOptions(options.W ?? []),

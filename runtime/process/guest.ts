@@ -16,6 +16,7 @@ import { Errno, ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
+import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import { Image } from "./image/image.js";
 import type { ImageState } from "./image/state-file.js";
 import { checkImports } from "./imports.js";
@@ -41,9 +42,15 @@ export class Guest {
   readonly #wasi: Wasi;
   readonly #machine: Machine;
   readonly #wakeDescriptor: number;
+  readonly #hostFunctions: HostFunctions;
 
   /** Everything short of running. Whatever it opened is closed again if it throws. */
-  constructor(order: PrepareOrder, control: ControlBlock, tell: (report: Report) => void) {
+  constructor(
+    order: PrepareOrder,
+    control: ControlBlock,
+    tell: (report: Report) => void,
+    hostFunctions: HostFunctions,
+  ) {
     const notice = (message: string) => tell({ kind: "notice", message });
     const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program =>
       naming(path, () => {
@@ -52,12 +59,13 @@ export class Guest {
           exact: order.exact,
           onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
         });
-        checkImports(program.module);
+        checkImports(program.module, hostFunctions);
         if (command !== undefined) entryOf(program.module, command); // throws
         return program;
       });
     const opened: OpenedImage = openImage(order, { load, notice });
     this.#control = control;
+    this.#hostFunctions = hostFunctions;
     this.#program = opened.program;
     this.#image = opened.image;
     this.#state = opened.state;
@@ -105,7 +113,7 @@ export class Guest {
     try {
       this.#image.markRunning(); // G1
       running();
-      return this.#ended(this.#execute(order));
+      return this.#ended(this.#executeGuarded(order));
     } finally {
       this.#wasi.close();
       this.#image.close();
@@ -121,6 +129,15 @@ export class Guest {
   #discardImage(): void {
     this.#image.close();
     if (this.#state === undefined) Image.remove(this.#image.path); // made for this guest, and nothing has run in it
+  }
+
+  #executeGuarded(order: RunOrder): MachineOutcome {
+    try {
+      return this.#execute(order);
+    } catch (error) {
+      if (error instanceof HostFunctionFailure) return { kind: "trapped", error };
+      throw error;
+    }
   }
 
   #execute({ plan, eintr }: RunOrder): MachineOutcome {
@@ -175,8 +192,14 @@ export class Guest {
   }
 
   #machineHost(): MachineHost {
+    const given = this.#hostFunctions.boundTo(this.#program.module);
     return {
-      functions: { wasi_snapshot_preview1: this.#wasi.functions, wasi_unstable: this.#wasi.unstableFunctions },
+      functions: {
+        ...given,
+        wasi_snapshot_preview1: this.#wasi.functions,
+        wasi_unstable: this.#wasi.unstableFunctions,
+      },
+      unrestartable: new Set(Object.keys(given)),
       attachMemory: (index, memory) => this.#attachMemory(index, memory),
       growMemory: (index, byteLength) => this.#growMemory(index, byteLength),
       failurePending: () => this.#control.failurePending,
@@ -188,7 +211,9 @@ export class Guest {
     const region = this.#state === undefined ? this.#createRegion(memory) : this.#savedRegion(index, memory);
     const maximum = this.#program.module.memories[index]?.maximum ?? MEMORY32_MAXIMUM_PAGES;
     region.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);
-    if (index === 0) this.#wasi.bind(this.#environment(memory, region.address));
+    if (index !== 0) return;
+    this.#wasi.bind(this.#environment(memory, region.address));
+    this.#hostFunctions.attach(memory);
   }
 
   #createRegion(memory: WebAssembly.Memory): Region {

@@ -62,7 +62,7 @@ export class Machine {
       suspend: (place, types, values) => this.#instance.suspend(place, types, values),
       leave: (error) => this.#instance.leave(error),
     });
-    const imports = importsOf(program, host, (index, name, fn) => this.#hostCalls.wrap(index, name, fn));
+    const imports = importsOf(program, host, (...wanted) => this.#hostCalls.wrap(...wanted));
     this.#instance = new MachineInstance(program, imports, {
       poll: () => this.#poll(),
       grow: (memory, pages) => this.#grow(memory, pages),

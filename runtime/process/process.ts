@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { VermilionError } from "../../pmem/error.js";
 import { type Command, defaultImageDirectory, type Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
@@ -32,6 +33,11 @@ export interface ProcessOptions extends RunOptions {
   readonly saveOn?: readonly SignalName[] | undefined;
   /** An open file that somebody else changed between failure and resume. Default: "warn" (through `onNotice`). */
   readonly onChangedFile?: "fail" | "warn" | "ignore" | undefined;
+  /**
+   * A JavaScript module with the functions that the guest imports beyond WASI: its path, or its URL, as in
+   * `new URL("./my-imports.js", import.meta.url)`. The guest's thread loads it. docs/host-functions.md
+   */
+  readonly imports?: string | URL | undefined;
   /** Where instrumented modules are kept. Default: `$XDG_CACHE_HOME/vermilion`; null: nowhere. */
   readonly cacheDirectory?: string | null | undefined;
   /** Receives one line for whatever is not as one would expect. */
@@ -119,7 +125,7 @@ export class Process {
   /**
    * A process for a program: a new one, or the saved one, if the image holds it unfinished (see `ifUnfinished`).
    *
-   * Codes: NOT_FOUND (no module), MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, NO_SUCH_EXPORT, BAD_ARGUMENT,
+   * Codes: NOT_FOUND (no module), MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, IMPORTS_INVALID, NO_SUCH_EXPORT, BAD_ARGUMENT,
    * COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, LISTEN_ADDRESS, IMAGE_EXISTS, IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes,
    * DISK_FULL, READ_ONLY, PERMISSION_DENIED, MMAP_UNSUPPORTED, FFI_MISSING.
    */
@@ -331,9 +337,14 @@ function surroundings(options: ProcessOptions): Surroundings {
   return {
     stdio: options.stdio ?? [0, 1, 2],
     onChangedFile: options.onChangedFile ?? "warn",
+    imports: moduleUrl(options.imports),
     cacheDirectory: options.cacheDirectory === null ? undefined : (options.cacheDirectory ?? defaultCacheDirectory()),
     exact: needsExactCounts(options.failure ?? {}),
   };
+}
+
+function moduleUrl(imports: string | URL | undefined): string | undefined {
+  return typeof imports === "string" ? pathToFileURL(imports).href : imports?.href;
 }
 
 function needsExactCounts({ atSafepoint, rate }: FailurePlan): boolean {

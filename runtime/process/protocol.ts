@@ -14,6 +14,8 @@ export interface Surroundings {
   /** Host descriptors of the guest's 0, 1 and 2; -1: nothing there. */
   readonly stdio: readonly [number, number, number];
   readonly onChangedFile: "fail" | "warn" | "ignore";
+  /** URL of the module with host functions. */
+  readonly imports: string | undefined;
   /** Where instrumented modules are kept; undefined: nowhere. */
   readonly cacheDirectory: string | undefined;
   /** Every safepoint is counted; needed by `FailurePlan.atSafepoint` and `rate`. */
