@@ -17,6 +17,11 @@ export interface Command {
   readonly preopens: readonly Preopen[];
   /** Addresses of the listening sockets that the guest gets, as descriptors 3 and up, before the directories. */
   readonly listen: readonly string[];
+  /**
+   * A persistent instance: nothing is called but what somebody asks for, one function after another, and memory, globals
+   * and tables are kept between the calls.
+   */
+  readonly instance: boolean;
   /** The export to call instead of `_start`; its arguments are `invokeArgs`. */
   readonly invoke: string | null;
   /** Bytes that all linear memories together may have; null: as far as the module and the machine go. */
@@ -56,7 +61,7 @@ function hashText(text: string): string {
 }
 
 function identity(command: Command): string {
-  const { module, args, env, preopens, listen, invoke, maxMemoryByteLength, maximumDescriptors } = command;
+  const { module, args, env, preopens, listen, instance, invoke, maxMemoryByteLength, maximumDescriptors } = command;
   const places = preopens.map(({ host, guest }) => [resolve(host), guest]);
-  return JSON.stringify([module, args, env, places, listen, invoke, maxMemoryByteLength, maximumDescriptors]);
+  return JSON.stringify([module, args, env, places, listen, instance, invoke, maxMemoryByteLength, maximumDescriptors]);
 }

@@ -3,6 +3,7 @@
  *
  * running -> unwinding -> quiescent. While it unwinds, handlers fill the frame stack; once the exception has left the
  * outermost activation, the state can be taken. A machine is not used again after that: a resume builds a new one.
+ * A call that has returned leaves it idle: its state can be taken, without frames, and another function be called.
  *
  * M1  No guest code runs before memory, globals, tables and dropped segments are as saved.
  * M2  The frame stack is empty whenever guest code runs (its records are consumed on the way in).
@@ -113,6 +114,31 @@ export class Machine {
     for (const { frames } of tasks) if (frames !== undefined) this.#continuations.enterable(frames);
   }
 
+  /** The call that is under way, or was the last. */
+  get entry(): EntryCall {
+    return this.#entry;
+  }
+
+  /** Whether the state that was taken over has nothing to go on with: no call was under way. */
+  get restoredIdle(): boolean {
+    return this.#restored.length === 0;
+  }
+
+  /** Calls an export of an idle machine. */
+  call(entry: EntryCall, injection: Injection): Outcome {
+    this.#entry = entry;
+    this.#arm(injection, 0);
+    return this.#run([{ kind: "entry", frames: undefined }], () => undefined);
+  }
+
+  /** The state of an idle machine. @throws VermilionError CANNOT_SAVE */
+  idleState(): MachineState {
+    this.#instance.beginUnwinding();
+    const outcome = this.#take([]);
+    this.#instance.beginUnwinding(); // M2: the globals went over the frame stack
+    return outcome.state;
+  }
+
   /** Goes on with the state that was taken over. */
   resume(options: ResumeOptions): Outcome {
     const { interruptedErrno } = options;
@@ -202,7 +228,7 @@ export class Machine {
     throw error;
   }
 
-  #take(tasks: readonly Task[]): Outcome {
+  #take(tasks: readonly Task[]): Extract<Outcome, { kind: "suspended" }> {
     let state: MachineState;
     try {
       state = {

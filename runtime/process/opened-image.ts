@@ -56,7 +56,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   const { command, image: path, ifUnfinished } = order;
   const moduleBytes =
     order.moduleBytes ?? attempt("read the module", command.module, () => readFileSync(command.module));
-  if (ifUnfinished !== "replace" && hasUnfinished(path, helpers)) {
+  if (ifUnfinished !== "replace" && hasUnfinished(path, command, helpers)) {
     if (ifUnfinished === "fail") {
       throw new VermilionError(
         "IMAGE_EXISTS",
@@ -75,8 +75,11 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   return { image, program, command, state: undefined };
 }
 
-/** False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable. */
-function hasUnfinished(path: string, { notice }: Helpers): boolean {
+/**
+ * False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable.
+ * INSTANCE_OVER: what an instance has gathered in its calls is never begun again without being asked.
+ */
+function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers): boolean {
   let reading: ImageReading;
   try {
     reading = Image.read(path);
@@ -85,9 +88,16 @@ function hasUnfinished(path: string, { notice }: Helpers): boolean {
     if (code === "IMAGE_MISSING" || code === "IMAGE_INCOMPLETE") return false;
     throw error;
   }
-  if (reading.header.status === "saved") return true;
-  if (reading.header.status === "running") {
+  const { status, epoch } = reading.header;
+  if (status === "saved") return true;
+  if (status === "running") {
     Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION }).close(); // IMAGE_BUSY; IMAGE_DAMAGED: the other slot
+  }
+  if (instance && epoch > 0) {
+    const how = status === "running" ? "was killed during a call" : `has ${status} in a call`;
+    throw new VermilionError("INSTANCE_OVER", `${path}: the instance ${how}; instantiate it again with --fresh`);
+  }
+  if (status === "running") {
     notice(`${path}: the last run ended without saving its state (was it killed?); starting from the beginning`);
   }
   return false;

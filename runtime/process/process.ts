@@ -5,7 +5,7 @@ import { VermilionError } from "../../pmem/error.js";
 import { type Command, defaultImageDirectory, type Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { ImageSummary, Inspection } from "./inspect.js";
-import type { IfUnfinished, Outcome, PrepareOrder, Surroundings } from "./protocol.js";
+import type { CallOrder, IfUnfinished, Outcome, PrepareOrder, Surroundings } from "./protocol.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { type SignalName, SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -53,6 +53,11 @@ export interface CreateOptions extends ProcessOptions {
   readonly moduleBytes?: Uint8Array | undefined;
   /** The guest's arguments, without argv[0]. */
   readonly args?: readonly string[] | undefined;
+  /**
+   * A persistent instance, to be used with `call`: its functions are called one after another, each call saves it, and
+   * nothing of it is lost between two calls or two programs. Default: false.
+   */
+  readonly instance?: boolean | undefined;
   /** Default: the module's file name. */
   readonly argv0?: string | undefined;
   /** The guest's environment; nothing is inherited. */
@@ -89,8 +94,9 @@ let spare: Session | undefined;
 /**
  * A persistent process: a WASI program whose whole state belongs to an image, a directory on disk.
  *
- *     ready --run--> running --> powerFailed: ready again, in the image
- *                            --> exited, trapped: over
+ *     ready --run, call--> running --> powerFailed: ready again, in the image
+ *                                  --> returned (instances): ready again, and saved
+ *                                  --> exited, trapped: over
  *
  * Each run has a thread of its own; the guest blocks only that one. Errors are `VermilionError`s: their `code` says what
  * kind, their message names the file and the next step.
@@ -107,6 +113,8 @@ export class Process {
   /** A failure came before the session could begin. */
   #cancelled = false;
   #running = false;
+  /** An instance between two calls, in its session. */
+  #waiting = false;
   #over = false;
 
   private constructor(order: PrepareOrder, options: ProcessOptions) {
@@ -187,26 +195,43 @@ export class Process {
     return made;
   }
 
-  /** Where the next run goes on; undefined: at the program's beginning. */
+  /** Where the next run goes on; undefined: at the program's beginning, or nowhere: an instance waits for a call. */
   get resumes(): { readonly epoch: number; readonly frames: number } | undefined {
     return this.#prepared?.resumes;
   }
 
   /**
    * Runs the guest until it exits, traps, or a power failure is saved; after the latter `run` goes on with it. With
-   * `options` for this run only. Codes: PROCESS_OVER, PROCESS_RUNNING, PROCESS_CLOSED (see `close`); CANNOT_SAVE (the guest holds what no image can).
+   * `options` for this run only. An instance goes on with the call during which the power failed.
+   * Codes: PROCESS_OVER, PROCESS_RUNNING, PROCESS_CLOSED (see `close`); CANNOT_SAVE (the guest holds what no image can);
+   * CALL_NEEDED (no call is unfinished: use `call`).
    */
-  async run(options: RunOptions = {}): Promise<Outcome> {
+  run(options: RunOptions = {}): Promise<Outcome> {
+    return this.#begin(undefined, options);
+  }
+
+  /**
+   * Calls an exported function of an instance (see `CreateOptions.instance`), whose first call instantiates the module and
+   * initializes a reactor. The arguments are numbers, for i64 bigints, or their texts. After a power failure the same
+   * call goes on with it; until that is done there can be no other.
+   * Codes: those of `run`, and NO_SUCH_EXPORT, BAD_ARGUMENT, CALL_UNFINISHED, NO_INSTANCE, after which the process is as before.
+   */
+  call(name: string, args: readonly (number | bigint | string)[] = [], options: RunOptions = {}): Promise<Outcome> {
+    return this.#begin({ name, args: args.map(argumentText) }, options);
+  }
+
+  async #begin(call: CallOrder | undefined, options: RunOptions): Promise<Outcome> {
     if (this.#running) throw new VermilionError("PROCESS_RUNNING", `${this.image}: this process is running already`);
     if (this.#over)
       throw new VermilionError("PROCESS_OVER", `${this.image}: this process has ended; create another one`);
     this.#running = true;
     try {
-      const outcome = await this.#runOnce({ ...this.#options, ...options });
-      if (outcome.kind !== "powerFailed") await this.close();
+      const outcome = await this.#runOnce(call, { ...this.#options, ...options });
+      if (outcome.kind === "exited" || outcome.kind === "trapped") await this.close();
       return outcome;
     } catch (error) {
-      await this.close();
+      if (isRefusedCall(error)) await this.#endSession();
+      else await this.close();
       throw error;
     } finally {
       this.#running = false;
@@ -218,7 +243,7 @@ export class Process {
    * and `run` returns. Before `run`: that run ends at once. Does nothing between two runs.
    */
   powerFail(): void {
-    this.#session?.powerFail();
+    if (!this.#waiting) this.#session?.powerFail();
   }
 
   inspect(): Promise<Inspection> {
@@ -232,7 +257,7 @@ export class Process {
     await this.#endSession();
   }
 
-  async #runOnce(options: ProcessOptions): Promise<Outcome> {
+  async #runOnce(call: CallOrder | undefined, options: ProcessOptions): Promise<Outcome> {
     const plan = options.failure ?? {};
     const exact = needsExactCounts(plan);
     if (this.#order.exact !== exact) {
@@ -241,6 +266,7 @@ export class Process {
     }
     if (this.#session === undefined && !this.#cancelled) await this.#prepare();
     const session = this.#session;
+    this.#waiting = false;
     const timers: NodeJS.Timeout[] = [];
     let reason: "failure" | "timeLimit" = "failure";
     this.#onRunning = () => {
@@ -254,12 +280,15 @@ export class Process {
       timers.push(setTimeout(expire, limit));
     };
     session?.hold(true);
-    const end = this.#cancelled ? undefined : await session?.run({ plan, eintr: options.eintr ?? false });
+    const end = this.#cancelled ? undefined : await session?.run({ call, plan, eintr: options.eintr ?? false });
     timers.forEach(clearTimeout);
     const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {
-      void this.#endSession(); // the worker is idle
+      if (end.outcome.kind !== "returned")
+        void this.#endSession(); // the worker has let go of the image
+      else if (session?.reusable === true) this.#wait(session);
+      else await this.#endSession();
       this.#order = reopening(this.#order, this.#options);
       return end.outcome.kind === "powerFailed" ? { ...end.outcome, reason } : end.outcome;
     }
@@ -271,6 +300,12 @@ export class Process {
       frames: resumes?.frames ?? 0,
       saveMilliseconds: 0,
     };
+  }
+
+  #wait(session: Session): void {
+    this.#waiting = true;
+    this.#prepared = undefined;
+    session.hold(false);
   }
 
   #onRunning: () => void = () => {};
@@ -298,6 +333,7 @@ export class Process {
     const session = this.#session;
     this.#session = undefined;
     this.#prepared = undefined;
+    this.#waiting = false;
     await session?.end();
   }
 }
@@ -323,10 +359,23 @@ function commandOf(options: CreateOptions): Command {
     env: Object.entries(options.env ?? {}),
     preopens: (options.preopens ?? []).map(absolutePreopen),
     listen: options.listen ?? [],
+    instance: options.instance ?? false,
     invoke: options.invoke ?? null,
     maxMemoryByteLength: options.maxMemoryByteLength ?? null,
     maximumDescriptors: options.maximumDescriptors ?? null,
   };
+}
+
+/** As invocation.ts reads it. */
+function argumentText(value: number | bigint | string): string {
+  if (Object.is(value, -0)) return "-0";
+  return typeof value === "number" ? String(value).replace("Infinity", "inf") : String(value);
+}
+
+/** Errors that come before the guest runs, and that another call need not meet. */
+function isRefusedCall(error: unknown): boolean {
+  const codes = ["NO_SUCH_EXPORT", "BAD_ARGUMENT", "CALL_NEEDED", "CALL_UNFINISHED", "NO_INSTANCE"];
+  return error instanceof VermilionError && codes.includes(error.code);
 }
 
 function absolutePreopen({ host, guest }: Preopen): Preopen {

@@ -43,7 +43,15 @@ export type PrepareOrder = Surroundings &
       }
   );
 
+/** A function of a persistent instance; the arguments as texts. */
+export interface CallOrder {
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
 export interface RunOrder {
+  /** Instances only; undefined: go on with the unfinished call. */
+  readonly call: CallOrder | undefined;
   readonly plan: FailurePlan;
   /** Host calls that a failure interrupted return EINTR instead of going on. */
   readonly eintr: boolean;
@@ -58,6 +66,14 @@ export type Order =
 /** How a run ended. */
 export type Outcome =
   | { readonly kind: "exited"; readonly status: number; readonly results: readonly string[] }
+  /** A call of a persistent instance, which waits for the next one. `results`: the same as texts, as the command line prints them. */
+  | {
+      readonly kind: "returned";
+      readonly values: readonly (number | bigint)[];
+      readonly results: readonly string[];
+      /** The persistence point that holds the instance as the call left it. */
+      readonly epoch: number;
+    }
   | {
       readonly kind: "powerFailed";
       /** "timeLimit": no failure, but `timeLimitMilliseconds`; saved all the same. */

@@ -8,6 +8,7 @@ const command: Command = {
   env: [["A", "1"]],
   preopens: [{ host: "/data", guest: "/" }],
   listen: [],
+  instance: false,
   invoke: null,
   maxMemoryByteLength: null,
   maximumDescriptors: null,
@@ -22,6 +23,7 @@ const others: readonly Partial<Command>[] = [
   { preopens: [{ host: "/data", guest: "/data" }] },
   { preopens: [] },
   { invoke: "a" },
+  { instance: true },
   { maxMemoryByteLength: 65536 },
   { listen: ["127.0.0.1:8080"] },
   { maximumDescriptors: 8 },
@@ -52,7 +54,7 @@ describe("sameCommand", () => {
 
 describe("parseCommand", () => {
   test("an early image, without sockets and descriptor limit: none", () => {
-    const { listen: _, maximumDescriptors: __, ...early } = command;
+    const { listen: _, maximumDescriptors: __, instance: ___, ...early } = command;
     expect(parseCommand(early, "image")).toEqual(command);
   });
 
@@ -67,6 +69,7 @@ describe("parseCommand", () => {
     ["a directory without a name", { ...command, preopens: [{ host: "/" }] }],
     ["a function that is a number", { ...command, invoke: 5 }],
     ["a negative limit", { ...command, maxMemoryByteLength: -1 }],
+    ["half an instance", { ...command, instance: 0.5 }],
     ["half a descriptor", { ...command, maximumDescriptors: 3.5 }],
     ["addresses that are numbers", { ...command, listen: [8080] }],
   ])("%s: IMAGE_DAMAGED", (_, value) => {

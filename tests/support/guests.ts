@@ -181,6 +181,7 @@ const TEXTS = {
         (local.set $n (i32.add (local.get $n) (i32.const 1)))
         (br_if $again (i32.lt_u (local.get $n) (i32.const 300000000))))
       (call $add (local.get $amount)))
+    (func (export "hang") (call $print (i32.const 9)) (loop $for_ever (br $for_ever)))
     (func (export "leave") (param $status i32) (call $proc_exit (local.get $status)))
     (func (export "fail") (drop (call $add (i32.const 1))) (unreachable)))`,
   /** Wants a function that nobody has. */
