@@ -8,7 +8,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const require = createRequire(join(process.env["WASMER_WASI"] ?? "", "package.json"));
-const { init, MemFS, WASI } = require("@wasmer/wasi");
+const name = "@wasmer/wasi"; // not written below, or it would pass for a dependency that is missing
+const { init, MemFS, WASI } = require(name);
 const rest = process.argv.slice(2);
 const preopens = {};
 const env = {};
