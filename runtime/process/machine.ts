@@ -3,6 +3,7 @@
  *
  * running -> unwinding -> quiescent. While it unwinds, handlers fill the frame stack; once the exception has left the
  * outermost activation, the state can be taken. A machine is not used again after that: a resume builds a new one.
+ * A call that has returned leaves it idle: its state can be taken, without frames, and another function be called.
  *
  * M1  No guest code runs before memory, globals, tables and dropped segments are as saved.
  * M2  The frame stack is empty whenever guest code runs (its records are consumed on the way in).
@@ -10,10 +11,13 @@
  */
 import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
+import { ExternalKind, typeOfFunction } from "../wasm/module.js";
+import { ValueType } from "../wasm/value-types.js";
 import { ContinuationRegistry } from "./continuation-registry.js";
 import { Fuel } from "./fuel.js";
 import { HostCalls, importsOf } from "./host-calls.js";
 import type { MachineState } from "./image/state-file.js";
+import { INITIALIZER, isReactor } from "./invocation.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
@@ -30,8 +34,8 @@ export type Outcome =
 export interface ResumeOptions {
   /** Tell the program, if it asked to be told, before it goes on. */
   readonly callback: boolean;
-  /** A host call that was waiting returns this errno instead of going on. */
-  readonly interruptedErrno?: number;
+  /** What a host call that was waiting returns instead of going on; undefined: it goes on. */
+  readonly interruptedResult?: (name: string, args: readonly (number | bigint)[]) => number;
   readonly injection?: Injection;
 }
 
@@ -61,7 +65,7 @@ export class Machine {
       suspend: (place, types, values) => this.#instance.suspend(place, types, values),
       leave: (error) => this.#instance.leave(error),
     });
-    const imports = importsOf(program, host, (index, name, fn) => this.#hostCalls.wrap(index, name, fn));
+    const imports = importsOf(program, host, (...wanted) => this.#hostCalls.wrap(...wanted));
     this.#instance = new MachineInstance(program, imports, {
       poll: () => this.#poll(),
       grow: (memory, pages) => this.#grow(memory, pages),
@@ -84,13 +88,16 @@ export class Machine {
     return this.#fuel.safepointsCrossed;
   }
 
-  /** Runs the program from its beginning: data, the start function, then an export. */
+  /** Runs the program from its beginning: data, the start function, a reactor's initializer, then an export. */
   start(exportName: string, args: readonly (number | bigint)[] = [], injection: Injection = {}): Outcome {
     if (typeof this.#instance.exports[exportName] !== "function") {
       throw new VermilionError("NO_SUCH_EXPORT", `the module exports no function named "${exportName}"`);
     }
     this.#entry = { exportName, args };
     const tasks: Task[] = [{ kind: "entry", frames: undefined }];
+    if (isReactor(this.#program.module) && exportName !== INITIALIZER) {
+      tasks.push({ kind: "initialize", frames: undefined });
+    }
     if (this.#program.module.start !== undefined) tasks.push({ kind: "start", frames: undefined });
     this.#arm(injection, 0);
     return this.#run(tasks, () => this.#instance.callHelper("initialiseData"));
@@ -109,11 +116,36 @@ export class Machine {
     for (const { frames } of tasks) if (frames !== undefined) this.#continuations.enterable(frames);
   }
 
+  /** The call that is under way, or was the last. */
+  get entry(): EntryCall {
+    return this.#entry;
+  }
+
+  /** Whether the state that was taken over has nothing to go on with: no call was under way. */
+  get restoredIdle(): boolean {
+    return this.#restored.length === 0;
+  }
+
+  /** Calls an export of an idle machine. */
+  call(entry: EntryCall, injection: Injection): Outcome {
+    this.#entry = entry;
+    this.#arm(injection, 0);
+    return this.#run([{ kind: "entry", frames: undefined }], () => undefined);
+  }
+
+  /** The state of an idle machine. @throws VermilionError CANNOT_SAVE */
+  idleState(): MachineState {
+    this.#instance.beginUnwinding();
+    const outcome = this.#take([]);
+    this.#instance.beginUnwinding(); // M2: the globals went over the frame stack
+    return outcome.state;
+  }
+
   /** Goes on with the state that was taken over. */
   resume(options: ResumeOptions): Outcome {
-    const { interruptedErrno } = options;
+    const { interruptedResult } = options;
     const pending = this.#restored.map((task) =>
-      interruptedErrno === undefined ? task : this.#interruptWaiting(task, interruptedErrno),
+      interruptedResult === undefined ? task : this.#interruptWaiting(task, interruptedResult),
     );
     if (options.callback && findPowerCallback(this.#program, this.#instance.exports) !== undefined) {
       // As a signal would: a handler that is running is finished first, then told again.
@@ -171,6 +203,7 @@ export class Machine {
     const instance = this.#instance;
     if (frames !== undefined) return this.#continuations.enter(frames);
     if (kind === "entry") return (instance.exports[this.#entry.exportName] as Fn)(...this.#entry.args);
+    if (kind === "initialize") return (instance.exports[INITIALIZER] as Fn)();
     if (kind === "start") return instance.functionAt(this.#program.module.start as number)?.();
     findPowerCallback(this.#program, instance.exports, (index) => instance.functionAt(index))?.();
     return undefined;
@@ -197,7 +230,7 @@ export class Machine {
     throw error;
   }
 
-  #take(tasks: readonly Task[]): Outcome {
+  #take(tasks: readonly Task[]): Extract<Outcome, { kind: "suspended" }> {
     let state: MachineState;
     try {
       state = {
@@ -211,19 +244,35 @@ export class Machine {
     return { kind: "suspended", state, frames };
   }
 
-  /** A host call that was waiting has returned an errno instead. */
-  #interruptWaiting(task: Task, errno: number): Task {
+  /** A host call that was waiting has returned instead. */
+  #interruptWaiting(task: Task, resultOf: NonNullable<ResumeOptions["interruptedResult"]>): Task {
     if (task.frames === undefined) return task;
     const innermost = this.#continuations.enterable(task.frames).at(-1);
     const { name } = innermost ?? { name: 0 };
     if (innermost === undefined || name >= HOST_RETURN || name < BLOCKED_HOST_CALL) return task;
+    const { module } = this.#program;
+    const index = name & ~BLOCKED_HOST_CALL;
+    const { params } = typeOfFunction(module, index);
+    const args = readIntegers(task.frames, innermost.valuesOffset, params);
+    const called = module.imports.filter(({ kind }) => kind === ExternalKind.function)[index]?.name ?? "";
     const record = new Uint8Array(4 + RECORD_TRAILER);
     const view = new DataView(record.buffer);
-    view.setUint32(0, errno, true);
+    view.setUint32(0, resultOf(called, args), true);
     view.setUint32(4, 4, true);
-    view.setUint32(8, (HOST_RETURN | (name & ~BLOCKED_HOST_CALL)) >>> 0, true);
+    view.setUint32(8, (HOST_RETURN | index) >>> 0, true);
     return { kind: task.kind, frames: Buffer.concat([record, task.frames.subarray(innermost.nameOffset + 4)]) };
   }
+}
+
+/** The arguments of a system call, which has no others. */
+function readIntegers(frames: Uint8Array, offset: number, types: readonly ValueType[]): (number | bigint)[] {
+  const view = new DataView(frames.buffer, frames.byteOffset, frames.byteLength);
+  let at = offset;
+  return types.map((type) => {
+    const value = type === ValueType.i64 ? view.getBigInt64(at, true) : view.getInt32(at, true);
+    at += type === ValueType.i64 ? 8 : 4;
+    return value;
+  });
 }
 
 function countRecords(frames: Uint8Array | undefined): number {

@@ -29,6 +29,8 @@ interface Helpers {
   /** Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. */
   readonly load: (bytes: Uint8Array, path: string, command: Command | undefined) => Program;
   readonly notice: (message: string) => void;
+  /** An image is about to be made; throws if that is not wanted any more. */
+  readonly creating: () => void;
 }
 
 export function openImage(order: PrepareOrder, helpers: Helpers): OpenedImage {
@@ -39,12 +41,12 @@ type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
 type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
-function openSaved({ image: path, preopens }: OpenOrder, { load }: Helpers): OpenedImage {
+function openSaved({ image: path, preopens, listen }: OpenOrder, { load }: Helpers): OpenedImage {
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
   try {
     const state = image.readState();
     const recorded = parseCommand(image.command, path);
-    const command = { ...recorded, preopens: preopens ?? grantsOf(recorded, image) };
+    const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
     return { image, program: load(image.moduleBytes, path, undefined), command, state };
   } catch (error) {
     image.close();
@@ -56,7 +58,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   const { command, image: path, ifUnfinished } = order;
   const moduleBytes =
     order.moduleBytes ?? attempt("read the module", command.module, () => readFileSync(command.module));
-  if (ifUnfinished !== "replace" && hasUnfinished(path, helpers)) {
+  if (ifUnfinished !== "replace" && hasUnfinished(path, command, helpers)) {
     if (ifUnfinished === "fail") {
       throw new VermilionError(
         "IMAGE_EXISTS",
@@ -66,6 +68,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
     return resumeSame(order, moduleBytes, helpers);
   }
   const program = helpers.load(moduleBytes, command.module, command);
+  helpers.creating();
   Image.remove(path);
   const image = Image.create(path, {
     moduleBytes,
@@ -75,8 +78,11 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   return { image, program, command, state: undefined };
 }
 
-/** False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable. */
-function hasUnfinished(path: string, { notice }: Helpers): boolean {
+/**
+ * False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable.
+ * INSTANCE_OVER: what an instance has gathered in its calls is never begun again without being asked.
+ */
+function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers): boolean {
   let reading: ImageReading;
   try {
     reading = Image.read(path);
@@ -85,9 +91,16 @@ function hasUnfinished(path: string, { notice }: Helpers): boolean {
     if (code === "IMAGE_MISSING" || code === "IMAGE_INCOMPLETE") return false;
     throw error;
   }
-  if (reading.header.status === "saved") return true;
-  if (reading.header.status === "running") {
+  const { status, epoch } = reading.header;
+  if (status === "saved") return true;
+  if (status === "running") {
     Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION }).close(); // IMAGE_BUSY; IMAGE_DAMAGED: the other slot
+  }
+  if (instance && epoch > 0) {
+    const how = status === "running" ? "was killed during a call" : `has ${status} in a call`;
+    throw new VermilionError("INSTANCE_OVER", `${path}: the instance ${how}; instantiate it again with --fresh`);
+  }
+  if (status === "running") {
     notice(`${path}: the last run ended without saving its state (was it killed?); starting from the beginning`);
   }
   return false;
