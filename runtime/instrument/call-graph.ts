@@ -11,8 +11,8 @@
  */
 import { UnsupportedModule } from "../wasm/byte-reader.js";
 import { canonicalTypes, ExternalKind, type Module } from "../wasm/module.js";
-import { findEntrySafepoints } from "./entry-safepoints.js";
 import { ATOMIC, Imm, Misc, Op, PLAIN, refusedProposal, SIMD } from "../wasm/opcodes.js";
+import { findEntrySafepoints } from "./entry-safepoints.js";
 
 /** What a module's code does that the instrumenter must know beforehand. */
 export interface CodeFeatures {

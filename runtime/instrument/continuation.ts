@@ -42,6 +42,8 @@ export interface Place {
   readonly calleeResults: readonly ValueType[] | undefined;
   /** A host call that was not made crosses its safepoint again on resume. */
   readonly recrossed: boolean;
+  /** Whether what follows turns a loop: then it may take long. */
+  readonly inLoop: boolean;
 }
 
 /** Imports of a continuation module, to be matched by index in "function". */
@@ -88,7 +90,15 @@ export class ContinuationBuilder {
       const { params, results } = typeOfFunction(this.#module, functionIndex);
       const values = name >= HOST_RETURN ? results : params;
       const byteLength = values.reduce((sum, type) => sum + savedByteLength(type), 0);
-      return { functionIndex, byteLength, values, results, calleeResults: undefined, recrossed: name < HOST_RETURN };
+      return {
+        functionIndex,
+        byteLength,
+        values,
+        results,
+        calleeResults: undefined,
+        recrossed: name < HOST_RETURN,
+        inLoop: false,
+      };
     }
     const site = this.#findSite(name);
     if (site === undefined) return undefined;
@@ -99,7 +109,16 @@ export class ContinuationBuilder {
       ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
       calleeResults: site.kind === SiteKind.call ? this.#calleeResults(site.instruction) : undefined,
       recrossed: false,
+      inLoop: this.#isInLoop(site.instruction),
     };
+  }
+
+  #isInLoop(instruction: number): boolean {
+    const { opcodes, partners } = this.#analysis;
+    for (let i = 0; i <= instruction; i++) {
+      if (opcodes[i] === Op.loop && (partners[i] as number) > instruction) return true;
+    }
+    return false;
   }
 
   #calleeResults(instruction: number): readonly ValueType[] {

@@ -6,7 +6,7 @@
  * that a depth-first search finds are cut at their largest function. That need not cut others through the same back edge,
  * so the search is repeated without the functions chosen, and at last back edges are cut at their targets.
  */
-import type { Module } from "../wasm/module.js";
+import { bodyByteLength, type Module } from "../wasm/module.js";
 
 export interface Calls {
   readonly module: Module;
@@ -111,14 +111,12 @@ class CycleSearch {
 
   /** Chooses the largest function between two places of the path, and returns its place. */
   #chooseLargest(from: number, to: number): number {
-    const { bodies, importedFunctionCount } = this.#calls.module;
     let largest = -1;
     let place = from;
     for (let at = from; at <= to; at++) {
       const node = this.#path[at] as number;
       if (node >= this.#functionCount) continue;
-      const body = 2 * (node - importedFunctionCount);
-      const byteLength = (bodies[body + 1] as number) - (bodies[body] as number);
+      const byteLength = bodyByteLength(this.#calls.module, node);
       if (byteLength > largest) {
         largest = byteLength;
         place = at;

@@ -5,7 +5,7 @@ import type { CallGraph } from "./call-graph.js";
 import { METADATA_SECTION } from "./instrument.js";
 
 /** Bumped by any change of frames, sites or safepoint counts: an image names the version that its frames are for. */
-export const INSTRUMENTER_VERSION = 1;
+export const INSTRUMENTER_VERSION = 2;
 
 function pack(flags: Uint8Array): string {
   const packed = new Uint8Array((flags.length + 7) >> 3);

@@ -3,16 +3,25 @@
  *
  * A frame's record names the place where it was left. Before a stack is entered, each name is replaced by the slot of
  * its continuation in a table; a continuation takes the slot of the next inner frame from the frame stack and calls it.
+ *
+ * A place may have two continuations: one that was compiled quickly, for a resume, and one that was compiled well, for
+ * on-stack replacement.
  */
+import { setFlagsFromString } from "node:v8";
 import { CONTINUATION_IMPORTS, continuationExport } from "../instrument/continuation.js";
+import { bodyByteLength } from "../wasm/module.js";
 import type { Fn, MachineInstance } from "./machine-instance.js";
+import type { Replacement } from "./on-stack-replacement.js";
 import { type Frame, readFrames } from "./stacks.js";
+
+/** By place. */
+type Slots = Map<number, number>;
 
 export class ContinuationRegistry {
   readonly #instance: MachineInstance;
   readonly #table = new WebAssembly.Table({ element: "anyfunc", initial: 0 });
-  /** By place. */
-  readonly #slots = new Map<number, number>();
+  readonly #quick: Slots = new Map();
+  readonly #optimized: Slots = new Map();
 
   constructor(instance: MachineInstance) {
     this.#instance = instance;
@@ -25,28 +34,57 @@ export class ContinuationRegistry {
    */
   enterable(bytes: Uint8Array): Frame[] {
     const frames = readFrames(bytes, this.#instance.program.continuations);
-    this.#provide(frames.map((frame) => frame.name));
+    this.#provide(frames, this.#quick);
     return frames;
   }
 
   /** Calls the outermost continuation, which calls the next, and so on. */
   enter(bytes: Uint8Array): unknown {
-    const frames = this.enterable(bytes);
+    return this.#enter(bytes, this.enterable(bytes), this.#quick);
+  }
+
+  /** The same, with optimised code for the frames that are in loops, as far as the replacement affords it. */
+  replace(bytes: Uint8Array, replacement: Replacement): unknown {
+    const frames = readFrames(bytes, this.#instance.program.continuations);
+    const loops = frames.filter(({ place, name }) => place.inLoop && !this.#optimized.has(name));
+    const byteLength = this.#bodyByteLength(loops);
+    if (replacement.affords(byteLength)) {
+      const startedAt = performance.now();
+      this.#provide(loops, this.#optimized);
+      replacement.done(byteLength, performance.now() - startedAt);
+    }
+    this.#provide(
+      frames.filter(({ name }) => !this.#optimized.has(name)),
+      this.#quick,
+    );
+    return this.#enter(bytes, frames, new Map([...this.#quick, ...this.#optimized]));
+  }
+
+  #enter(bytes: Uint8Array, frames: readonly Frame[], slots: Slots): unknown {
     const records = new Uint8Array(bytes);
     const view = new DataView(records.buffer);
-    for (const frame of frames) view.setUint32(frame.nameOffset, this.#slots.get(frame.name) as number, true);
+    for (const frame of frames) view.setUint32(frame.nameOffset, slots.get(frame.name) as number, true);
     this.#instance.placeRecords(records);
     return (this.#table.get(this.#instance.nextRecord()) as Fn)();
   }
 
-  #provide(names: readonly number[]): void {
-    const missing = [...new Set(names)].filter((name) => !this.#slots.has(name)).sort((a, b) => a - b);
+  /** Of the functions that continuations for these frames would be made from, each as often as it is needed. */
+  #bodyByteLength(frames: readonly Frame[]): number {
+    const { module } = this.#instance.program;
+    const functions = new Map(frames.map(({ place, name }) => [name, place.functionIndex]));
+    return [...functions.values()].reduce((sum, index) => sum + bodyByteLength(module, index), 0);
+  }
+
+  #provide(frames: readonly Frame[], slots: Slots): void {
+    const names = new Set(frames.map(({ name }) => name));
+    const missing = [...names].filter((name) => !slots.has(name)).sort((a, b) => a - b);
     if (missing.length === 0) return;
     const { program, exports, stack } = this.#instance;
     const { bytes, importedFunctions } = program.continuations.build(missing, program.mode);
     const functions: Record<string, WebAssembly.ImportValue> = {};
     for (const index of importedFunctions) functions[`${index}`] = this.#instance.functionAt(index) as Fn;
-    const continuations = new WebAssembly.Instance(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), {
+    const module = slots === this.#optimized ? compileOptimized(bytes) : compileQuickly(bytes);
+    const continuations = new WebAssembly.Instance(module, {
       [CONTINUATION_IMPORTS.main]: exports as WebAssembly.ModuleImports,
       [CONTINUATION_IMPORTS.stack]: stack as WebAssembly.ModuleImports,
       [CONTINUATION_IMPORTS.function]: functions,
@@ -55,7 +93,26 @@ export class ContinuationRegistry {
     const first = this.#table.grow(missing.length);
     missing.forEach((name, i) => {
       this.#table.set(first + i, continuations.exports[continuationExport(i)]);
-      this.#slots.set(name, first + i);
+      slots.set(name, first + i);
     });
+  }
+}
+
+function compileQuickly(bytes: Uint8Array): WebAssembly.Module {
+  return new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+}
+
+/** The engine knows compiled code by the bytes of its module, so those that are compiled in another way must differ. */
+const MARK = Uint8Array.of(0, 2, 1, 0x6f); // a custom section with the name "o" and nothing in it
+
+/** By the optimising tier, at once and whole, so that nothing of it is ever run in baseline code. */
+function compileOptimized(bytes: Uint8Array): WebAssembly.Module {
+  setFlagsFromString("--no-liftoff");
+  setFlagsFromString("--no-wasm-lazy-compilation");
+  try {
+    return new WebAssembly.Module(Buffer.concat([bytes, MARK]));
+  } finally {
+    setFlagsFromString("--liftoff");
+    setFlagsFromString("--wasm-lazy-compilation");
   }
 }

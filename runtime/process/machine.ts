@@ -8,10 +8,11 @@
  * M1  No guest code runs before memory, globals, tables and dropped segments are as saved.
  * M2  The frame stack is empty whenever guest code runs (its records are consumed on the way in).
  * M3  Exceptions of the host never meet a guest's handlers: they cross guest frames as the exit tag.
+ * M4  A stop to replace code ends where it began: nothing is saved, no other task runs, and the host hears nothing of it.
  */
 import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
-import { ExternalKind, typeOfFunction } from "../wasm/module.js";
+import { bodyByteLength, ExternalKind, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import { ContinuationRegistry } from "./continuation-registry.js";
 import { Fuel } from "./fuel.js";
@@ -21,8 +22,10 @@ import { INITIALIZER, isReactor } from "./invocation.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
+import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
+import { RunningFunctions } from "./running-functions.js";
 import { decodeStacks, type EntryCall, encodeStacks, RECORD_TRAILER, readFrames, type Task } from "./stacks.js";
 
 export type Outcome =
@@ -50,6 +53,10 @@ export class Machine {
   readonly #hostCalls: HostCalls;
   readonly #continuations: ContinuationRegistry;
   readonly #dropped = new DroppedSegments();
+  readonly #replacement: Replacement;
+  /** The unwinding that is under way is not a failure: M4. */
+  #replacing = false;
+  #running: RunningFunctions | undefined;
   #entry: EntryCall = { exportName: "", args: [] };
   #restored: readonly Task[] = [];
 
@@ -57,8 +64,9 @@ export class Machine {
    * @throws VermilionError UNKNOWN_IMPORT for an import that the host does not have, MODULE_INVALID when the engine
    * cannot instantiate the module.
    */
-  constructor(program: Program, host: MachineHost) {
+  constructor(program: Program, host: MachineHost, replacement: Replacement = new ReplacementSchedule()) {
     this.#program = program;
+    this.#replacement = replacement;
     this.#host = host;
     this.#hostCalls = new HostCalls(program, host, {
       burnFuel: () => this.#fuel.burn(),
@@ -161,14 +169,29 @@ export class Machine {
   #arm(injection: Injection, recrossed: number): void {
     this.#hostCalls.arm(injection.atCall);
     this.#fuel.arm(injection.atSafepoint, recrossed);
+    this.#replacement.begin();
   }
 
   // What guest code asks.
 
   #poll(): boolean {
-    if (!this.#fuel.isGone() && !this.#host.failurePending()) return false;
+    if (!this.#fuel.isGone() && !this.#host.failurePending()) {
+      // Deterministic failures count safepoints; what they strike must not depend on the time.
+      if (this.#program.mode === "exact" || !this.#replacement.isDue()) return false;
+      if (!this.#isWorthReplacing()) return false;
+      this.#replacing = true;
+    }
     this.#instance.beginUnwinding();
     return true;
+  }
+
+  /** A first guess, before anything is stopped for it. */
+  #isWorthReplacing(): boolean {
+    this.#running ??= new RunningFunctions(this.#program.helperIndex("poll"));
+    const byteLength = this.#running
+      .list()
+      .reduce((sum, index) => sum + bodyByteLength(this.#program.module, index), 0);
+    return this.#replacement.affords(byteLength) && (byteLength > 0 || this.#restored.length > 0);
   }
 
   #grow(memory: number, pages: number): boolean {
@@ -190,7 +213,7 @@ export class Machine {
       for (;;) {
         current = tasks.pop();
         if (current === undefined) break;
-        results = this.#runTask(current);
+        results = this.#runReplacing(current);
       }
     } catch (error) {
       return this.#stopped(error, tasks, current);
@@ -199,7 +222,23 @@ export class Machine {
     return { kind: "returned", results: list as (number | bigint)[] };
   }
 
+  /** M4: goes on with its frames whenever it was stopped only to replace their code. */
+  #runReplacing(task: Task): unknown {
+    for (let running = task; ; ) {
+      try {
+        return this.#runTask(running);
+      } catch (error) {
+        if (!this.#replacing || !this.#instance.isUnwinding(error)) throw error;
+        running = { kind: task.kind, frames: this.#instance.saved(0) };
+      }
+    }
+  }
+
   #runTask({ kind, frames }: Task): unknown {
+    if (this.#replacing) {
+      this.#replacing = false;
+      return this.#continuations.replace(frames as Uint8Array, this.#replacement);
+    }
     const instance = this.#instance;
     if (frames !== undefined) return this.#continuations.enter(frames);
     if (kind === "entry") return (instance.exports[this.#entry.exportName] as Fn)(...this.#entry.args);

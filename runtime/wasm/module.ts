@@ -359,6 +359,12 @@ export function typeOfFunction(module: Module, index: number): FunctionType {
   return module.types[module.functionTypes[index] as number] as FunctionType;
 }
 
+/** 0 for an import, and for what is no function of the module. */
+export function bodyByteLength({ bodies, importedFunctionCount }: Module, index: number): number {
+  const body = 2 * (index - importedFunctionCount);
+  return (bodies[body + 1] ?? 0) - (bodies[body] ?? 0);
+}
+
 /** The function whose body holds a byte, or undefined. */
 export function functionAtByte(module: Module, offset: number): number | undefined {
   const { bodies } = module;
