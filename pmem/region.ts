@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { attempt, errnoError, invariant, systemError, VermilionError } from "./error.js";
 import { libc, MAP, PROT } from "./libc.js";
+import type { AddressOwner, MemoryBacking } from "./memory-backing.js";
 
 /**
  * A region: a file and its shared mapping over a range of addresses that somebody else reserved.
@@ -32,18 +33,13 @@ import { libc, MAP, PROT } from "./libc.js";
 /** All lengths are multiples of this: the largest page of the supported kernels (arm64 has 4, 16 and 64 KiB). */
 export const REGION_GRANULE = 65_536;
 
-/** What owns the addresses; a WebAssembly.Memory is one. Its buffer is read anew, because growth replaces it. */
-export interface AddressOwner {
-  readonly buffer: ArrayBuffer | SharedArrayBuffer;
-}
-
 interface Attachment {
   readonly owner: AddressOwner;
   readonly address: number;
   readonly reservedByteLength: number;
 }
 
-export class Region {
+export class Region implements MemoryBacking {
   readonly path: string;
   readonly #descriptor: number;
   #byteLength: number;
