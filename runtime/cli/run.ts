@@ -13,6 +13,7 @@ interface RunCommandOptions extends GuestOptions {
   readonly invoke?: string;
   readonly image?: string;
   readonly fresh?: boolean;
+  readonly inPlace?: boolean;
   readonly S?: readonly Setting[];
   readonly W?: readonly Setting[];
 }
@@ -25,6 +26,7 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
     .passThroughOptions()
     .option("--image <dir>", "the image directory (default: .vermilion/<name>-<hash>)")
     .option("--fresh", "start over, and forget what was saved")
+    .option("--in-place", "a new image's memory is written in place: faster saves, but a kill loses the run")
     .option(
       "--env <name[=value]>",
       "an environment variable, with its value here by default; repeatable",
@@ -65,6 +67,7 @@ async function createOptions(
     invoke: options.invoke,
     maxMemoryByteLength,
     image: options.image,
+    inPlace: options.inPlace,
     ifUnfinished: options.fresh === true ? "replace" : "resume",
     onChangedFile: options.onChangedFile,
     saveOn: savingSignals(options),

@@ -16,6 +16,7 @@ import {
   writevSync,
 } from "node:fs";
 import { attempt, errorName, VermilionError } from "../../../pmem/error.js";
+import { libc } from "../../../pmem/libc.js";
 import type { Region } from "../../../pmem/region.js";
 import { damaged, imageError } from "./damage.js";
 
@@ -35,9 +36,12 @@ export interface ImageStorage {
 }
 
 export interface StorageFile {
+  readonly descriptor: number;
   write(chunks: readonly Uint8Array[], position: number): void;
   /** What was written before is durable once this returns. */
   sync(): void;
+  /** These bytes are not needed any more; from now on they are what they were, or zeros. */
+  release(position: number, byteLength: number): void;
   close(): void;
 }
 
@@ -210,11 +214,11 @@ export class ImageDirectory implements ImageStorage {
 
 class DiskFile implements StorageFile {
   readonly #path: string;
-  readonly #descriptor: number;
+  readonly descriptor: number;
 
   constructor(path: string, descriptor: number) {
     this.#path = path;
-    this.#descriptor = descriptor;
+    this.descriptor = descriptor;
   }
 
   write(chunks: readonly Uint8Array[], position: number): void {
@@ -223,7 +227,7 @@ class DiskFile implements StorageFile {
     // One call, unless it passes the 2 GiB or 1,024 pieces that the kernel takes at once, or the disk fills.
     while (rest.length > 0) {
       const batch = rest.slice(0, 1024);
-      const count = attempt("write", this.#path, () => writevSync(this.#descriptor, batch, offset));
+      const count = attempt("write", this.#path, () => writevSync(this.descriptor, batch, offset));
       if (count === 0) throw new VermilionError("IO_ERROR", `${this.#path}: cannot write: the disk takes no bytes`);
       offset += count;
       rest = behind(rest, count);
@@ -231,11 +235,16 @@ class DiskFile implements StorageFile {
   }
 
   sync(): void {
-    attempt("flush", this.#path, () => fdatasyncSync(this.#descriptor));
+    attempt("flush", this.#path, () => fdatasyncSync(this.descriptor));
+  }
+
+  /** A disk that cannot take them back keeps them: nothing to tell. */
+  release(position: number, byteLength: number): void {
+    libc().punchHole(this.descriptor, position, byteLength);
   }
 
   close(): void {
-    closeSync(this.#descriptor);
+    closeSync(this.descriptor);
   }
 }
 

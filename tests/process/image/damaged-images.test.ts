@@ -41,7 +41,7 @@ function outcome(): string {
   try {
     if (image.header.status !== "saved") return thrownBy(() => image.readState()).code ?? "";
     expect(image.readState()).toEqual(stateOf(1, 100));
-    expect(image.regions.map(({ byteLength }) => byteLength)).toEqual([PAGE, 0]);
+    expect(image.memories.map(({ byteLength }) => byteLength)).toEqual([PAGE, 0]);
     return "right state";
   } finally {
     image.close();

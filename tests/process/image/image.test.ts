@@ -20,6 +20,7 @@ import {
   errorCode,
   MODULE,
   PAGE,
+  savedBytes,
   scratchDirectory,
   stateOf,
   thrownBy,
@@ -43,9 +44,7 @@ describe("a life", () => {
     expect(image.command).toEqual(COMMAND);
     expect(image.moduleBytes).toEqual(MODULE);
     expect(image.readState()).toEqual(stateOf(1));
-    const memory = new WebAssembly.Memory({ initial: 1, maximum: 2 });
-    image.regions[0]?.attach(memory, 2 * PAGE);
-    expect(new Uint8Array(memory.buffer)[0]).toBe(42);
+    expect(savedBytes(image, 0, 1)[0]).toBe(42);
     image.close();
   });
 
@@ -56,9 +55,9 @@ describe("a life", () => {
       expect(image.readState()).toEqual(stateOf(epoch - 1));
       const pages = epoch - 1;
       const memory = new WebAssembly.Memory({ initial: pages, maximum: 100 });
-      image.regions[0]?.attach(memory, 100 * PAGE);
+      image.memories[0]?.attach(memory, 100 * PAGE);
       image.markRunning();
-      expect(image.regions[0]?.grow((pages + 1) * PAGE)).toBe(true);
+      expect(image.memories[0]?.grow((pages + 1) * PAGE)).toBe(true);
       memory.grow(1);
       new Uint8Array(memory.buffer)[pages * PAGE] = epoch;
       image.commit(stateOf(epoch));
@@ -67,14 +66,18 @@ describe("a life", () => {
     expect(readdirSync(path).sort()).toEqual([
       "header",
       "lock",
-      "memory-0",
-      "memory-1",
       "module.wasm",
       "open-files",
+      "pages",
       "state-50",
     ]);
     expect(Image.read(path).header).toMatchObject({ epoch: 50, memoryByteLengths: [50 * PAGE, 0] });
-    expect(readFileSync(join(path, "memory-0"))[49 * PAGE]).toBe(50);
+    const image = Image.open(path, VERSION);
+    const bytes = savedBytes(image, 0, 50);
+    expect(bytes[0]).toBe(42);
+    for (let page = 1; page < 50; page++) expect(bytes[page * PAGE]).toBe(page + 1);
+    image.close();
+    expect(statSync(join(path, "pages")).size).toBeLessThanOrEqual(60 * 4096);
   });
 
   test("several saves in one handle", () => {
@@ -145,7 +148,7 @@ describe("a life", () => {
 describe("Image.create", () => {
   test("directories that are missing are made, for their owner only, as are the files", () => {
     const image = Image.create(join(scratch, "a", "b"), options);
-    image.createRegion();
+    image.createMemory();
     image.markRunning();
     image.close();
     expect(statSync(join(scratch, "a", "b")).mode & 0o777).toBe(0o700);
@@ -176,7 +179,7 @@ describe("Image.create", () => {
       writeFileSync(join(path, name), "x");
     expect(() => Image.open(path, VERSION)).toThrow(errorCode("IMAGE_INCOMPLETE"));
     const image = Image.create(path, options);
-    image.createRegion();
+    image.createMemory();
     image.markRunning();
     image.commit(stateOf(1));
     image.close();
@@ -256,6 +259,8 @@ describe("a disk that refuses", () => {
     create: (name) => {
       const file = inner.create(name);
       return {
+        descriptor: file.descriptor,
+        release: (position, byteLength) => file.release(position, byteLength),
         write: (chunks, position) => {
           if (refuse === "write" && name.startsWith("state-")) throw refusal();
           file.write(chunks, position);

@@ -12,6 +12,8 @@ import type { ImageStorage, StorageFile } from "../../../runtime/process/image/s
 export type Operation =
   | { readonly kind: "create"; readonly name: string; readonly file: number }
   | { readonly kind: "write"; readonly file: number; readonly position: number; readonly bytes: Uint8Array }
+  /** A hole: sector by sector zeros or what was there, until the next flush. */
+  | { readonly kind: "release"; readonly file: number; readonly position: number; readonly byteLength: number }
   | { readonly kind: "sync"; readonly file: number; readonly name: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "remove"; readonly name: string }
@@ -76,6 +78,11 @@ export class Recorder {
 
   #wrapFile(name: string, file: number, inner: StorageFile): StorageFile {
     return {
+      descriptor: inner.descriptor,
+      release: (position, byteLength) => {
+        this.#note({ kind: "release", file, position, byteLength });
+        inner.release(position, byteLength);
+      },
       write: (chunks, position) => {
         this.#note({ kind: "write", file, position, bytes: new Uint8Array(Buffer.concat(chunks)) });
         inner.write(chunks, position);
@@ -132,6 +139,13 @@ export function afterPowerCut(operations: readonly Operation[], keep: () => bool
       case "write":
         fileOf(operation.file).pending.push(operation);
         break;
+      case "release": {
+        const file = fileOf(operation.file);
+        const end = Math.min(operation.position + operation.byteLength, applied(file, () => true).byteLength);
+        const bytes = new Uint8Array(Math.max(0, end - operation.position));
+        file.pending.push({ position: operation.position, bytes });
+        break;
+      }
       case "sync": {
         const file = fileOf(operation.file);
         file.durable = applied(file, () => true);
