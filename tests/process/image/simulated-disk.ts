@@ -200,26 +200,27 @@ export function afterProcessDeath(operations: readonly Operation[]): Remains {
 }
 
 function applied(file: SimulatedFile, keep: () => boolean): Uint8Array {
-  let bytes = file.durable.slice();
+  const ends = file.pending.map((write) => (write === undefined ? 0 : write.position + write.bytes.byteLength));
+  const bytes = new Uint8Array(Math.max(file.durable.byteLength, ...ends));
+  bytes.set(file.durable);
+  let byteLength = file.durable.byteLength;
   for (const write of file.pending) {
     if (write === undefined) {
-      if (keep()) bytes = new Uint8Array(0);
+      if (keep()) {
+        bytes.fill(0);
+        byteLength = 0;
+      }
       continue;
     }
     let from = 0;
     while (from < write.bytes.byteLength) {
       const to = Math.min(write.bytes.byteLength, from + SECTOR - ((write.position + from) % SECTOR));
       if (keep()) {
-        const end = write.position + to;
-        if (end > bytes.byteLength) {
-          const longer = new Uint8Array(end);
-          longer.set(bytes);
-          bytes = longer;
-        }
+        byteLength = Math.max(byteLength, write.position + to);
         bytes.set(write.bytes.subarray(from, to), write.position + from);
       }
       from = to;
     }
   }
-  return bytes;
+  return bytes.slice(0, byteLength);
 }
