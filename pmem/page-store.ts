@@ -24,6 +24,7 @@ export interface PageFile {
   sync(): void;
   /** These bytes are not needed any more. */
   release(position: number, byteLength: number): void;
+  close(): void;
 }
 
 export interface SavedMemory {
@@ -48,6 +49,7 @@ export class PageStore implements StoreAccess {
   /** Maps that a header slot names, newest first: one list for each slot. */
   #named: readonly (readonly PageMap[])[];
   #livePages = 0;
+  #closed = false;
 
   constructor(path: string, file: PageFile, saved: readonly SavedMemory[]) {
     this.path = path;
@@ -129,7 +131,10 @@ export class PageStore implements StoreAccess {
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     for (const memory of this.#memories) memory.close();
+    this.#file.close();
   }
 
   #reusableBytes(): number {

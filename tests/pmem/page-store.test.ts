@@ -239,6 +239,23 @@ describe("many epochs", () => {
     expect(fstatSync(process.store.descriptor).size).toBeLessThan(4 * 640 * 4096);
   });
 
+  test("persistence points of one process: what either slot names stays", () => {
+    const process = created(4);
+    const bytes = bytesOf(process.memories[0]);
+    const epochs: { map: PageMap; bytes: Uint8Array }[] = [];
+    for (let epoch = 1; epoch <= 8; epoch++) {
+      bytes.fill(epoch);
+      const [map = []] = process.store.write();
+      for (const named of epochs.slice(-2)) {
+        expect(Buffer.compare(stored(named.map, bytes.byteLength), named.bytes), `writing epoch ${epoch}`).toBe(0);
+      }
+      process.store.flush();
+      process.store.named([map]);
+      epochs.push({ map, bytes: bytes.slice() });
+    }
+    expect(fstatSync(process.store.descriptor).size).toBe(3 * bytes.byteLength);
+  });
+
   test("a program that writes everywhere by single pages: the number of extents stays bounded", () => {
     let process = created(1024);
     bytesOf(process.memories[0]).fill(1);
