@@ -4,6 +4,7 @@ import { ENODEV, libc, MAP, PROT } from "./libc.js";
 import type { AddressOwner, MemoryBacking } from "./memory-backing.js";
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "./page-map.js";
 import { writtenPages } from "./page-scan.js";
+import { checkReservation } from "./reservation.js";
 
 /**
  * A memory whose saved pages lie in a page store, mapped MAP_PRIVATE where they belong; all else is the engine's own
@@ -62,11 +63,15 @@ export class PrivateMemory implements MemoryBacking {
     return this.#refusal;
   }
 
-  /** The owner's bytes must be untouched. OUT_OF_MEMORY, IO_ERROR, PLATFORM_UNSUPPORTED, FFI_MISSING. */
-  attach(owner: AddressOwner, _reservedByteLength: number): void {
+  /** The owner's bytes must be untouched. REGION_RESERVATION, OUT_OF_MEMORY, IO_ERROR, PLATFORM_UNSUPPORTED, FFI_MISSING. */
+  attach(owner: AddressOwner, reservedByteLength: number): void {
     invariant(!this.#closed && this.#attachment === undefined, `a memory of ${this.path} is attached once`);
     invariant(owner.buffer.byteLength === this.#byteLength, `${this.path}: owner and saved memory differ in length`);
     const address = libc().addressOf(new Uint8Array(owner.buffer));
+    // One that cannot grow never moves, and needs no reservation.
+    if (reservedByteLength > this.#byteLength) {
+      checkReservation(this.path, address, this.#byteLength, reservedByteLength);
+    }
     this.#attachment = { owner, address };
     for (const extent of this.mapped) this.#place(owner, address, extent);
   }
