@@ -72,7 +72,8 @@ export function joinedRuns(runs: readonly PageRun[], gap: number): PageRun[] {
 /** Adds a run behind all others, to the last one if it goes on there. */
 export function appendRun(runs: PageRun[], page: number, count: number): void {
   const last = runs.at(-1);
-  if (last !== undefined && endOf(last) === page) runs[runs.length - 1] = { page: last.page, count: last.count + count };
+  if (last !== undefined && endOf(last) === page)
+    runs[runs.length - 1] = { page: last.page, count: last.count + count };
   else runs.push({ page, count });
 }
 

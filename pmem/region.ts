@@ -1,12 +1,4 @@
-import {
-  closeSync,
-  constants,
-  fdatasyncSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  statfsSync,
-} from "node:fs";
+import { closeSync, constants, fdatasyncSync, fstatSync, ftruncateSync, openSync, statfsSync } from "node:fs";
 import { attempt, errnoError, invariant, systemError, VermilionError } from "./error.js";
 import { libc, MAP, PROT } from "./libc.js";
 import type { AddressOwner, MemoryBacking } from "./memory-backing.js";

@@ -27,4 +27,3 @@ export function checkReservation(path: string, address: number, byteLength: numb
       "memory; raise the limit (ulimit -v) or give the module a smaller maximum",
   );
 }
-

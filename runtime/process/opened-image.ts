@@ -99,7 +99,9 @@ function savedState(image: Image, notice: Helpers["notice"]): ImageState {
   const state = image.readState();
   const { status, epoch } = image.header;
   if (status === "running") {
-    notice(`${image.path}: the last run was killed; going on from epoch ${epoch}, what it did after that is done again`);
+    notice(
+      `${image.path}: the last run was killed; going on from epoch ${epoch}, what it did after that is done again`,
+    );
   }
   return state;
 }

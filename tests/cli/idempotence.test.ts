@@ -86,7 +86,12 @@ describe("run, typed again", () => {
       await run.printed("5\n");
       run.kill("SIGKILL");
       await run.ended;
-      expect(await inspect(image)).toMatchObject({ status: "killed", epoch: 1, heldBy: null, frames: [{}, {}, {}, {}] });
+      expect(await inspect(image)).toMatchObject({
+        status: "killed",
+        epoch: 1,
+        heldBy: null,
+        frames: [{}, {}, {}, {}],
+      });
     }
     cpSync(join(shop.work, image), join(shop.work, "killed later 2"), { recursive: true });
     for (const command of [
@@ -96,7 +101,9 @@ describe("run, typed again", () => {
       const { status, stdout, stderr } = await shop.run(command);
       expect(`1\n2\n${stdout}`).toBe(reference.stdout);
       expect(status).toBe(7);
-      expect(stderr).toMatch(/the last run was killed; going on from epoch 1.*\n.*resuming killed later.*epoch 1, 4 frames/);
+      expect(stderr).toMatch(
+        /the last run was killed; going on from epoch 1.*\n.*resuming killed later.*epoch 1, 4 frames/,
+      );
     }
   });
 

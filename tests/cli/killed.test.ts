@@ -36,37 +36,40 @@ async function inspect(image: string): Promise<Listed> {
 }
 
 describe("SIGKILL at random moments, several in a chain", () => {
-  test.each([1, 2])("seed %i: while it runs, in a save, in a resume; epochs never go back, the result is right", async (seed) => {
-    const next = random(seed);
-    const image = `chain ${seed}`;
-    const seen = { saved: 0, killed: 0, lost: 0 };
-    let epoch = 0;
-    for (let runs = 1; runs <= MOST_RUNS; runs++) {
-      const run = shop.start(["run", "--quiet", "--image", image, churn], { input: "" });
-      // The command line needs some 150 ms before the guest runs: some are killed in their start or resume.
-      await Promise.race([run.ended, sleep(80 + 400 * next())]);
-      const kind = next();
-      if (kind < 0.75) run.kill("SIGPWR");
-      if (kind < 0.5) await Promise.race([run.ended, sleep(12 * next())]);
-      if (kind < 0.5 || kind >= 0.75) run.kill("SIGKILL");
-      const ended = await run.ended;
-      if (ended.status === 0) {
-        expect(ended.stdout, `seed ${seed}`).toBe(expected);
-        expect(seen.saved + seen.killed).toBeGreaterThan(3);
-        return;
+  test.each([1, 2])(
+    "seed %i: while it runs, in a save, in a resume; epochs never go back, the result is right",
+    async (seed) => {
+      const next = random(seed);
+      const image = `chain ${seed}`;
+      const seen = { saved: 0, killed: 0, lost: 0 };
+      let epoch = 0;
+      for (let runs = 1; runs <= MOST_RUNS; runs++) {
+        const run = shop.start(["run", "--quiet", "--image", image, churn], { input: "" });
+        // The command line needs some 150 ms before the guest runs: some are killed in their start or resume.
+        await Promise.race([run.ended, sleep(80 + 400 * next())]);
+        const kind = next();
+        if (kind < 0.75) run.kill("SIGPWR");
+        if (kind < 0.5) await Promise.race([run.ended, sleep(12 * next())]);
+        if (kind < 0.5 || kind >= 0.75) run.kill("SIGKILL");
+        const ended = await run.ended;
+        if (ended.status === 0) {
+          expect(ended.stdout, `seed ${seed}`).toBe(expected);
+          expect(seen.saved + seen.killed).toBeGreaterThan(3);
+          return;
+        }
+        expect(ended.stdout).toBe("");
+        const { signal, status, stderr } = ended;
+        if (signal !== "SIGKILL" && signal !== "SIGPWR") expect(status, stderr).toBe(85);
+        const found = await inspect(image).catch(() => undefined);
+        if (found === undefined) continue; // killed before there was an image
+        const { epoch: now, status: state } = found;
+        expect(now, `seed ${seed}, run ${runs}`).toBeGreaterThanOrEqual(epoch);
+        expect(now).toBeLessThanOrEqual(epoch + 1);
+        expect(state).toMatch(now === 0 ? /^lost$/ : /^(saved|killed)$/);
+        if (state === "saved" || state === "killed" || state === "lost") seen[state]++;
+        epoch = now;
       }
-      expect(ended.stdout).toBe("");
-      const { signal, status, stderr } = ended;
-      if (signal !== "SIGKILL" && signal !== "SIGPWR") expect(status, stderr).toBe(85);
-      const found = await inspect(image).catch(() => undefined);
-      if (found === undefined) continue; // killed before there was an image
-      const { epoch: now, status: state } = found;
-      expect(now, `seed ${seed}, run ${runs}`).toBeGreaterThanOrEqual(epoch);
-      expect(now).toBeLessThanOrEqual(epoch + 1);
-      expect(state).toMatch(now === 0 ? /^lost$/ : /^(saved|killed)$/);
-      if (state === "saved" || state === "killed" || state === "lost") seen[state]++;
-      epoch = now;
-    }
-    throw new Error(`seed ${seed}: not done after ${MOST_RUNS} runs, epoch ${epoch}`);
-  });
+      throw new Error(`seed ${seed}: not done after ${MOST_RUNS} runs, epoch ${epoch}`);
+    },
+  );
 });

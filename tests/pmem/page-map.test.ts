@@ -14,9 +14,9 @@ const runs = fc
       return run;
     });
   });
-const extents = fc.tuple(runs, fc.array(fc.nat(1000), { minLength: 12, maxLength: 12 })).map(
-  ([list, places]): Extent[] => list.map((run, index) => ({ ...run, storePage: places[index] ?? 0 })),
-);
+const extents = fc
+  .tuple(runs, fc.array(fc.nat(1000), { minLength: 12, maxLength: 12 }))
+  .map(([list, places]): Extent[] => list.map((run, index) => ({ ...run, storePage: places[index] ?? 0 })));
 
 /** Where each page lies, one by one. */
 function pagesOf(map: readonly Extent[]): Map<number, number> {
@@ -63,7 +63,15 @@ describe("joinedRuns", () => {
       { page: 7, count: 1 },
     ]);
     expect(joinedRuns(list, 3)).toEqual([{ page: 1, count: 7 }]);
-    expect(joinedRuns([{ page: 0, count: 9 }, { page: 2, count: 1 }], 0)).toEqual([{ page: 0, count: 9 }]);
+    expect(
+      joinedRuns(
+        [
+          { page: 0, count: 9 },
+          { page: 2, count: 1 },
+        ],
+        0,
+      ),
+    ).toEqual([{ page: 0, count: 9 }]);
   });
 
   test("appendRun: goes on with the last one, or is another", () => {

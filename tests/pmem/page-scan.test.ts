@@ -8,7 +8,8 @@ import { nonzeroPages, type ScanWay, writtenPages } from "../../pmem/page-scan.j
 
 const system = libc();
 const unit = system.pageByteLength / PAGE_BYTE_LENGTH;
-const has = (runs: readonly PageRun[], page: number) => runs.some((run) => run.page <= page && page < run.page + run.count);
+const has = (runs: readonly PageRun[], page: number) =>
+  runs.some((run) => run.page <= page && page < run.page + run.count);
 
 /** Whether PAGEMAP_SCAN is there: Linux 6.7. */
 const ioctlWorks = (() => {

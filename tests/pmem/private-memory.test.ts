@@ -43,7 +43,8 @@ const map = [
   { page: 3, count: 4, storePage: 1 },
   { page: 20, count: 1, storePage: 63 },
 ];
-const text = (memory: WebAssembly.Memory, page: number) => Buffer.from(memory.buffer, page * 4096, 4).toString("latin1");
+const text = (memory: WebAssembly.Memory, page: number) =>
+  Buffer.from(memory.buffer, page * 4096, 4).toString("latin1");
 const code = (expected: string) => expect.objectContaining({ name: "VermilionError", code: expected });
 const mapsOfFile = () => readFileSync("/proc/self/maps", "latin1").split(join(scratch, "pages")).length - 1;
 

@@ -85,7 +85,10 @@ function decodeMaps(directory: ImageDirectory, header: ImageHeader, pages: Uint8
 
 /** IMAGE_DAMAGED: a file of linear memory is missing or has a wrong length. Reads none of their bytes. */
 export function checkMemories(directory: ImageDirectory, header: ImageHeader, maps: readonly PageMap[]): void {
-  if (header.inPlace) return checkRegions(directory, header);
+  if (header.inPlace) {
+    checkRegions(directory, header);
+    return;
+  }
   const needed = storeByteLength(maps);
   const found = directory.statOf(PAGES_NAME)?.size;
   if (found !== undefined && found >= needed) return;

@@ -332,30 +332,33 @@ describe("a disk that refuses", () => {
     refuse = undefined;
   });
 
-  test.each(["state-", "pages"] as const)("no room for %s: the epoch before stays, and the next commit may succeed", (name) => {
-    refusing = name;
-    const image = Image.create(path, { ...options, storage });
-    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
-    const backing = image.createMemory();
-    backing.grow(PAGE);
-    backing.attach(memory, PAGE);
-    const bytes = new Uint8Array(memory.buffer);
-    for (let epoch = 1; epoch <= 5; epoch++) {
-      image.markRunning();
-      bytes.fill(epoch, 0, 20_000);
-      refuse = "write";
-      expect(() => image.commit(stateOf(epoch))).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
-      expect(Image.read(path).header).toMatchObject({ status: "running", epoch: epoch - 1 });
-      if (epoch > 1) expect(Image.read(path).readState()).toEqual(stateOf(epoch - 1));
-      refuse = undefined;
-      image.commit(stateOf(epoch));
-    }
-    image.close();
-    const again = Image.open(path, VERSION);
-    expect(again.readState()).toEqual(stateOf(5));
-    expect(new Set(savedBytes(again, 0, 1).subarray(0, 20_000))).toEqual(new Set([5]));
-    again.close();
-  });
+  test.each(["state-", "pages"] as const)(
+    "no room for %s: the epoch before stays, and the next commit may succeed",
+    (name) => {
+      refusing = name;
+      const image = Image.create(path, { ...options, storage });
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+      const backing = image.createMemory();
+      backing.grow(PAGE);
+      backing.attach(memory, PAGE);
+      const bytes = new Uint8Array(memory.buffer);
+      for (let epoch = 1; epoch <= 5; epoch++) {
+        image.markRunning();
+        bytes.fill(epoch, 0, 20_000);
+        refuse = "write";
+        expect(() => image.commit(stateOf(epoch))).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
+        expect(Image.read(path).header).toMatchObject({ status: "running", epoch: epoch - 1 });
+        if (epoch > 1) expect(Image.read(path).readState()).toEqual(stateOf(epoch - 1));
+        refuse = undefined;
+        image.commit(stateOf(epoch));
+      }
+      image.close();
+      const again = Image.open(path, VERSION);
+      expect(again.readState()).toEqual(stateOf(5));
+      expect(new Set(savedBytes(again, 0, 1).subarray(0, 20_000))).toEqual(new Set([5]));
+      again.close();
+    },
+  );
 
   test.each(["state-", "pages"] as const)("the flush of %s fails: nothing more is promised, IMAGE_POISONED", (name) => {
     refusing = name;

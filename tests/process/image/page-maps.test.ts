@@ -42,7 +42,11 @@ describe("decodePageMaps", () => {
       ],
       PAGE,
     ],
-    ["more extents than a save makes", Array.from({ length: 20_000 }, (_, i) => ({ page: i, count: 1, storePage: i })), 2 ** 32],
+    [
+      "more extents than a save makes",
+      Array.from({ length: 20_000 }, (_, i) => ({ page: i, count: 1, storePage: i })),
+      2 ** 32,
+    ],
   ])("%s: IMAGE_DAMAGED", (_what, map, byteLength) => {
     expect(() => decodePageMaps(encodePageMaps([map]), [byteLength], "s")).toThrow(errorCode("IMAGE_DAMAGED"));
   });

@@ -200,12 +200,22 @@ describe.each(WAYS)("death of the process, simulated, %s", (_way, liveOn) => {
 
 /** Each flush is there for a reason: without it the disk above finds a mix or a loss. */
 describe("an image without", () => {
-  type Omission = [label: string, liveOn: (recorder: Recorder) => Life, omits: (it: Operation) => boolean, found: RegExp];
+  type Omission = [
+    label: string,
+    liveOn: (recorder: Recorder) => Life,
+    omits: (it: Operation) => boolean,
+    found: RegExp,
+  ];
   const syncOf = (name: string) => (it: Operation) => it.kind === "sync" && it.name === name;
   const omitted: Omission[] = [
     ["the flush of the pages", live, syncOf("pages"), /memory of another moment|'IMAGE_DAMAGED' to match/],
     ["the flush of the regions", liveInPlace, ({ kind }) => kind === "flushRegion", /memory of another moment/],
-    ["the flush of the state file", live, (it) => it.kind === "sync" && it.name.startsWith("state-"), /'IMAGE_DAMAGED' to match/],
+    [
+      "the flush of the state file",
+      live,
+      (it) => it.kind === "sync" && it.name.startsWith("state-"),
+      /'IMAGE_DAMAGED' to match/,
+    ],
     ["the flush of the header", live, syncOf("header"), /to match|memory of another moment/],
     ["the flush of the new header", live, syncOf("header.new"), /'IMAGE_DAMAGED' to match/],
     ["the flush of the module", live, syncOf("module.wasm"), /'IMAGE_DAMAGED' to match/],
