@@ -40,7 +40,7 @@ export interface SavedMemory {
  * S2  The maps that write() returns may be named once flush() has returned.
  * S3  All zeros are not stored: a page without an extent reads as zeros, as the engine's own memory does.
  *
- *     write -> flush -> (the owner names the maps, durably) -> named -> trim
+ *     write -> flush -> (the owner names the maps, durably) -> named -> trim; settle, if the guest goes on
  */
 export class PageStore implements StoreAccess {
   readonly path: string;
@@ -49,6 +49,8 @@ export class PageStore implements StoreAccess {
   /** Maps that a header slot names, newest first: one list for each slot. */
   #named: readonly (readonly PageMap[])[];
   #livePages = 0;
+  /** What write() has written last; undefined: nothing since it was settled. */
+  #written: { readonly maps: readonly PageMap[]; readonly extents: readonly PageMap[] } | undefined;
   #closed = false;
 
   constructor(path: string, file: PageFile, saved: readonly SavedMemory[]) {
@@ -79,18 +81,34 @@ export class PageStore implements StoreAccess {
     const unit = libc().pageByteLength / PAGE_BYTE_LENGTH;
     const free = new FreePages([...this.#named.flat(), ...this.#memories.map(({ mapped }) => mapped)], unit); // S1
     const limit = Math.max(MIN_EXTENTS, Math.floor(MAX_EXTENTS / this.#memories.length));
-    const writes: Write[] = [];
+    const extents: PageMap[] = [];
     const maps = this.#memories.map((memory, index) => {
       const map = this.#named[0]?.[index] ?? [];
       const written = memory.written();
-      if (written.length === 0) return map;
-      const data = pagesToWrite(memory, map, written, unit, limit);
-      const extents = data.flatMap((run) => placed(run, free));
-      for (const extent of extents) writes.push({ page: extent.storePage, chunks: memory.views(extent) });
-      return updated(map, written, extents);
+      const data = written.length === 0 ? [] : pagesToWrite(memory, map, written, unit, limit);
+      const places = data.flatMap((run) => placed(run, free));
+      extents.push(places);
+      return updated(map, written, places);
     });
+    const writes = this.#memories.flatMap((memory, index) =>
+      (extents[index] ?? []).map((extent) => ({ page: extent.storePage, chunks: memory.views(extent) })),
+    );
     for (const { page, chunks } of contiguous(writes)) this.#file.write(chunks, page * PAGE_BYTE_LENGTH);
+    this.#written = { maps, extents };
     return maps;
+  }
+
+  /**
+   * Before the guest goes on in the same process: the pages that were saved are mapped from the store again, so that the
+   * next save finds only what has changed since. Nothing may have stored into the memories since write().
+   */
+  settle(): void {
+    const written = this.#written;
+    if (written === undefined || written.maps !== this.#named[0]) return;
+    this.#written = undefined;
+    this.#memories.forEach((memory, index) => {
+      memory.remap(written.maps[index] ?? [], written.extents[index] ?? []);
+    });
   }
 
   flush(): void {

@@ -31,8 +31,7 @@ interface Attachment {
 
 export class PrivateMemory implements MemoryBacking {
   readonly #store: StoreAccess;
-  /** V1. */
-  readonly mapped: PageMap;
+  #mapped: PageMap;
   #byteLength: number;
   #attachment: Attachment | undefined;
   #refusal: VermilionError | undefined;
@@ -42,11 +41,16 @@ export class PrivateMemory implements MemoryBacking {
   constructor(store: StoreAccess, byteLength: number, map: PageMap) {
     this.#store = store;
     this.#byteLength = byteLength;
-    this.mapped = map;
+    this.#mapped = map;
   }
 
   get path(): string {
     return this.#store.path;
+  }
+
+  /** V1. */
+  get mapped(): PageMap {
+    return this.#mapped;
   }
 
   /** The owner's, once attached: its growth may fail after grow() has allowed it. */
@@ -73,7 +77,15 @@ export class PrivateMemory implements MemoryBacking {
       checkReservation(this.path, address, this.#byteLength, reservedByteLength);
     }
     this.#attachment = { owner, address };
-    for (const extent of this.mapped) this.#place(owner, address, extent);
+    for (const extent of this.#mapped) this.#place(owner, address, extent);
+  }
+
+  /** `map` is what the memory holds now: of its extents, `changed` are mapped anew and all others already. */
+  remap(map: PageMap, changed: PageMap): void {
+    invariant(this.#attachment !== undefined || changed.length === 0, "only attached memory has changed");
+    this.#mapped = map;
+    if (this.#attachment === undefined) return;
+    for (const extent of changed) this.#place(this.#attachment.owner, this.#attachment.address, extent);
   }
 
   grow(byteLength: number): boolean {
@@ -105,7 +117,7 @@ export class PrivateMemory implements MemoryBacking {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    const [first, last] = [this.mapped[0], this.mapped.at(-1)];
+    const [first, last] = [this.#mapped[0], this.#mapped.at(-1)];
     const attachment = this.#attachment;
     this.#attachment = undefined;
     this.#byteLength = attachment?.owner.buffer.byteLength ?? this.#byteLength;

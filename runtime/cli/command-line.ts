@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { defineCall } from "./call.js";
 import { defineFail } from "./fail.js";
 import { defineInspect } from "./inspect.js";
 import { Messages } from "./messages.js";
@@ -26,6 +27,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   };
   defineRun(command("run"), messages, finish);
   defineResume(command("resume"), messages, finish);
+  defineCall(command("call"), messages, finish);
   defineFail(command("fail"), messages);
   defineInspect(command("inspect"));
   defineProcesses(command("ps"));

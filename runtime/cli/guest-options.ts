@@ -2,9 +2,11 @@
 import { constants } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { FailureAtCall, FailurePlan, Preopen, SignalName } from "../index.js";
+import { DURATION_FORM, parseMilliseconds } from "./duration.js";
 
 export interface GuestOptions {
   readonly dir?: readonly Preopen[];
+  readonly imports?: string;
   readonly eintr?: boolean;
   readonly onChangedFile: "fail" | "warn" | "ignore";
   readonly saveOn?: readonly SignalName[];
@@ -21,6 +23,7 @@ export interface GuestOptions {
 export function addGuestOptions(command: Command): Command {
   return command
     .option("--dir <host[::guest]>", "grant a directory, under its own or another name; repeatable", collect(preopen))
+    .option("--imports <file>", "a JavaScript module with the functions that the program imports beyond WASI")
     .option("--eintr", "host calls that a power failure interrupted return EINTR instead of going on")
     .addOption(
       new Option("--on-changed-file <what>", "when an open file was changed by others since the save")
@@ -34,7 +37,11 @@ export function addGuestOptions(command: Command): Command {
     .optionsGroup("Failures to cause, for tests:")
     .option("--fail-at <n>", "at the nth safepoint crossed in this run", countingNumber)
     .option("--fail-after <duration>", "after a time, such as 250ms or 1.5s", milliseconds)
-    .option("--fail-at-call <name[:n][:when]>", "at the nth host call of a name, before it or after", failureAtCall)
+    .option(
+      "--fail-at-call <name[:n][:when]>",
+      "at the nth host call of a name, or of any ('*'), before it or after",
+      failureAtCall,
+    )
     .option("--fail-rate <p>", "with this probability at each safepoint", probability)
     .addOption(new Option("--fail-seed <n>", "chooses the safepoints of --fail-rate").argParser(seed).default(1));
 }
@@ -105,20 +112,15 @@ function probability(text: string): number {
   return value;
 }
 
-const UNITS: Readonly<Record<string, number>> = { us: 1e-3, ms: 1, s: 1e3, m: 60e3, h: 3600e3 };
-/** What a timer of Node can wait. */
-const LONGEST_MILLISECONDS = 2 ** 31 - 1;
-
 function milliseconds(text: string): number {
-  const [, amount, unit] = /^([0-9]*\.?[0-9]+)(us|ms|s|m|h)$/.exec(text) ?? [];
-  const value = Number(amount) * (UNITS[unit ?? ""] ?? Number.NaN);
-  if (!(value <= LONGEST_MILLISECONDS)) throw new InvalidArgumentError("It is a number and us, ms, s, m or h.");
+  const value = parseMilliseconds(text);
+  if (value === undefined) throw new InvalidArgumentError(`It is ${DURATION_FORM}.`);
   return value;
 }
 
 function failureAtCall(text: string): FailureAtCall {
-  const [, name, ordinal, when] = /^([a-z][a-z0-9_]*)(?::([0-9]+))?(?::(before|after))?$/.exec(text) ?? [];
+  const [, name, ordinal, when] = /^(\*|[A-Za-z_][\w.-]*)(?::([0-9]+))?(?::(before|after))?$/.exec(text) ?? [];
   if (name === undefined)
-    throw new InvalidArgumentError("It is a host call's name, as fd_write, fd_write:3, fd_write:3:after.");
+    throw new InvalidArgumentError("It is a host call's name, or '*' for any, as fd_write, fd_write:3, '*:3:after'.");
   return { name, ordinal: countingNumber(ordinal ?? "1"), when: when === "after" ? "after" : "before" };
 }

@@ -37,9 +37,10 @@ export function statusText({ status, heldBy, exitStatus, trap, problem }: ImageS
 /** As it could be typed. */
 export function commandText({ command }: ImageSummary): string {
   if (command === null) return "";
-  const { module, args, preopens, invoke } = command;
+  const { module, args, preopens, listen, invoke } = command;
   const options = [
     ...preopens.flatMap(({ host, guest }) => ["--dir", host === guest ? host : `${host}::${guest}`]),
+    ...listen.flatMap((address) => ["-S", `tcplisten=${address}`]),
     ...(invoke === null ? [] : ["--invoke", invoke]),
   ];
   return [...options, module, ...args.slice(1)].map(quoted).join(" ");

@@ -3,6 +3,6 @@
 import { Process } from "../index.js";
 
 const command = process.argv[2];
-if (command === "run" || command === "resume") Process.prepareThread();
+if (command === "run" || command === "resume" || command === "call") Process.prepareThread();
 const { runCommandLine } = await import("./command-line.js");
 process.exit(await runCommandLine(process.argv));

@@ -1,26 +1,47 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
-import { Process } from "../index.js";
+import { type OpenOptions, Process } from "../index.js";
+import { engineOptions, onlySettings, type Setting, settings, systemOptions } from "./engine-options.js";
 import { addGuestOptions, failurePlan, type GuestOptions, savingSignals } from "./guest-options.js";
 import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
 import { runToEnd } from "./run-to-end.js";
 
+export interface ResumeOptions extends GuestOptions {
+  readonly S?: readonly Setting[];
+  readonly W?: readonly Setting[];
+}
+
 export function defineResume(command: Command, messages: Messages, finish: (status: number) => void): void {
-  command.description("go on with a saved process").argument("<image>", "its image directory");
-  addGuestOptions(command).action(async (image: string, options: GuestOptions) => {
+  command
+    .description("go on with a saved process")
+    .argument("<image>", "its image directory")
+    .option("-S <key=value>", "system interface: tcplisten=ADDRESS:PORT, granted again; repeatable", settings)
+    .option("-W <key=value>", "limits: timeout=10s", settings);
+  addGuestOptions(command).action(async (image: string, options: ResumeOptions) => {
     messages.configure(options);
     const progress = new Progress(messages, basename(image));
     const resumed = await Process.open(image, {
-      preopens: options.dir,
-      onChangedFile: options.onChangedFile,
-      saveOn: savingSignals(options),
-      failure: failurePlan(options),
-      eintr: options.eintr,
+      ...openOptions(options),
       onNotice: (message) => messages.news("notice", message),
       onInstrument: (byteLength) => progress.instrumenting(byteLength),
     });
     progress.done();
     finish(await runToEnd(resumed, messages));
   });
+}
+
+export function openOptions(options: ResumeOptions): OpenOptions {
+  onlySettings("-S", options.S ?? [], "tcplisten");
+  onlySettings("-W", options.W ?? [], "timeout");
+  return {
+    preopens: options.dir,
+    imports: options.imports,
+    listen: systemOptions(options.S ?? []).listen,
+    timeLimitMilliseconds: engineOptions(options.W ?? []).timeLimitMilliseconds,
+    onChangedFile: options.onChangedFile,
+    saveOn: savingSignals(options),
+    failure: failurePlan(options),
+    eintr: options.eintr,
+  };
 }

@@ -1,22 +1,27 @@
 import { writeSync } from "node:fs";
 import { relative } from "node:path";
-import type { Process } from "../index.js";
+import type { Outcome, Process } from "../index.js";
 import type { Messages } from "./messages.js";
 import { EXIT } from "./status.js";
 
-/** Runs a prepared process and says how it ended; the result is the exit status. */
-export async function runToEnd(process: Process, messages: Messages): Promise<number> {
+/** Runs a prepared process, or makes a call of an instance, and says how it ended; the result is the exit status. */
+export async function runToEnd(
+  process: Process,
+  messages: Messages,
+  run: () => Promise<Outcome> = () => process.run(),
+): Promise<number> {
   const image = shortest(process.image);
   const { resumes } = process;
   if (resumes !== undefined) {
     const { epoch, frames } = resumes;
     messages.news("resuming", `resuming ${image}, epoch ${epoch}, ${count(frames, "frame")}`, { image, epoch, frames });
   }
-  const outcome = await process.run();
+  const outcome = await run();
   switch (outcome.kind) {
     case "exited":
+    case "returned":
       for (const line of outcome.results) writeSync(1, `${line}\n`);
-      return exitStatusOf(outcome.status);
+      return outcome.kind === "exited" ? exitStatusOf(outcome.status) : EXIT.success;
     case "trapped":
       messages.news("trapped", `trap: ${outcome.message}; ${image} holds the memory as it was`, {
         image,
@@ -25,13 +30,15 @@ export async function runToEnd(process: Process, messages: Messages): Promise<nu
       return EXIT.trap;
     case "powerFailed": {
       const { epoch, frames, saveMilliseconds } = outcome;
+      const timeLimit = outcome.reason === "timeLimit";
+      const what = timeLimit ? "time limit" : "power failure";
       const text =
         epoch === 0
-          ? "power failure before the program began; the same command starts it"
-          : `power failure: saved ${image}, epoch ${epoch}, ${count(frames, "frame")}, ` +
+          ? `${what} before the program began; the same command starts it`
+          : `${what}: saved ${image}, epoch ${epoch}, ${count(frames, "frame")}, ` +
             `in ${saveMilliseconds.toFixed(1)} ms; the same command goes on`;
-      messages.news("power-failed", text, { image, epoch, frames, saveMilliseconds });
-      return EXIT.powerFailure;
+      messages.news(timeLimit ? "time-limit" : "power-failed", text, { image, epoch, frames, saveMilliseconds });
+      return timeLimit ? EXIT.timeLimit : EXIT.powerFailure;
     }
   }
 }

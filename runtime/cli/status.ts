@@ -8,6 +8,8 @@ export const EXIT = {
   inputOutput: 74,
   /** A power failure was saved: the same command goes on. */
   powerFailure: 85,
+  /** The time limit is over; the state was saved, as above. timeout(1) ends like this. */
+  timeLimit: 124,
   /** The guest trapped; a shell shows SIGABRT like this. */
   trap: 134,
 } as const;

@@ -12,13 +12,17 @@ export function parseCommand(value: unknown, path: string): Command {
   };
   const fields: Readonly<Record<string, unknown>> = isObject(value) ? value : {};
   const { module, args, env, preopens, invoke, maxMemoryByteLength } = fields;
+  const { listen = [], instance = false, maximumDescriptors = null } = fields; // absent in early images
   if (!isText(module)) return refuse("module");
   if (!Array.isArray(args) || args.length === 0 || !args.every(isText)) return refuse("arguments");
   if (!Array.isArray(env) || !env.every(isPair)) return refuse("environment");
   if (!Array.isArray(preopens) || !preopens.every(isPreopen)) return refuse("directories");
+  if (!Array.isArray(listen) || !listen.every(isText)) return refuse("listening addresses");
+  if (typeof instance !== "boolean") return refuse("kind of process");
   if (invoke !== null && !isText(invoke)) return refuse("function");
-  if (maxMemoryByteLength !== null && !isByteLength(maxMemoryByteLength)) return refuse("memory limit");
-  return { module, args, env, preopens, invoke, maxMemoryByteLength };
+  if (maxMemoryByteLength !== null && !isLimit(maxMemoryByteLength)) return refuse("memory limit");
+  if (maximumDescriptors !== null && !isLimit(maximumDescriptors)) return refuse("descriptor limit");
+  return { module, args, env, preopens, listen, instance, invoke, maxMemoryByteLength, maximumDescriptors };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -38,6 +42,6 @@ function isPreopen(value: unknown): value is Preopen {
   return isObject(value) && isText(value["host"]) && isAbsolute(value["host"]) && isText(value["guest"]);
 }
 
-function isByteLength(value: unknown): value is number {
+function isLimit(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }

@@ -15,10 +15,19 @@ export interface Command {
   readonly args: readonly string[];
   readonly env: readonly (readonly [name: string, value: string])[];
   readonly preopens: readonly Preopen[];
+  /** Addresses of the listening sockets that the guest gets, as descriptors 3 and up, before the directories. */
+  readonly listen: readonly string[];
+  /**
+   * A persistent instance: nothing is called but what somebody asks for, one function after another, and memory, globals
+   * and tables are kept between the calls.
+   */
+  readonly instance: boolean;
   /** The export to call instead of `_start`; its arguments are `invokeArgs`. */
   readonly invoke: string | null;
   /** Bytes that all linear memories together may have; null: as far as the module and the machine go. */
   readonly maxMemoryByteLength: number | null;
+  /** Descriptors that the guest may have open at once; null: the system interface's own limit. */
+  readonly maximumDescriptors: number | null;
 }
 
 /** The order of variables and options is part of the command: the guest can see it. */
@@ -51,7 +60,8 @@ function hashText(text: string): string {
   return [a, b].map((half) => ((half ^ (half >>> 16)) >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
-function identity({ module, args, env, preopens, invoke, maxMemoryByteLength }: Command): string {
+function identity(command: Command): string {
+  const { module, args, env, preopens, listen, instance, invoke, maxMemoryByteLength, maximumDescriptors } = command;
   const places = preopens.map(({ host, guest }) => [resolve(host), guest]);
-  return JSON.stringify([module, args, env, places, invoke, maxMemoryByteLength]);
+  return JSON.stringify([module, args, env, places, listen, instance, invoke, maxMemoryByteLength, maximumDescriptors]);
 }

@@ -4,8 +4,9 @@
  *
  * C1  The failure word only ever grows: none, a power failure, or one that nobody wants to be saved (the guest is killed).
  *     A request cannot be taken back, a second one changes nothing.
- * C2  PREPARING is left exactly once, by compare-and-exchange: to RUNNING by the worker before it makes the image
- *     unresumable, or to CANCELLED by the main thread. So a failure before the guest has begun costs no state.
+ * C2  PREPARING is left by compare-and-exchange: to RUNNING by the worker before it makes the image unresumable, or to
+ *     CANCELLED by the main thread, for good. So a failure before the guest has begun costs no state. The worker goes
+ *     back to PREPARING when an instance is saved and waits for another call.
  * C3  The wake descriptor is stored before the worker first looks at the failure word, and read by the main thread
  *     after it has set it: whichever comes second sees the other, so no blocking poll(2) sleeps through a request.
  */
@@ -66,6 +67,11 @@ export class ControlBlock {
   /** Worker. False: a failure came first, the guest must not begin. */
   beginRunning(): boolean {
     return this.#leavePreparing(PHASE.running);
+  }
+
+  /** Worker: the guest is saved, and may be run again. */
+  endRunning(): void {
+    Atomics.store(this.#words, WORD.phase, PHASE.preparing);
   }
 
   /** Worker: an eventfd; the main thread closes it, which may be about to write to it at any time. */

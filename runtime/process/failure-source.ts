@@ -2,7 +2,7 @@
 export interface FailurePlan {
   /** At the Nth safepoint crossed in this run, counted from 1. */
   readonly atSafepoint?: number | undefined;
-  /** `ordinal`: at the Nth call of that name in this run, counted from 1. */
+  /** `ordinal`: at the Nth call of that name in this run, counted from 1; of the name "*", at the Nth host call of all. */
   readonly atCall?: FailureAtCall | undefined;
   /** Wall time from the guest's first instruction. */
   readonly afterMilliseconds?: number | undefined;
@@ -11,6 +11,7 @@ export interface FailurePlan {
 }
 
 export interface FailureAtCall {
+  /** Of the imported function; "*": of any. */
   readonly name: string;
   readonly ordinal: number;
   /** Before: the call has not happened and is made on resume. After: it has happened and its result is kept. */

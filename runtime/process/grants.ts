@@ -1,5 +1,5 @@
 /**
- * Who says which directories a resumed guest may see.
+ * Who says which directories a resumed guest may see, and where it may listen.
  *
  * `run` is told on its command line. `resume <image>` would have to believe the image, which may come from anybody, so
  * a command record carries a MAC under a key that only this user has: what this user granted once is granted again,
@@ -16,37 +16,57 @@ import type { Image } from "./image/image.js";
 
 const KEY_BYTE_LENGTH = 32;
 
-/** The command as an image records it: with the MAC where directories are granted. */
+/** What the host gives a guest beyond its own descriptors 0 to 2. */
+export interface Grants {
+  readonly preopens: readonly Preopen[];
+  readonly listen: readonly string[];
+}
+
+/** Undefined: as the image's record has it. */
+type Given = { readonly [Part in keyof Grants]: Grants[Part] | undefined };
+
+/** The command as an image records it: with the MAC where something is granted. */
 export function recordGrant(command: Command, moduleBytes: Uint8Array): Command & { readonly grant?: string } {
-  if (command.preopens.length === 0) return command;
+  if (grantsNothing(command)) return command;
   const key = readKey() ?? createKey();
   if (key === undefined) return command;
   return { ...command, grant: macOf(key, command, createHash("sha256").update(moduleBytes).digest("hex")) };
 }
 
-/** The directories that the record names, if this user put them there. GRANT_NEEDED. */
-export function grantsOf(command: Command, image: Image): readonly Preopen[] {
-  if (command.preopens.length === 0) return [];
+/** What the record grants, if this user put it there, without what is `given` now instead. GRANT_NEEDED. */
+export function grantsOf(command: Command, image: Image, given: Given): Grants {
+  const grants = { preopens: given.preopens ?? command.preopens, listen: given.listen ?? command.listen };
+  const recordedOnly: Grants = {
+    preopens: given.preopens === undefined ? command.preopens : [],
+    listen: given.listen === undefined ? command.listen : [],
+  };
+  if (grantsNothing(recordedOnly)) return grants;
   const key = readKey();
   const { path, header, command: recorded } = image;
   const grant = typeof recorded === "object" && recorded !== null && "grant" in recorded ? recorded.grant : undefined;
   if (key !== undefined && typeof grant === "string" && sameText(grant, macOf(key, command, header.moduleSha256))) {
-    return command.preopens;
+    return grants;
   }
-  const options = command.preopens.map(({ host, guest }) => `--dir ${JSON.stringify(`${host}::${guest}`)}`);
+  const options = [
+    ...recordedOnly.preopens.map(({ host, guest }) => `--dir ${JSON.stringify(`${host}::${guest}`)}`),
+    ...recordedOnly.listen.map((address) => `-S ${JSON.stringify(`tcplisten=${address}`)}`),
+  ];
   throw new VermilionError(
     "GRANT_NEEDED",
-    `${path}: this image was not made by you on this machine, so the directories that it wants are not granted by ` +
-      `themselves; to grant them: vermilion resume ${options.join(" ")} ${JSON.stringify(path)}`,
+    `${path}: this image was not made by you on this machine, so what it wants of this machine is not granted by ` +
+      `itself; to grant it: vermilion resume ${options.join(" ")} ${JSON.stringify(path)}`,
   );
 }
 
+function grantsNothing({ preopens, listen }: Grants): boolean {
+  return preopens.length === 0 && listen.length === 0;
+}
+
 /** Over the program too: a grant for one is none for another. */
-function macOf(key: Buffer, { preopens }: Command, moduleSha256: string): string {
+function macOf(key: Buffer, { preopens, listen }: Command, moduleSha256: string): string {
   const places = preopens.map(({ host, guest }) => [host, guest]);
-  return createHmac("sha256", key)
-    .update(JSON.stringify([moduleSha256, places]))
-    .digest("hex");
+  const granted = listen.length === 0 ? [moduleSha256, places] : [moduleSha256, places, listen];
+  return createHmac("sha256", key).update(JSON.stringify(granted)).digest("hex");
 }
 
 function sameText(a: string, b: string): boolean {

@@ -2,6 +2,7 @@
  * A guest and its image in the worker that runs it: prepared, run once, closed.
  *
  *     prepared --run--> exited | trapped | powerFailed (saved)          prepared --cancelled--> powerFailed (epoch as before)
+ *     prepared --run, of an instance--> returned (saved): prepared for the next call
  *
  * G1  No guest code runs before the image is marked running. Whatever can be wrong with a saved state is found before
  *     that, by the constructor.
@@ -17,23 +18,26 @@ import { Errno, ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
+import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import { Image } from "./image/image.js";
-import type { ImageState } from "./image/state-file.js";
+import type { ImageState, MachineState } from "./image/state-file.js";
 import { checkImports } from "./imports.js";
-import { entryOf, formatResults } from "./invocation.js";
+import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invocation.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
 import { frameCountOf } from "./process-state.js";
 import { Program } from "./program.js";
-import type { Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import type { CallOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import type { EntryCall } from "./stacks.js";
 
 const PAGE_BYTE_LENGTH = 65_536;
 const MEMORY32_MAXIMUM_PAGES = 65_536;
 
 export class Guest {
   readonly command: Command;
+  /** What goes on; undefined: a clean start, or an instance that waits for a call. */
   readonly resumes: { readonly epoch: number; readonly frames: number } | undefined;
   readonly #control: ControlBlock;
   readonly #program: Program;
@@ -42,9 +46,17 @@ export class Guest {
   readonly #wasi: Wasi;
   readonly #machine: Machine;
   readonly #wakeDescriptor: number;
+  readonly #hostFunctions: HostFunctions;
+  /** Guest code has run in this machine, or may have. */
+  #begun = false;
 
   /** Everything short of running. Whatever it opened is closed again if it throws. */
-  constructor(order: PrepareOrder, control: ControlBlock, tell: (report: Report) => void) {
+  constructor(
+    order: PrepareOrder,
+    control: ControlBlock,
+    tell: (report: Report) => void,
+    hostFunctions: HostFunctions,
+  ) {
     const notice = (message: string) => tell({ kind: "notice", message });
     const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program =>
       naming(path, () => {
@@ -53,20 +65,17 @@ export class Guest {
           exact: order.exact,
           onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
         });
-        checkImports(program.module);
-        if (command !== undefined) entryOf(program.module, command); // throws
+        checkImports(program.module, hostFunctions);
+        if (command?.instance === false) entryOf(program.module, command); // throws
         return program;
       });
     const opened: OpenedImage = openImage(order, { load, notice });
     this.#control = control;
+    this.#hostFunctions = hostFunctions;
     this.#program = opened.program;
     this.#image = opened.image;
     this.#state = opened.state;
     this.command = opened.command;
-    this.resumes = opened.state && {
-      epoch: opened.image.header.epoch,
-      frames: frameCountOf(opened.state, opened.image.path),
-    };
     const closers: (() => void)[] = [() => this.#discardImage()];
     try {
       this.#wakeDescriptor = createWakeDescriptor();
@@ -75,6 +84,8 @@ export class Guest {
         args: opened.command.args,
         env: opened.command.env,
         preopens: opened.command.preopens,
+        listen: opened.command.listen,
+        ...limitsOf(opened.command),
         stdio: order.stdio,
         keepAliveDirectory: openFiles(opened.image.path),
         onChangedFile: order.onChangedFile,
@@ -84,34 +95,71 @@ export class Guest {
       closers.push(() => this.#wasi.close());
       this.#machine = new Machine(opened.program, this.#machineHost());
       this.#checkMemories();
-      if (opened.state !== undefined) this.#machine.restore(opened.state.machine);
+      this.resumes = opened.state && this.#restore(opened.state);
     } catch (error) {
       for (const close of closers.reverse()) close();
       throw error;
     }
   }
 
+  #restore(state: ImageState): Guest["resumes"] {
+    this.#machine.restore(state.machine);
+    if (!this.#machine.restoredIdle) {
+      return { epoch: this.#image.header.epoch, frames: frameCountOf(state, this.#image.path) };
+    }
+    if (this.command.instance) return undefined;
+    throw this.#misfit("it has no stack to go on with");
+  }
+
   get imagePath(): string {
     return this.#image.path;
   }
 
-  /** Runs until the guest ends or a failure is saved, and closes everything. `running` is called once the guest may store. */
+  /**
+   * Runs until the guest ends or a failure is saved, and closes everything, unless the guest is an instance whose call has
+   * returned. `running` is called once the guest may store. CALL_NEEDED, CALL_UNFINISHED, NO_INSTANCE, NO_SUCH_EXPORT,
+   * BAD_ARGUMENT: nothing has changed.
+   */
   run(order: RunOrder, running: () => void): Outcome {
-    if (!this.#control.beginRunning()) {
-      this.discard();
-      return this.#cancelled();
-    }
+    let returned = false;
     try {
+      const entry = this.#nextCall(order.call);
+      if (!this.#control.beginRunning()) return this.#cancelled();
       this.#image.markRunning(); // G1
       running();
-      return this.#ended(this.#execute(order));
+      const outcome = this.#ended(this.#executeGuarded(entry, order));
+      returned = outcome.kind === "returned";
+      return outcome;
     } finally {
-      this.#wasi.close();
-      this.#image.close();
+      if (returned) this.#control.endRunning();
+      else this.discard();
     }
   }
 
-  /** Instead of a run: leaves everything as it was found. */
+  /** What to call now; undefined: go on with what was under way. */
+  #nextCall(call: CallOrder | undefined): EntryCall | undefined {
+    const { module } = this.#program;
+    if (!this.command.instance) {
+      if (call === undefined) return this.#state === undefined ? entryOf(module, this.command) : undefined;
+      throw new VermilionError("NO_INSTANCE", `${this.#image.path}: this is a program of one run and takes no calls`);
+    }
+    const wanted = call && callOf(module, call.name, call.args);
+    if (this.resumes === undefined || this.#begun) {
+      if (wanted !== undefined) return wanted;
+      throw new VermilionError(
+        "CALL_NEEDED",
+        `${this.#image.path}: this instance waits for a call; say which function`,
+      );
+    }
+    if (wanted === undefined || sameCall(wanted, this.#machine.entry)) return undefined;
+    throw new VermilionError(
+      "CALL_UNFINISHED",
+      `${this.#image.path}: the power failed during another call, ${describeCall(this.#machine.entry)}; ` +
+        "end it first: call it again, or vermilion resume",
+    );
+  }
+
+  /** Lets go of everything. Instead of a run: leaves it as it was found. */
   discard(): void {
     this.#wasi.close();
     this.#discardImage();
@@ -119,14 +167,25 @@ export class Guest {
 
   #discardImage(): void {
     this.#image.close();
-    if (this.#state === undefined) Image.remove(this.#image.path); // made for this guest, and nothing has run in it
+    if (this.#state === undefined && !this.#begun) Image.remove(this.#image.path); // made for this guest
   }
 
-  #execute({ plan, eintr }: RunOrder): MachineOutcome {
+  #executeGuarded(entry: EntryCall | undefined, order: RunOrder): MachineOutcome {
+    try {
+      return this.#execute(entry, order);
+    } catch (error) {
+      if (error instanceof HostFunctionFailure) return { kind: "trapped", error };
+      throw error;
+    }
+  }
+
+  #execute(entry: EntryCall | undefined, { plan, eintr }: RunOrder): MachineOutcome {
     const injection = injectionOf(plan, this.#image.header.epoch);
-    if (this.#state === undefined) {
-      const { exportName, args } = entryOf(this.#program.module, this.command);
-      return this.#machine.start(exportName, args, injection);
+    const instantiated = this.#begun || this.#state !== undefined;
+    this.#begun = true;
+    if (entry !== undefined) {
+      if (instantiated) return this.#machine.call(entry, injection);
+      return this.#machine.start(entry.exportName, entry.args, injection);
     }
     if (eintr) this.#wasi.forgetInterrupted();
     return this.#machine.resume({
@@ -138,13 +197,14 @@ export class Guest {
 
   #ended(outcome: MachineOutcome): Outcome {
     switch (outcome.kind) {
-      case "returned":
+      case "returned": {
+        const { results: values } = outcome;
+        const called = this.command.instance || this.command.invoke !== null;
+        const results = called ? formatResults(this.#program.module, this.#machine.entry.exportName, values) : [];
+        if (this.command.instance) return this.#keep(values, results);
         this.#image.finish(0);
-        return {
-          kind: "exited",
-          status: 0,
-          results: formatResults(this.#program.module, this.command, outcome.results),
-        };
+        return { kind: "exited", status: 0, results };
+      }
       case "exited":
         this.#image.finish(outcome.status);
         return { kind: "exited", status: outcome.status, results: [] };
@@ -161,21 +221,37 @@ export class Guest {
   /** G2. */
   #save({ state, frames }: Extract<MachineOutcome, { kind: "suspended" }>): Outcome {
     const startedAt = performance.now();
-    const wasi = this.#wasi.save();
-    this.#image.commit({ machine: state, wasi, process: { frames } });
+    this.#commit(state, frames);
     const saveMilliseconds = performance.now() - startedAt;
+    return { kind: "powerFailed", reason: "failure", epoch: this.#image.header.epoch, frames, saveMilliseconds };
+  }
+
+  /** An instance between two calls has no frames. */
+  #keep(values: readonly (number | bigint)[], results: readonly string[]): Outcome {
+    this.#commit(this.#machine.idleState(), 0);
+    return { kind: "returned", values, results, epoch: this.#image.header.epoch };
+  }
+
+  #commit(machine: MachineState, frames: number): void {
+    const wasi = this.#wasi.save();
+    this.#image.commit({ machine, wasi, process: { frames } });
     removeUnusedFiles(this.#image.path, wasi);
-    return { kind: "powerFailed", epoch: this.#image.header.epoch, frames, saveMilliseconds };
   }
 
   #cancelled(): Outcome {
     const { epoch, frames } = this.resumes ?? { epoch: 0, frames: 0 };
-    return { kind: "powerFailed", epoch, frames, saveMilliseconds: 0 };
+    return { kind: "powerFailed", reason: "failure", epoch, frames, saveMilliseconds: 0 };
   }
 
   #machineHost(): MachineHost {
+    const given = this.#hostFunctions.boundTo(this.#program.module);
     return {
-      functions: { wasi_snapshot_preview1: this.#wasi.functions, wasi_unstable: this.#wasi.unstableFunctions },
+      functions: {
+        ...given,
+        wasi_snapshot_preview1: this.#wasi.functions,
+        wasi_unstable: this.#wasi.unstableFunctions,
+      },
+      unrestartable: new Set(Object.keys(given)),
       attachMemory: (index, memory) => this.#attachMemory(index, memory),
       growMemory: (index, byteLength) => this.#growMemory(index, byteLength),
       failurePending: () => this.#control.failurePending,
@@ -187,7 +263,9 @@ export class Guest {
     const backing = this.#state === undefined ? this.#createMemory(memory) : this.#savedMemory(index, memory);
     const maximum = this.#program.module.memories[index]?.maximum ?? MEMORY32_MAXIMUM_PAGES;
     backing.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);
-    if (index === 0) this.#wasi.bind(this.#environment(memory, backing.address));
+    if (index !== 0) return;
+    this.#wasi.bind(this.#environment(memory, backing.address));
+    this.#hostFunctions.attach(memory);
   }
 
   #createMemory(memory: WebAssembly.Memory): MemoryBacking {
@@ -263,6 +341,10 @@ function createWakeDescriptor(): number {
     "TOO_MANY_OPEN_FILES",
     `cannot create an event descriptor (errno ${-descriptor}); raise ulimit -n`,
   );
+}
+
+function limitsOf({ maximumDescriptors }: Command): { maximumDescriptors?: number } {
+  return maximumDescriptors === null ? {} : { maximumDescriptors };
 }
 
 function injectionOf(plan: FailurePlan, epoch: number): Injection {

@@ -8,8 +8,11 @@ import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import type { ValueType } from "../wasm/value-types.js";
-import { type HostFunction, type Injection, type MachineHost, RESTART } from "./machine-host.js";
+import { type HostFunction, type HostResult, type Injection, type MachineHost, RESTART } from "./machine-host.js";
 import type { Program } from "./program.js";
+
+/** The name in an injection that every call has. */
+const ANY_CALL = "*";
 
 type Values = readonly (number | bigint)[];
 
@@ -31,7 +34,7 @@ interface Safepoints {
 export function importsOf(
   { module }: Program,
   host: MachineHost,
-  wrap: (index: number, name: string, fn: HostFunction) => HostFunction,
+  wrap: (index: number, from: string, name: string, fn: HostFunction) => HostFunction,
 ): WebAssembly.Imports {
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   let functionIndex = 0;
@@ -47,7 +50,7 @@ export function importsOf(
           `the module needs the function "${from}"."${name}", which nobody gives`,
         );
       }
-      namespace[name] = wrap(functionIndex++, name, fn);
+      namespace[name] = wrap(functionIndex++, from, name, fn);
     } else if (kind === ExternalKind.memory) {
       const limits = module.memories[memoryIndex++];
       namespace[name] = new WebAssembly.Memory({
@@ -82,27 +85,28 @@ export class HostCalls {
   }
 
   /** One closure, called by the guest directly: a second around it would double what a call costs at first. */
-  wrap(index: number, name: string, fn: HostFunction): HostFunction {
+  wrap(index: number, from: string, name: string, fn: HostFunction): HostFunction {
+    const restarts = this.#host.unrestartable?.has(from) !== true;
     const exact = this.#program.mode === "exact";
     return (...args) => {
       const wanted = exact && this.#safepoints.burnFuel();
       if (wanted || this.#host.failurePending()) this.#suspendBefore(HOST_CALL, index, args);
       const injected = this.#injected !== undefined && this.#countCall(name);
       if (injected && this.#injected?.when === "before") this.#suspendBefore(HOST_CALL, index, args);
-      let result: number | bigint | undefined;
+      let result: HostResult;
       try {
         result = fn(...args);
       } catch (error) {
         this.#safepoints.leave(error);
       }
-      if (result === RESTART) this.#suspendBefore(BLOCKED_HOST_CALL, index, args);
+      if (result === RESTART && restarts) this.#suspendBefore(BLOCKED_HOST_CALL, index, args);
       if (injected) this.#suspendAfter(index, result);
       return result;
     };
   }
 
   #countCall(name: string): boolean {
-    if (this.#injected?.name !== name) return false;
+    if (this.#injected?.name !== name && this.#injected?.name !== ANY_CALL) return false;
     this.#callsLeft--;
     return this.#callsLeft === 0;
   }
@@ -111,12 +115,9 @@ export class HostCalls {
     this.#safepoints.suspend(place | index, typeOfFunction(this.#program.module, index).params, args);
   }
 
-  #suspendAfter(index: number, result: number | bigint | undefined): never {
+  #suspendAfter(index: number, result: HostResult): never {
     const { results } = typeOfFunction(this.#program.module, index);
-    this.#safepoints.suspend(
-      HOST_RETURN | index,
-      results,
-      results.length === 0 || result === undefined ? [] : [result],
-    );
+    const values = results.length === 0 || result === undefined ? [] : result;
+    this.#safepoints.suspend(HOST_RETURN | index, results, typeof values === "object" ? values : [values]);
   }
 }

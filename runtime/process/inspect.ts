@@ -46,8 +46,11 @@ export interface Inspection extends ImageSummary {
 }
 
 export interface FrameInspection {
-  /** Which of the process's stacks: the program's own, its start function's, or that of the handler of power failures. */
-  readonly stack: "entry" | "start" | "callback";
+  /**
+   * Which of the process's stacks: the program's own, its start function's, its initializer's, or that of the handler of
+   * power failures.
+   */
+  readonly stack: "entry" | "start" | "initialize" | "callback";
   readonly functionIndex: number;
   /** From the name section or the imports; null: it has none. */
   readonly name: string | null;

@@ -7,22 +7,54 @@ import type { EntryCall } from "./stacks.js";
 
 type Value = number | bigint;
 
+/** What a reactor wants called once, before its other functions. */
+export const INITIALIZER = "_initialize";
+
+/** A module without `_start` that wants to be initialized: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md */
+export function isReactor(module: Module): boolean {
+  const functions = module.exports.filter(({ kind }) => kind === ExternalKind.function);
+  const initializer = functions.find(({ name }) => name === INITIALIZER);
+  if (initializer === undefined || functions.some(({ name }) => name === "_start")) return false;
+  const { params, results } = typeOfFunction(module, initializer.index);
+  return params.length === 0 && results.length === 0;
+}
+
 /** NO_SUCH_EXPORT, BAD_ARGUMENT (with `invoke`: the arguments are numbers for the function's parameters). */
 export function entryOf(module: Module, { invoke, args }: Command): EntryCall {
-  const exportName = invoke ?? "_start";
-  const { params } = exportedType(module, exportName, invoke !== null);
-  if (invoke === null) return { exportName, args: [] };
-  const given = args.slice(1);
-  if (given.length !== params.length) {
-    throw new VermilionError("BAD_ARGUMENT", `${invoke} takes ${params.length} arguments, ${given.length} are given`);
+  if (invoke !== null) return callOf(module, invoke, args.slice(1));
+  exportedType(module, "_start", false);
+  return { exportName: "_start", args: [] };
+}
+
+/** NO_SUCH_EXPORT, BAD_ARGUMENT. */
+export function callOf(module: Module, exportName: string, args: readonly string[]): EntryCall {
+  const { params } = exportedType(module, exportName, true);
+  if (args.length !== params.length) {
+    throw new VermilionError(
+      "BAD_ARGUMENT",
+      `${exportName} takes ${params.length} arguments, ${args.length} are given`,
+    );
   }
-  return { exportName, args: params.map((type, index) => parseValue(type, given[index] ?? "", invoke)) };
+  return { exportName, args: params.map((type, index) => parseValue(type, args[index] ?? "", exportName)) };
+}
+
+/** Whether two calls are of one function with the same values. */
+export function sameCall(a: EntryCall, b: EntryCall): boolean {
+  return (
+    a.exportName === b.exportName &&
+    a.args.length === b.args.length &&
+    a.args.every((value, index) => Object.is(value, b.args[index]))
+  );
+}
+
+/** As a user would type it. */
+export function describeCall({ exportName, args }: EntryCall): string {
+  return [exportName, ...args.map((value) => (Object.is(value, -0) ? "-0" : String(value)))].join(" ");
 }
 
 /** One line a result, as `wasmtime run --invoke` prints them. */
-export function formatResults(module: Module, { invoke }: Command, results: readonly Value[]): string[] {
-  if (invoke === null) return [];
-  const types = exportedType(module, invoke, true).results;
+export function formatResults(module: Module, exportName: string, results: readonly Value[]): string[] {
+  const types = exportedType(module, exportName, true).results;
   return results.map((value, index) => {
     if (Object.is(value, -0)) return "-0";
     return types[index] === ValueType.f32 ? shortestF32(Number(value)) : String(value);

@@ -1,12 +1,17 @@
 /** What a machine needs from the process around it, and what tests may ask of it. */
 
-export type HostFunction = (...args: (number | bigint)[]) => number | bigint | undefined;
+export type HostFunction = (...args: (number | bigint)[]) => HostResult;
+
+/** Several results are an array. */
+export type HostResult = number | bigint | undefined | readonly (number | bigint)[];
 
 /** Returned by a host function that was interrupted before it did anything: the same call is made again on resume. */
 export const RESTART = -1;
 
 export interface MachineHost {
   readonly functions: Readonly<Record<string, Readonly<Record<string, HostFunction>>>>;
+  /** Modules among them whose functions never restart, and mean -1 when they return it. */
+  readonly unrestartable?: ReadonlySet<string>;
   /** Maps the region of a memory, after making the memory as long as the region. Before any guest code. */
   attachMemory(index: number, memory: WebAssembly.Memory): void;
   /** Makes room in the region; false: the guest's memory.grow returns -1. */
@@ -20,5 +25,6 @@ export interface MachineHost {
 /** A failure to cause, for tests. Safepoints are counted from the start of this run, host calls included. */
 export interface Injection {
   readonly atSafepoint?: number;
+  /** Name "*": any host call. */
   readonly atCall?: { readonly name: string; readonly ordinal: number; readonly when: "before" | "after" };
 }

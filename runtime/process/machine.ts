@@ -3,6 +3,7 @@
  *
  * running -> unwinding -> quiescent. While it unwinds, handlers fill the frame stack; once the exception has left the
  * outermost activation, the state can be taken. A machine is not used again after that: a resume builds a new one.
+ * A call that has returned leaves it idle: its state can be taken, without frames, and another function be called.
  *
  * M1  No guest code runs before memory, globals, tables and dropped segments are as saved.
  * M2  The frame stack is empty whenever guest code runs (its records are consumed on the way in).
@@ -14,6 +15,7 @@ import { ContinuationRegistry } from "./continuation-registry.js";
 import { Fuel } from "./fuel.js";
 import { HostCalls, importsOf } from "./host-calls.js";
 import type { MachineState } from "./image/state-file.js";
+import { INITIALIZER, isReactor } from "./invocation.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
@@ -61,7 +63,7 @@ export class Machine {
       suspend: (place, types, values) => this.#instance.suspend(place, types, values),
       leave: (error) => this.#instance.leave(error),
     });
-    const imports = importsOf(program, host, (index, name, fn) => this.#hostCalls.wrap(index, name, fn));
+    const imports = importsOf(program, host, (...wanted) => this.#hostCalls.wrap(...wanted));
     this.#instance = new MachineInstance(program, imports, {
       poll: () => this.#poll(),
       grow: (memory, pages) => this.#grow(memory, pages),
@@ -84,13 +86,16 @@ export class Machine {
     return this.#fuel.safepointsCrossed;
   }
 
-  /** Runs the program from its beginning: data, the start function, then an export. */
+  /** Runs the program from its beginning: data, the start function, a reactor's initializer, then an export. */
   start(exportName: string, args: readonly (number | bigint)[] = [], injection: Injection = {}): Outcome {
     if (typeof this.#instance.exports[exportName] !== "function") {
       throw new VermilionError("NO_SUCH_EXPORT", `the module exports no function named "${exportName}"`);
     }
     this.#entry = { exportName, args };
     const tasks: Task[] = [{ kind: "entry", frames: undefined }];
+    if (isReactor(this.#program.module) && exportName !== INITIALIZER) {
+      tasks.push({ kind: "initialize", frames: undefined });
+    }
     if (this.#program.module.start !== undefined) tasks.push({ kind: "start", frames: undefined });
     this.#arm(injection, 0);
     return this.#run(tasks, () => this.#instance.callHelper("initialiseData"));
@@ -107,6 +112,31 @@ export class Machine {
     this.#restored = tasks;
     restoreInstance(this.#instance, state);
     for (const { frames } of tasks) if (frames !== undefined) this.#continuations.enterable(frames);
+  }
+
+  /** The call that is under way, or was the last. */
+  get entry(): EntryCall {
+    return this.#entry;
+  }
+
+  /** Whether the state that was taken over has nothing to go on with: no call was under way. */
+  get restoredIdle(): boolean {
+    return this.#restored.length === 0;
+  }
+
+  /** Calls an export of an idle machine. */
+  call(entry: EntryCall, injection: Injection): Outcome {
+    this.#entry = entry;
+    this.#arm(injection, 0);
+    return this.#run([{ kind: "entry", frames: undefined }], () => undefined);
+  }
+
+  /** The state of an idle machine. @throws VermilionError CANNOT_SAVE */
+  idleState(): MachineState {
+    this.#instance.beginUnwinding();
+    const outcome = this.#take([]);
+    this.#instance.beginUnwinding(); // M2: the globals went over the frame stack
+    return outcome.state;
   }
 
   /** Goes on with the state that was taken over. */
@@ -171,6 +201,7 @@ export class Machine {
     const instance = this.#instance;
     if (frames !== undefined) return this.#continuations.enter(frames);
     if (kind === "entry") return (instance.exports[this.#entry.exportName] as Fn)(...this.#entry.args);
+    if (kind === "initialize") return (instance.exports[INITIALIZER] as Fn)();
     if (kind === "start") return instance.functionAt(this.#program.module.start as number)?.();
     findPowerCallback(this.#program, instance.exports, (index) => instance.functionAt(index))?.();
     return undefined;
@@ -197,7 +228,7 @@ export class Machine {
     throw error;
   }
 
-  #take(tasks: readonly Task[]): Outcome {
+  #take(tasks: readonly Task[]): Extract<Outcome, { kind: "suspended" }> {
     let state: MachineState;
     try {
       state = {

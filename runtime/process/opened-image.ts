@@ -39,12 +39,12 @@ type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
 type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
-function openSaved({ image: path, preopens }: OpenOrder, { load, notice }: Helpers): OpenedImage {
+function openSaved({ image: path, preopens, listen }: OpenOrder, { load, notice }: Helpers): OpenedImage {
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
   try {
     const state = savedState(image, notice);
     const recorded = parseCommand(image.command, path);
-    const command = { ...recorded, preopens: preopens ?? grantsOf(recorded, image) };
+    const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
     return { image, program: load(image.moduleBytes, path, undefined), command, state };
   } catch (error) {
     image.close();
@@ -56,7 +56,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   const { command, image: path, ifUnfinished } = order;
   const moduleBytes =
     order.moduleBytes ?? attempt("read the module", command.module, () => readFileSync(command.module));
-  if (ifUnfinished !== "replace" && hasUnfinished(path, helpers)) {
+  if (ifUnfinished !== "replace" && hasUnfinished(path, command, helpers)) {
     if (ifUnfinished === "fail") {
       throw new VermilionError(
         "IMAGE_EXISTS",
@@ -76,8 +76,11 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   return { image, program, command, state: undefined };
 }
 
-/** False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable. */
-function hasUnfinished(path: string, { notice }: Helpers): boolean {
+/**
+ * False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable.
+ * INSTANCE_OVER: what an instance has gathered in its calls is never begun again without being asked.
+ */
+function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers): boolean {
   let reading: ImageReading;
   try {
     reading = Image.read(path);
@@ -87,8 +90,15 @@ function hasUnfinished(path: string, { notice }: Helpers): boolean {
     throw error;
   }
   if (isResumable(reading.header)) return true;
-  if (reading.header.status === "running") {
+  const { status, epoch } = reading.header;
+  if (status === "running") {
     Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION }).close(); // IMAGE_BUSY; IMAGE_DAMAGED: the other slot
+  }
+  if (instance && epoch > 0) {
+    const how = status === "running" ? "was killed during a call" : `has ${status} in a call`;
+    throw new VermilionError("INSTANCE_OVER", `${path}: the instance ${how}; instantiate it again with --fresh`);
+  }
+  if (status === "running") {
     notice(`${path}: the last run ended without saving its state (was it killed?); starting from the beginning`);
   }
   return false;
@@ -99,9 +109,7 @@ function savedState(image: Image, notice: Helpers["notice"]): ImageState {
   const state = image.readState();
   const { status, epoch } = image.header;
   if (status === "running") {
-    notice(
-      `${image.path}: the last run was killed; going on from epoch ${epoch}, what it did after that is done again`,
-    );
+    notice(`${image.path}: the last run was killed; going on from epoch ${epoch}: its output since may come again`);
   }
   return state;
 }

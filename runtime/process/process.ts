@@ -1,10 +1,11 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { VermilionError } from "../../pmem/error.js";
 import { type Command, defaultImageDirectory, type Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { ImageSummary, Inspection } from "./inspect.js";
-import type { IfUnfinished, Outcome, PrepareOrder, Surroundings } from "./protocol.js";
+import type { CallOrder, IfUnfinished, Outcome, PrepareOrder, Surroundings } from "./protocol.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { type SignalName, SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -15,6 +16,11 @@ export interface RunOptions {
   readonly failure?: FailurePlan | undefined;
   /** A blocking host call that the failure struck returns EINTR on resume, instead of going on with the time left. */
   readonly eintr?: boolean | undefined;
+  /**
+   * Wall time for this run, from the guest's first instruction. When it is over, the guest is saved as by a power
+   * failure (`reason` of the outcome), so that nothing is lost and the next run goes on.
+   */
+  readonly timeLimitMilliseconds?: number | undefined;
 }
 
 export interface ProcessOptions extends RunOptions {
@@ -27,6 +33,11 @@ export interface ProcessOptions extends RunOptions {
   readonly saveOn?: readonly SignalName[] | undefined;
   /** An open file that somebody else changed between failure and resume. Default: "warn" (through `onNotice`). */
   readonly onChangedFile?: "fail" | "warn" | "ignore" | undefined;
+  /**
+   * A JavaScript module with the functions that the guest imports beyond WASI: its path, or its URL, as in
+   * `new URL("./my-imports.js", import.meta.url)`. The guest's thread loads it. docs/host-functions.md
+   */
+  readonly imports?: string | URL | undefined;
   /** Where instrumented modules are kept. Default: `$XDG_CACHE_HOME/vermilion`; null: nowhere. */
   readonly cacheDirectory?: string | null | undefined;
   /** Receives one line for whatever is not as one would expect. */
@@ -42,16 +53,28 @@ export interface CreateOptions extends ProcessOptions {
   readonly moduleBytes?: Uint8Array | undefined;
   /** The guest's arguments, without argv[0]. */
   readonly args?: readonly string[] | undefined;
+  /**
+   * A persistent instance, to be used with `call`: its functions are called one after another, each call saves it, and
+   * nothing of it is lost between two calls or two programs. Default: false.
+   */
+  readonly instance?: boolean | undefined;
   /** Default: the module's file name. */
   readonly argv0?: string | undefined;
   /** The guest's environment; nothing is inherited. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Directories that the guest may use, and their names for it. */
   readonly preopens?: readonly Preopen[] | undefined;
+  /**
+   * Sockets that listen for the guest, "127.0.0.1:8080", "[::1]:8080" or "unix:/path": descriptors 3 and up, before the
+   * directories. On a resume they listen again, on the same port.
+   */
+  readonly listen?: readonly string[] | undefined;
   /** Call this export, with `args` as numbers, instead of `_start`. */
   readonly invoke?: string | undefined;
   /** Bytes that the guest's memories may have together; growing past them fails in the guest. */
   readonly maxMemoryByteLength?: number | undefined;
+  /** Descriptors that the guest may have open at once; beyond that, calls return MFILE. Default: 4096. */
+  readonly maximumDescriptors?: number | undefined;
   /** The image directory. Default: `.vermilion/<name>-<hash>` in the working directory, the hash over the command. */
   readonly image?: string | undefined;
   /** What to do when the image holds this process, saved and unfinished. Default: "resume". */
@@ -66,6 +89,8 @@ export interface CreateOptions extends ProcessOptions {
 export interface OpenOptions extends ProcessOptions {
   /** Directories to grant. Default: those of the image, if this user created it on this machine. */
   readonly preopens?: readonly Preopen[] | undefined;
+  /** Addresses to listen on again. Default: likewise. */
+  readonly listen?: readonly string[] | undefined;
 }
 
 /** A session started ahead, before anyone knows for what. */
@@ -74,8 +99,9 @@ let spare: Session | undefined;
 /**
  * A persistent process: a WASI program whose whole state belongs to an image, a directory on disk.
  *
- *     ready --run--> running --> powerFailed: ready again, in the image
- *                            --> exited, trapped: over
+ *     ready --run, call--> running --> powerFailed: ready again, in the image
+ *                                  --> returned (instances): ready again, and saved
+ *                                  --> exited, trapped: over
  *
  * Each run has a thread of its own; the guest blocks only that one. Errors are `VermilionError`s: their `code` says what
  * kind, their message names the file and the next step.
@@ -92,6 +118,8 @@ export class Process {
   /** A failure came before the session could begin. */
   #cancelled = false;
   #running = false;
+  /** An instance between two calls, in its session. */
+  #waiting = false;
   #over = false;
 
   private constructor(order: PrepareOrder, options: ProcessOptions) {
@@ -110,8 +138,8 @@ export class Process {
   /**
    * A process for a program: a new one, or the saved one, if the image holds it unfinished (see `ifUnfinished`).
    *
-   * Codes: NOT_FOUND (no module), MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, NO_SUCH_EXPORT, BAD_ARGUMENT,
-   * COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, IMAGE_EXISTS, IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes,
+   * Codes: NOT_FOUND (no module), MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, IMPORTS_INVALID, NO_SUCH_EXPORT, BAD_ARGUMENT,
+   * COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, LISTEN_ADDRESS, IMAGE_EXISTS, IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes,
    * DISK_FULL, READ_ONLY, PERMISSION_DENIED, MMAP_UNSUPPORTED, FFI_MISSING.
    */
   static create(options: CreateOptions): Promise<Process> {
@@ -133,11 +161,12 @@ export class Process {
    *
    * Codes: IMAGE_MISSING, IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before its first save), IMAGE_BUSY,
    * IMAGE_DAMAGED and the other IMAGE_ codes, GRANT_NEEDED (the image is not yours, see `preopens`), NOT_FOUND (a granted
-   * directory is gone), PREOPEN_MISSING, FILE_CHANGED.
+   * directory is gone), PREOPEN_MISSING, LISTEN_MISSING, LISTEN_ADDRESS, FILE_CHANGED.
    */
   static open(image: string, options: OpenOptions = {}): Promise<Process> {
     const preopens = options.preopens?.map(absolutePreopen);
-    return Process.#make({ kind: "open", image: resolve(image), preopens, ...surroundings(options) }, options);
+    const { listen } = options;
+    return Process.#make({ kind: "open", image: resolve(image), preopens, listen, ...surroundings(options) }, options);
   }
 
   /** What an image holds, without running or locking it. Codes: IMAGE_MISSING, IMAGE_DAMAGED and the other IMAGE_ codes. */
@@ -172,26 +201,43 @@ export class Process {
     return made;
   }
 
-  /** Where the next run goes on; undefined: at the program's beginning. */
+  /** Where the next run goes on; undefined: at the program's beginning, or nowhere: an instance waits for a call. */
   get resumes(): { readonly epoch: number; readonly frames: number } | undefined {
     return this.#prepared?.resumes;
   }
 
   /**
    * Runs the guest until it exits, traps, or a power failure is saved; after the latter `run` goes on with it. With
-   * `options` for this run only. Codes: PROCESS_OVER, PROCESS_RUNNING, PROCESS_CLOSED (see `close`); CANNOT_SAVE (the guest holds what no image can).
+   * `options` for this run only. An instance goes on with the call during which the power failed.
+   * Codes: PROCESS_OVER, PROCESS_RUNNING, PROCESS_CLOSED (see `close`); CANNOT_SAVE (the guest holds what no image can);
+   * CALL_NEEDED (no call is unfinished: use `call`).
    */
-  async run(options: RunOptions = {}): Promise<Outcome> {
+  run(options: RunOptions = {}): Promise<Outcome> {
+    return this.#begin(undefined, options);
+  }
+
+  /**
+   * Calls an exported function of an instance (see `CreateOptions.instance`), whose first call instantiates the module and
+   * initializes a reactor. The arguments are numbers, for i64 bigints, or their texts. After a power failure the same
+   * call goes on with it; until that is done there can be no other.
+   * Codes: those of `run`, and NO_SUCH_EXPORT, BAD_ARGUMENT, CALL_UNFINISHED, NO_INSTANCE, after which the process is as before.
+   */
+  call(name: string, args: readonly (number | bigint | string)[] = [], options: RunOptions = {}): Promise<Outcome> {
+    return this.#begin({ name, args: args.map(argumentText) }, options);
+  }
+
+  async #begin(call: CallOrder | undefined, options: RunOptions): Promise<Outcome> {
     if (this.#running) throw new VermilionError("PROCESS_RUNNING", `${this.image}: this process is running already`);
     if (this.#over)
       throw new VermilionError("PROCESS_OVER", `${this.image}: this process has ended; create another one`);
     this.#running = true;
     try {
-      const outcome = await this.#runOnce({ ...this.#options, ...options });
-      if (outcome.kind !== "powerFailed") await this.close();
+      const outcome = await this.#runOnce(call, { ...this.#options, ...options });
+      if (outcome.kind === "exited" || outcome.kind === "trapped") await this.close();
       return outcome;
     } catch (error) {
-      await this.close();
+      if (isRefusedCall(error)) await this.#endSession();
+      else await this.close();
       throw error;
     } finally {
       this.#running = false;
@@ -203,7 +249,7 @@ export class Process {
    * and `run` returns. Before `run`: that run ends at once. Does nothing between two runs.
    */
   powerFail(): void {
-    this.#session?.powerFail();
+    if (!this.#waiting) this.#session?.powerFail();
   }
 
   inspect(): Promise<Inspection> {
@@ -217,7 +263,7 @@ export class Process {
     await this.#endSession();
   }
 
-  async #runOnce(options: ProcessOptions): Promise<Outcome> {
+  async #runOnce(call: CallOrder | undefined, options: ProcessOptions): Promise<Outcome> {
     const plan = options.failure ?? {};
     const exact = needsExactCounts(plan);
     if (this.#order.exact !== exact) {
@@ -226,22 +272,46 @@ export class Process {
     }
     if (this.#session === undefined && !this.#cancelled) await this.#prepare();
     const session = this.#session;
-    let timer: NodeJS.Timeout | undefined;
+    this.#waiting = false;
+    const timers: NodeJS.Timeout[] = [];
+    let reason: "failure" | "timeLimit" = "failure";
     this.#onRunning = () => {
-      if (plan.afterMilliseconds !== undefined) timer = setTimeout(() => this.powerFail(), plan.afterMilliseconds);
+      const { timeLimitMilliseconds: limit } = options;
+      if (plan.afterMilliseconds !== undefined) timers.push(setTimeout(() => this.powerFail(), plan.afterMilliseconds));
+      if (limit === undefined) return;
+      const expire = () => {
+        reason = "timeLimit";
+        this.powerFail();
+      };
+      timers.push(setTimeout(expire, limit));
     };
     session?.hold(true);
-    const end = this.#cancelled ? undefined : await session?.run({ plan, eintr: options.eintr ?? false });
-    clearTimeout(timer);
+    const end = this.#cancelled ? undefined : await session?.run({ call, plan, eintr: options.eintr ?? false });
+    timers.forEach(clearTimeout);
     const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {
-      void this.#endSession(); // the worker is idle
+      if (end.outcome.kind !== "returned")
+        void this.#endSession(); // the worker has let go of the image
+      else if (session?.reusable === true) this.#wait(session);
+      else await this.#endSession();
       this.#order = reopening(this.#order, this.#options);
-      return end.outcome;
+      return end.outcome.kind === "powerFailed" ? { ...end.outcome, reason } : end.outcome;
     }
     await this.#endSession();
-    return { kind: "powerFailed", epoch: resumes?.epoch ?? 0, frames: resumes?.frames ?? 0, saveMilliseconds: 0 };
+    return {
+      kind: "powerFailed",
+      reason,
+      epoch: resumes?.epoch ?? 0,
+      frames: resumes?.frames ?? 0,
+      saveMilliseconds: 0,
+    };
+  }
+
+  #wait(session: Session): void {
+    this.#waiting = true;
+    this.#prepared = undefined;
+    session.hold(false);
   }
 
   #onRunning: () => void = () => {};
@@ -269,6 +339,7 @@ export class Process {
     const session = this.#session;
     this.#session = undefined;
     this.#prepared = undefined;
+    this.#waiting = false;
     await session?.end();
   }
 }
@@ -283,7 +354,7 @@ function takeSpare(): Session | undefined {
 function reopening(order: PrepareOrder, options: ProcessOptions): PrepareOrder {
   if (order.kind === "open") return order;
   const { image, exact, command } = order;
-  return { kind: "open", image, preopens: command.preopens, ...surroundings(options), exact };
+  return { kind: "open", image, preopens: command.preopens, listen: command.listen, ...surroundings(options), exact };
 }
 
 function commandOf(options: CreateOptions): Command {
@@ -293,9 +364,24 @@ function commandOf(options: CreateOptions): Command {
     args: [options.argv0 ?? (module.split("/").at(-1) as string), ...(options.args ?? [])],
     env: Object.entries(options.env ?? {}),
     preopens: (options.preopens ?? []).map(absolutePreopen),
+    listen: options.listen ?? [],
+    instance: options.instance ?? false,
     invoke: options.invoke ?? null,
     maxMemoryByteLength: options.maxMemoryByteLength ?? null,
+    maximumDescriptors: options.maximumDescriptors ?? null,
   };
+}
+
+/** As invocation.ts reads it. */
+function argumentText(value: number | bigint | string): string {
+  if (Object.is(value, -0)) return "-0";
+  return typeof value === "number" ? String(value).replace("Infinity", "inf") : String(value);
+}
+
+/** Errors that come before the guest runs, and that another call need not meet. */
+function isRefusedCall(error: unknown): boolean {
+  const codes = ["NO_SUCH_EXPORT", "BAD_ARGUMENT", "CALL_NEEDED", "CALL_UNFINISHED", "NO_INSTANCE"];
+  return error instanceof VermilionError && codes.includes(error.code);
 }
 
 function absolutePreopen({ host, guest }: Preopen): Preopen {
@@ -306,9 +392,14 @@ function surroundings(options: ProcessOptions): Surroundings {
   return {
     stdio: options.stdio ?? [0, 1, 2],
     onChangedFile: options.onChangedFile ?? "warn",
+    imports: moduleUrl(options.imports),
     cacheDirectory: options.cacheDirectory === null ? undefined : (options.cacheDirectory ?? defaultCacheDirectory()),
     exact: needsExactCounts(options.failure ?? {}),
   };
+}
+
+function moduleUrl(imports: string | URL | undefined): string | undefined {
+  return typeof imports === "string" ? pathToFileURL(imports).href : imports?.href;
 }
 
 function needsExactCounts({ atSafepoint, rate }: FailurePlan): boolean {

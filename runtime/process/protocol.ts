@@ -14,6 +14,8 @@ export interface Surroundings {
   /** Host descriptors of the guest's 0, 1 and 2; -1: nothing there. */
   readonly stdio: readonly [number, number, number];
   readonly onChangedFile: "fail" | "warn" | "ignore";
+  /** URL of the module with host functions. */
+  readonly imports: string | undefined;
   /** Where instrumented modules are kept; undefined: nowhere. */
   readonly cacheDirectory: string | undefined;
   /** Every safepoint is counted; needed by `FailurePlan.atSafepoint` and `rate`. */
@@ -38,10 +40,20 @@ export type PrepareOrder = Surroundings &
         readonly image: string;
         /** Directories to grant instead of those that the image names; undefined: those, if this user made the image. */
         readonly preopens: Command["preopens"] | undefined;
+        /** The same for listening sockets. */
+        readonly listen: Command["listen"] | undefined;
       }
   );
 
+/** A function of a persistent instance; the arguments as texts. */
+export interface CallOrder {
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
 export interface RunOrder {
+  /** Instances only; undefined: go on with the unfinished call. */
+  readonly call: CallOrder | undefined;
   readonly plan: FailurePlan;
   /** Host calls that a failure interrupted return EINTR instead of going on. */
   readonly eintr: boolean;
@@ -56,8 +68,18 @@ export type Order =
 /** How a run ended. */
 export type Outcome =
   | { readonly kind: "exited"; readonly status: number; readonly results: readonly string[] }
+  /** A call of a persistent instance, which waits for the next one. `results`: the same as texts, as the command line prints them. */
+  | {
+      readonly kind: "returned";
+      readonly values: readonly (number | bigint)[];
+      readonly results: readonly string[];
+      /** The persistence point that holds the instance as the call left it. */
+      readonly epoch: number;
+    }
   | {
       readonly kind: "powerFailed";
+      /** "timeLimit": no failure, but `timeLimitMilliseconds`; saved all the same. */
+      readonly reason: "failure" | "timeLimit";
       /** The persistence point that holds the state; 0: the guest had not begun, the next run starts it. */
       readonly epoch: number;
       readonly frames: number;

@@ -80,6 +80,11 @@ export class Session {
     else setTimeout(() => this.#busy && this.#arrive({ kind: "cancelled" }), PATIENCE_MILLISECONDS).unref();
   }
 
+  /** Whether the guest waits for another call. A failure that came too late for the last one must not strike the next. */
+  get reusable(): boolean {
+    return this.#prepared && !this.#control.failurePending;
+  }
+
   /** Ends the worker. A guest that has not begun leaves everything as it was found; one that runs is killed. */
   async end(): Promise<void> {
     this.#worker.ref();
@@ -125,7 +130,7 @@ export class Session {
 
   #answer(report: Exclude<Report, { kind: "notice" | "instrumenting" | "running" }>): void {
     this.#busy = false;
-    this.#prepared = report.kind === "prepared";
+    this.#prepared = report.kind === "prepared" || (report.kind === "ended" && report.outcome.kind === "returned");
     this.#idle?.();
     if (report.kind === "discarded") return;
     if (report.kind === "failed") this.#arrive(deserializeError(report.error));

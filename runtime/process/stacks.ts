@@ -2,8 +2,8 @@
  * Saved activations: the stacks of a process, and the frames in each.
  *
  * A process may have several stacks: the callback that tells of a power failure runs on top of the program it
- * interrupted. `tasks` lists them bottom first; each is one call by the host (the start function, the entry, the
- * callback) with the frames that were saved of it, or none when it has not begun.
+ * interrupted. `tasks` lists them bottom first; each is one call by the host (the start function, the
+ * initializer of a reactor, the entry, the callback) with the frames that were saved of it, or none when it has not begun.
  *
  * The bytes come from an image and are untrusted: every place is looked up in the module, every length and every
  * result type along the chain is checked before a frame is used.
@@ -12,7 +12,7 @@ import { VermilionError } from "../../pmem/error.js";
 import type { ContinuationBuilder, Place } from "../instrument/continuation.js";
 import type { ValueType } from "../wasm/value-types.js";
 
-export type TaskKind = "start" | "entry" | "callback";
+export type TaskKind = "start" | "initialize" | "entry" | "callback";
 
 export interface Task {
   readonly kind: TaskKind;
@@ -44,7 +44,7 @@ export interface Frame {
 
 /** Bytes behind a frame's values: their length, and the place. */
 export const RECORD_TRAILER = 8;
-const KINDS: readonly TaskKind[] = ["start", "entry", "callback"];
+const KINDS: readonly TaskKind[] = ["start", "initialize", "entry", "callback"];
 
 interface Header {
   readonly exportName: string;

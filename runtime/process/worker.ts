@@ -3,6 +3,7 @@ import { parentPort, resourceLimits, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
 import { Guest } from "./guest.js";
+import { HostFunctions } from "./host-functions.js";
 import type { Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import { needsMoreStack } from "./stack-size.js";
@@ -15,8 +16,8 @@ let guest: Guest | undefined;
 const tell = (report: Report): void => port.postMessage(report);
 
 /** What answers an order; between the two, a guest may run for days. */
-function carryOut(message: Order): Report {
-  if (message.kind === "prepare") return prepare(message.order);
+function carryOut(message: Order, functions: HostFunctions): Report {
+  if (message.kind === "prepare") return prepare(message.order, functions);
   if (message.kind === "discard") {
     guest?.discard();
     return { kind: "discarded" };
@@ -25,8 +26,8 @@ function carryOut(message: Order): Report {
   return { kind: "ended", outcome: guest.run(message.order, () => tell({ kind: "running" })) };
 }
 
-function prepare(order: PrepareOrder): Report {
-  guest = new Guest(order, control, tell);
+function prepare(order: PrepareOrder, functions: HostFunctions): Report {
+  guest = new Guest(order, control, tell, functions);
   const { command, imagePath, resumes } = guest;
   if (resumes === undefined || !needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {
     return { kind: "prepared", image: imagePath, command, resumes };
@@ -35,10 +36,20 @@ function prepare(order: PrepareOrder): Report {
   return { kind: "needsStack" };
 }
 
-port.on("message", (message: Order) => {
+function answer(message: Order, functions: HostFunctions): void {
   try {
-    tell(carryOut(message));
+    tell(carryOut(message, functions));
   } catch (error) {
-    tell({ kind: "failed", error: serializeError(error) });
+    fail(error);
   }
+}
+
+function fail(error: unknown): void {
+  tell({ kind: "failed", error: serializeError(error) });
+}
+
+port.on("message", (message: Order) => {
+  const imports = message.kind === "prepare" ? message.order.imports : undefined;
+  if (imports === undefined) answer(message, new HostFunctions());
+  else HostFunctions.load(imports).then((functions) => answer(message, functions), fail);
 });

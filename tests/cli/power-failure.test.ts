@@ -31,6 +31,8 @@ describe("failures caused on purpose", () => {
     ["--fail-at-call fd_write:3", ["--fail-at-call", "fd_write:3"], 21],
     ["--fail-at-call fd_write:3:after", ["--fail-at-call", "fd_write:3:after"], 14],
     ["--fail-at-call fd_write:1:after", ["--fail-at-call", "fd_write:1:after"], 42],
+    ["--fail-at-call *:30", ["--fail-at-call", "*:30"], 2],
+    ["--fail-at-call *:after", ["--fail-at-call", "*:after"], 42],
     ["--fail-at N", ["--fail-at", "25000000"], 7],
     ["--fail-rate", ["--fail-rate", "0.00000005", "--fail-seed", "42"], undefined],
     ["--fail-after", ["--fail-after", "60ms"], undefined],

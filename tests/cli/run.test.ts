@@ -81,6 +81,16 @@ describe("--invoke", () => {
     expect(await shop.run(["run", "--invoke", name, functions, ...args])).toMatchObject({ stdout, status: 0 });
   });
 
+  test("of a reactor: initialized first, once, also when the power fails in there", async () => {
+    const reactor = placeGuest(shop.work, "reactor");
+    const add = ["--invoke", "add", reactor, "5"];
+    expect(await shop.run(["run", ...add])).toMatchObject({ stdout: "7\n8\n5\n105\n", status: 0 });
+    const image = ["run", "--image", "reactor", "--fail-at-call", "fd_write:1:after", ...add];
+    const runs = [await shop.run(image), await shop.run(image), await shop.run(image), await shop.run(image)];
+    expect(runs.map(({ stdout }) => stdout)).toEqual(["7\n", "8\n", "5\n", "105\n"]);
+    expect(runs.map(({ status }) => status)).toEqual([85, 85, 85, 0]);
+  });
+
   test.each([
     ["too few", ["add", "1"]],
     ["no number", ["add", "1", "two"]],

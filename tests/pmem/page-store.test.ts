@@ -230,6 +230,7 @@ describe("many epochs", () => {
       before = { saved: { maps, byteLengths: [bytes.byteLength] }, bytes: bytes.slice() };
       // The slot before, too: as when a process goes on.
       process.store.named(maps);
+      if (epoch % 3 === 0) process.store.settle();
       if (epoch % 4 === 0) {
         process.store.close();
         process = opened(before.saved);
@@ -237,6 +238,30 @@ describe("many epochs", () => {
       }
     }
     expect(fstatSync(process.store.descriptor).size).toBeLessThan(4 * 640 * 4096);
+  });
+
+  test("a process that goes on: once settled, a save writes what has changed since the last, nothing else", () => {
+    const process = created(64);
+    const bytes = bytesOf(process.memories[0]);
+    bytes.fill(1);
+    save(process);
+    process.store.settle();
+    expect(new Set(bytes)).toEqual(new Set([1]));
+    written = [];
+    bytes[5 * 4096] = 2;
+    bytes.fill(0, 20 * 4096, 30 * 4096);
+    const expected = bytes.slice();
+    const maps = process.store.write();
+    expect(written).toEqual([4096]);
+    process.store.settle(); // not named yet: nothing happens
+    process.store.flush();
+    process.store.named(maps);
+    process.store.settle();
+    expect(Buffer.compare(bytes, expected)).toBe(0);
+    written = [];
+    expect(process.store.write()).toEqual(maps);
+    expect(written).toEqual([]);
+    expect(Buffer.compare(stored(maps[0] ?? [], bytes.byteLength), expected)).toBe(0);
   });
 
   test("persistence points of one process: what either slot names stays", () => {

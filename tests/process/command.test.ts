@@ -7,8 +7,11 @@ const command: Command = {
   args: ["tool.wasm", "a"],
   env: [["A", "1"]],
   preopens: [{ host: "/data", guest: "/" }],
+  listen: [],
+  instance: false,
   invoke: null,
   maxMemoryByteLength: null,
+  maximumDescriptors: null,
 };
 
 const others: readonly Partial<Command>[] = [
@@ -20,7 +23,10 @@ const others: readonly Partial<Command>[] = [
   { preopens: [{ host: "/data", guest: "/data" }] },
   { preopens: [] },
   { invoke: "a" },
+  { instance: true },
   { maxMemoryByteLength: 65536 },
+  { listen: ["127.0.0.1:8080"] },
+  { maximumDescriptors: 8 },
 ];
 
 describe("defaultImageDirectory", () => {
@@ -47,6 +53,11 @@ describe("sameCommand", () => {
 });
 
 describe("parseCommand", () => {
+  test("an early image, without sockets and descriptor limit: none", () => {
+    const { listen: _, maximumDescriptors: __, instance: ___, ...early } = command;
+    expect(parseCommand(early, "image")).toEqual(command);
+  });
+
   test.each<[string, unknown]>([
     ["nothing", undefined],
     ["null", null],
@@ -58,6 +69,9 @@ describe("parseCommand", () => {
     ["a directory without a name", { ...command, preopens: [{ host: "/" }] }],
     ["a function that is a number", { ...command, invoke: 5 }],
     ["a negative limit", { ...command, maxMemoryByteLength: -1 }],
+    ["half an instance", { ...command, instance: 0.5 }],
+    ["half a descriptor", { ...command, maximumDescriptors: 3.5 }],
+    ["addresses that are numbers", { ...command, listen: [8080] }],
   ])("%s: IMAGE_DAMAGED", (_, value) => {
     expect(() => parseCommand(value, "image")).toThrow(expect.objectContaining({ code: "IMAGE_DAMAGED" }));
   });

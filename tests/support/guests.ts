@@ -162,6 +162,51 @@ const TEXTS = {
     (func (export "_start")
       (call $print (memory.grow (i32.const 1)))
       (call $print (memory.size))))`,
+  /** Accepts one connection on descriptor 3, prints 1 before and 2 after, and sends back what it receives. */
+  server: `(module
+    (import "wasi_snapshot_preview1" "sock_accept" (func $sock_accept (param i32 i32 i32) (result i32)))
+    ${WASI}
+    (func (export "_start")
+      (call $print (i32.const 1))
+      (if (call $sock_accept (i32.const 3) (i32.const 0) (i32.const 1024)) (then (unreachable)))
+      (call $print (i32.const 2))
+      (i32.store (i32.const 0) (i32.const 4096))
+      (i32.store (i32.const 4) (i32.const 4096))
+      (drop (call $fd_read (i32.load (i32.const 1024)) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (i32.store (i32.const 4) (i32.load (i32.const 8)))
+      (drop (call $fd_write (i32.load (i32.const 1024)) (i32.const 0) (i32.const 1) (i32.const 8)))))`,
+  /** Opens the directory 3 again and again, and prints what each call returns, until one fails. */
+  opener: `(module
+    (import "wasi_snapshot_preview1" "path_open"
+      (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    ${WASI}
+    (func (export "_start") (local $errno i32)
+      (i32.store8 (i32.const 1024) (i32.const 46)) ;; "."
+      (loop $next
+        (local.set $errno (call $path_open (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 1)
+          (i32.const 2) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 1032)))
+        (call $print (local.get $errno))
+        (br_if $next (i32.eqz (local.get $errno))))))`,
+  /** Counts in a global and in memory; what is added is printed first. Only what \`_initialize\` sets makes it 100. */
+  reactor: `(module ${WASI}
+    (global $total (mut i32) (i32.const 0))
+    (func (export "_initialize")
+      (call $print (i32.const 7))
+      (global.set $total (i32.add (global.get $total) (i32.const 60)))
+      (i32.store (i32.const 1024) (i32.add (i32.load (i32.const 1024)) (i32.const 40)))
+      (call $print (i32.const 8)))
+    (func $add (export "add") (param $amount i32) (result i32)
+      (call $print (local.get $amount))
+      (global.set $total (i32.add (global.get $total) (local.get $amount)))
+      (i32.add (global.get $total) (i32.load (i32.const 1024))))
+    (func (export "slow_add") (param $amount i32) (result i32) (local $n i32)
+      (loop $again
+        (local.set $n (i32.add (local.get $n) (i32.const 1)))
+        (br_if $again (i32.lt_u (local.get $n) (i32.const 300000000))))
+      (call $add (local.get $amount)))
+    (func (export "hang") (call $print (i32.const 9)) (loop $for_ever (br $for_ever)))
+    (func (export "leave") (param $status i32) (call $proc_exit (local.get $status)))
+    (func (export "fail") (drop (call $add (i32.const 1))) (unreachable)))`,
   /** Wants a function that nobody has. */
   stranger: `(module (import "env" "launch" (func (param i32))) (memory 1) (func (export "_start")))`,
 } as const;

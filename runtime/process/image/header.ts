@@ -78,7 +78,7 @@ export interface ImageHeader {
   readonly moduleByteLength: number;
   /** Hexadecimal. */
   readonly moduleSha256: string;
-  /** Of `state-<epoch>`. Always there when saved, never when finished; of a trapped guest, its memory only. */
+  /** Of `state-<epoch>`, always there when saved, never when finished. Trapped: `state-<epoch + 1>`, memory only. */
   readonly state: { readonly byteLength: number; readonly checksum: number } | undefined;
   readonly command: { readonly byteLength: number; readonly checksum: number };
   /** Linear memory lies in regions, written in place, and not in the page store. */
@@ -186,7 +186,8 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
   const memoryCount = u32(SLOT.memoryCount);
   const messageByteLength = u32(SLOT.messageByteLength);
   const memoryMode = u32(SLOT.memoryMode);
-  const stateFits = stateByteLength > 0 ? status !== "finished" && epoch > 0 : status !== "saved";
+  const stateFits =
+    stateByteLength > 0 ? status !== "finished" && (epoch > 0 || status === "trapped") : status !== "saved";
   // The checksum protects against accidents; an image from others has a right one around any numbers.
   const flaw =
     status === undefined || !Number.isSafeInteger(sequence) || !Number.isSafeInteger(epoch)

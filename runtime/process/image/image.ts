@@ -294,6 +294,7 @@ export class Image {
     this.#syncDirectory();
     if (this.#saved === undefined) return; // created so, and durable
     this.#flip(inPlace ? { status: "running", state: undefined } : { status: "running" });
+    this.#running().settle();
     if (inPlace) this.#saved = undefined;
     const needed = [...(inPlace ? [] : [stateName(epoch)]), stateName(epoch + 1)];
     for (const name of this.#directory.names()) {
@@ -367,7 +368,8 @@ export class Image {
       file.close();
     }
     this.#syncDirectory(); // nothing to do, unless regions were created since markRunning()
-    this.#flip({ status, epoch, message, state: { byteLength, checksum } }, maps);
+    const named = status === "saved" ? epoch : epoch - 1; // a trap is no persistence point
+    this.#flip({ status, epoch: named, message, state: { byteLength, checksum } }, maps);
     return maps;
   }
 

@@ -8,7 +8,8 @@ import type { ImageDirectory, ImageStorage } from "./storage.js";
 
 /**
  * How an image keeps linear memory: in a page store (pmem/page-store.ts), or in regions that the guest writes in place.
- * Their calls at a save, in this order: write, flush, then the image names the maps durably, named, trim.
+ * Their calls at a save, in this order: write, flush, then the image names the maps durably, named, trim;
+ * and settle, should the guest go on.
  */
 export interface MemoryStore {
   readonly memories: readonly MemoryBacking[];
@@ -20,6 +21,8 @@ export interface MemoryStore {
   flush(): void;
   /** A header slot names these maps now, durably. */
   named(maps: readonly PageMap[]): void;
+  /** Before the guest goes on in the same process: what was saved last counts as unchanged from here on. */
+  settle(): void;
   /** After a save, when nobody waits for it. */
   trim(): void;
   close(): void;
@@ -67,6 +70,8 @@ class RegionStore implements MemoryStore {
   }
 
   named(): void {}
+
+  settle(): void {}
 
   trim(): void {}
 

@@ -67,7 +67,9 @@ export function readState(directory: ImageDirectory, { header, damage }: Verifie
   return { state, maps: decodeMaps(directory, header, pages) };
 }
 
-function readStateFile(directory: ImageDirectory, { state, epoch }: ImageHeader): DecodedState {
+function readStateFile(directory: ImageDirectory, header: ImageHeader): DecodedState {
+  const { state } = header;
+  const epoch = stateEpochOf(header);
   const path = directory.pathOf(stateName(epoch));
   const byteLength = state?.byteLength ?? 0;
   const bytes = directory.read(stateName(epoch), byteLength);
@@ -80,7 +82,12 @@ function readStateFile(directory: ImageDirectory, { state, epoch }: ImageHeader)
 
 function decodeMaps(directory: ImageDirectory, header: ImageHeader, pages: Uint8Array): readonly PageMap[] {
   if (header.inPlace) return [];
-  return decodePageMaps(pages, header.memoryByteLengths, directory.pathOf(stateName(header.epoch)));
+  return decodePageMaps(pages, header.memoryByteLengths, directory.pathOf(stateName(stateEpochOf(header))));
+}
+
+/** The memory of a trapped guest is no persistence point, but has the file of the next one. */
+function stateEpochOf({ status, epoch }: ImageHeader): number {
+  return status === "trapped" ? epoch + 1 : epoch;
 }
 
 /** IMAGE_DAMAGED: a file of linear memory is missing or has a wrong length. Reads none of their bytes. */

@@ -42,6 +42,7 @@ function plainLog(bytes: Uint8Array): string[] {
   const env = { log_i32: note, log_i64: note, log_f32: note, log_f64: note, log: note };
   try {
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), { env });
+    (instance.exports["_initialize"] as (() => void) | undefined)?.();
     (instance.exports["run"] as () => void)();
   } catch (error) {
     if (!(error instanceof WebAssembly.RuntimeError)) throw error;

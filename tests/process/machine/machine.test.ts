@@ -305,6 +305,17 @@ describe("state beside memory", () => {
     );
   });
 
+  test("a reactor is initialized once, behind its start function, and may be interrupted there", () => {
+    survives(
+      `(global $g (mut i32) (i32.const 0)) (start $first)
+      (func $more (param i32) (call $log (local.get 0)) (global.set $g (i32.add (global.get $g) (local.get 0))))
+      (func $first (call $more (i32.const 1)))
+      (func (export "_initialize") (call $more (i32.const 10)) (call $more (i32.const 20)))
+      (func (export "run") (call $log (global.get $g)))`,
+      [1, 10, 20, 31],
+    );
+  });
+
   test("the start function runs once, and may be interrupted", () => {
     survives(
       `(global $g (mut i32) (i32.const 0)) (start $init)

@@ -1,0 +1,151 @@
+/**
+ * Functions that a host gives a guest beyond WASI: a JavaScript module that the guest's thread loads, since functions
+ * cannot be sent to another thread. docs/host-functions.md
+ *
+ * F1  What a function throws, or returns in the wrong type, never reaches the guest, whose handlers could catch it: the
+ *     guest traps instead.
+ * F2  A function keeps its state for itself. Nothing of it is in an image.
+ */
+import { VermilionError } from "../../pmem/error.js";
+import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
+import { ValueType } from "../wasm/value-types.js";
+import type { HostFunction } from "./machine-host.js";
+
+/** What the functions may use of the guest that calls them. */
+export interface HostedGuest {
+  /** The guest's first memory. Its `buffer` is another one after it has grown, so ask for it in each call. */
+  readonly memory: WebAssembly.Memory;
+}
+
+type GivenFunction = (...args: never[]) => unknown;
+
+/** Functions by import module and name: numbers for i32, f32 and f64, bigints for i64; an array for several results. */
+export type HostImports = Readonly<Record<string, Readonly<Record<string, GivenFunction>>>>;
+
+/** What a module of host functions exports by default. */
+export type HostModule = HostImports | ((guest: HostedGuest) => HostImports);
+
+/** Across copies of this package: the user's module may load another one. */
+const REPLAYABLE = Symbol.for("vermilion.replayable");
+
+/**
+ * Marks a host function whose result is all that the guest gets of it: it writes no guest memory, and it need not be
+ * called again when its result is known. A replay may then take the result from a log.
+ */
+export function replayable<Fn extends GivenFunction>(fn: Fn): Fn {
+  return Object.defineProperty(fn, REPLAYABLE, { value: true });
+}
+
+/** A host function has failed: for the guest, a trap. */
+export class HostFunctionFailure extends Error {
+  override readonly name = "HostFunctionFailure";
+}
+
+const NUMERIC: ReadonlySet<ValueType> = new Set([ValueType.i32, ValueType.i64, ValueType.f32, ValueType.f64]);
+
+/** None, until they are loaded. */
+export class HostFunctions {
+  readonly #imports = new Map<string, ReadonlyMap<string, GivenFunction>>();
+  #memory: WebAssembly.Memory | undefined;
+
+  /** IMPORTS_INVALID: there is no such module, it fails, or it exports something else. */
+  static async load(href: string): Promise<HostFunctions> {
+    const functions = new HostFunctions();
+    const guest: HostedGuest = {
+      get memory() {
+        if (functions.#memory === undefined) throw new Error("the guest has no memory yet: use it in a host function");
+        return functions.#memory;
+      },
+    };
+    let exported: unknown;
+    try {
+      exported = ((await import(href)) as { readonly default?: unknown }).default;
+      if (typeof exported === "function") exported = (exported as (guest: HostedGuest) => unknown)(guest);
+    } catch (cause) {
+      throw invalid(href, `the module with host functions fails: ${messageOf(cause)}`, cause);
+    }
+    for (const [module, given] of entriesOf(exported, href, "its default export")) {
+      if (module === "wasi_snapshot_preview1" || module === "wasi_unstable") {
+        throw invalid(href, `${module} is the system interface's; give the functions another module name`);
+      }
+      const names = new Map<string, GivenFunction>();
+      for (const [name, fn] of entriesOf(given, href, `"${module}" in its default export`)) {
+        if (typeof fn !== "function") throw invalid(href, `"${module}"."${name}" is no function`);
+        names.set(name, fn as GivenFunction);
+      }
+      functions.#imports.set(module, names);
+    }
+    return functions;
+  }
+
+  has(module: string, name: string): boolean {
+    return this.#imports.get(module)?.has(name) === true;
+  }
+
+  /** The functions that a program imports, as a machine calls them. */
+  boundTo(module: Module): Record<string, Record<string, HostFunction>> {
+    const bound: Record<string, Record<string, HostFunction>> = {};
+    let index = 0;
+    for (const { module: from, name, kind } of module.imports) {
+      if (kind !== ExternalKind.function) continue;
+      const { results } = typeOfFunction(module, index++);
+      const fn = this.#imports.get(from)?.get(name);
+      if (fn === undefined) continue;
+      bound[from] ??= {};
+      bound[from][name] = guarded(`"${from}"."${name}"`, fn, results);
+    }
+    return bound;
+  }
+
+  /** Before the guest runs. */
+  attach(memory: WebAssembly.Memory): void {
+    this.#memory = memory;
+  }
+}
+
+/** Whether a type can cross to JavaScript and be saved: references and vectors cannot. */
+export function isNumeric(type: ValueType): boolean {
+  return NUMERIC.has(type);
+}
+
+/** F1. */
+function guarded(label: string, fn: GivenFunction, results: readonly ValueType[]): HostFunction {
+  return (...args) => {
+    let returned: unknown;
+    try {
+      returned = fn(...(args as never[]));
+    } catch (cause) {
+      throw new HostFunctionFailure(`the host function ${label} threw: ${messageOf(cause)}`, { cause });
+    }
+    if (results.length === 0) return undefined;
+    if (results.length === 1) return converted(label, results[0] as ValueType, returned);
+    if (!Array.isArray(returned) || returned.length !== results.length) {
+      throw new HostFunctionFailure(`the host function ${label} must return an array of ${results.length} values`);
+    }
+    return results.map((type, index) => converted(label, type, returned[index]));
+  };
+}
+
+function converted(label: string, type: ValueType, value: unknown): number | bigint {
+  const wanted = type === ValueType.i64 ? "bigint" : "number";
+  if (typeof value === "bigint" && wanted === "bigint") return BigInt.asIntN(64, value);
+  if (typeof value === "number" && wanted === "number") return type === ValueType.i32 ? value | 0 : value;
+  const got = value instanceof Promise ? "a promise (host functions cannot wait)" : `a value of type ${typeof value}`;
+  throw new HostFunctionFailure(`the host function ${label} returned ${got}, not a ${wanted}`);
+}
+
+function entriesOf(value: unknown, href: string, what: string): [string, unknown][] {
+  if (typeof value === "object" && value !== null) return Object.entries(value);
+  throw invalid(
+    href,
+    `${what} is no object; export default { module: { name: function } }, or a function that returns it`,
+  );
+}
+
+function invalid(href: string, reason: string, cause?: unknown): VermilionError {
+  return new VermilionError("IMPORTS_INVALID", `${href}: ${reason}`, { cause });
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
