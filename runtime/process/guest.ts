@@ -14,7 +14,7 @@
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
-import { Errno, ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js";
+import { ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
@@ -187,10 +187,9 @@ export class Guest {
       if (instantiated) return this.#machine.call(entry, injection);
       return this.#machine.start(entry.exportName, entry.args, injection);
     }
-    if (eintr) this.#wasi.forgetInterrupted();
     return this.#machine.resume({
       callback: true,
-      ...(eintr ? { interruptedErrno: Errno.INTR } : {}),
+      ...(eintr ? { interruptedResult: (name, args) => this.#wasi.interruptedResult(name, args) } : {}),
       injection,
     });
   }

@@ -11,6 +11,8 @@
  */
 import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
+import { ExternalKind, typeOfFunction } from "../wasm/module.js";
+import { ValueType } from "../wasm/value-types.js";
 import { ContinuationRegistry } from "./continuation-registry.js";
 import { Fuel } from "./fuel.js";
 import { HostCalls, importsOf } from "./host-calls.js";
@@ -32,8 +34,8 @@ export type Outcome =
 export interface ResumeOptions {
   /** Tell the program, if it asked to be told, before it goes on. */
   readonly callback: boolean;
-  /** A host call that was waiting returns this errno instead of going on. */
-  readonly interruptedErrno?: number;
+  /** What a host call that was waiting returns instead of going on; undefined: it goes on. */
+  readonly interruptedResult?: (name: string, args: readonly (number | bigint)[]) => number;
   readonly injection?: Injection;
 }
 
@@ -141,9 +143,9 @@ export class Machine {
 
   /** Goes on with the state that was taken over. */
   resume(options: ResumeOptions): Outcome {
-    const { interruptedErrno } = options;
+    const { interruptedResult } = options;
     const pending = this.#restored.map((task) =>
-      interruptedErrno === undefined ? task : this.#interruptWaiting(task, interruptedErrno),
+      interruptedResult === undefined ? task : this.#interruptWaiting(task, interruptedResult),
     );
     if (options.callback && findPowerCallback(this.#program, this.#instance.exports) !== undefined) {
       // As a signal would: a handler that is running is finished first, then told again.
@@ -242,19 +244,35 @@ export class Machine {
     return { kind: "suspended", state, frames };
   }
 
-  /** A host call that was waiting has returned an errno instead. */
-  #interruptWaiting(task: Task, errno: number): Task {
+  /** A host call that was waiting has returned instead. */
+  #interruptWaiting(task: Task, resultOf: NonNullable<ResumeOptions["interruptedResult"]>): Task {
     if (task.frames === undefined) return task;
     const innermost = this.#continuations.enterable(task.frames).at(-1);
     const { name } = innermost ?? { name: 0 };
     if (innermost === undefined || name >= HOST_RETURN || name < BLOCKED_HOST_CALL) return task;
+    const { module } = this.#program;
+    const index = name & ~BLOCKED_HOST_CALL;
+    const { params } = typeOfFunction(module, index);
+    const args = readIntegers(task.frames, innermost.valuesOffset, params);
+    const called = module.imports.filter(({ kind }) => kind === ExternalKind.function)[index]?.name ?? "";
     const record = new Uint8Array(4 + RECORD_TRAILER);
     const view = new DataView(record.buffer);
-    view.setUint32(0, errno, true);
+    view.setUint32(0, resultOf(called, args), true);
     view.setUint32(4, 4, true);
-    view.setUint32(8, (HOST_RETURN | (name & ~BLOCKED_HOST_CALL)) >>> 0, true);
+    view.setUint32(8, (HOST_RETURN | index) >>> 0, true);
     return { kind: task.kind, frames: Buffer.concat([record, task.frames.subarray(innermost.nameOffset + 4)]) };
   }
+}
+
+/** The arguments of a system call, which has no others. */
+function readIntegers(frames: Uint8Array, offset: number, types: readonly ValueType[]): (number | bigint)[] {
+  const view = new DataView(frames.buffer, frames.byteOffset, frames.byteLength);
+  let at = offset;
+  return types.map((type) => {
+    const value = type === ValueType.i64 ? view.getBigInt64(at, true) : view.getInt32(at, true);
+    at += type === ValueType.i64 ? 8 : 4;
+    return value;
+  });
 }
 
 function countRecords(frames: Uint8Array | undefined): number {

@@ -14,7 +14,10 @@ import { STACK_MEGABYTES } from "./stack-size.js";
 export interface RunOptions {
   /** Failures to cause on purpose. */
   readonly failure?: FailurePlan | undefined;
-  /** A blocking host call that the failure struck returns EINTR on resume, instead of going on with the time left. */
+  /**
+   * A blocking host call that the failure struck returns EINTR on resume, instead of going on with the time left; a write
+   * that was partly done returns what it has written.
+   */
   readonly eintr?: boolean | undefined;
   /**
    * Wall time for this run, from the guest's first instruction. When it is over, the guest is saved as by a power

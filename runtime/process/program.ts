@@ -16,7 +16,7 @@ import { Appendix } from "../instrument/helpers.js";
 import { instrument } from "../instrument/instrument.js";
 import { decodeMetadata, encodeMetadata, INSTRUMENTER_VERSION, readMetadata } from "../instrument/metadata.js";
 import { TypeTable } from "../instrument/type-table.js";
-import { UnsupportedModule } from "../wasm/byte-reader.js";
+import { MalformedModule, UnsupportedModule } from "../wasm/byte-reader.js";
 import { decodeModule, type Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 
@@ -168,6 +168,7 @@ function refuseUnsupported<Result>(action: () => Result): Result {
   try {
     return action();
   } catch (cause) {
+    if (cause instanceof MalformedModule) throw new VermilionError("MODULE_INVALID", cause.message, { cause });
     if (!(cause instanceof UnsupportedModule)) throw cause;
     throw new VermilionError("MODULE_UNSUPPORTED", cause.message, { cause });
   }

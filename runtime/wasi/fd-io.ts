@@ -111,10 +111,9 @@ export function fdWrite(host: WasiHost, fd: number, iovecs: number, count: numbe
     const pointer = memory.u32(iovecs);
     const byteLength = memory.u32(iovecs + 4);
     if (!memory.has(pointer, byteLength)) return Errno.FAULT;
-    if (
-      descriptor.transport === Transport.FILE ||
-      (descriptor.transport === Transport.STREAM && host.interrupted.isEmpty)
-    ) {
+    const direct = descriptor.transport === Transport.FILE || descriptor.transport === Transport.STREAM;
+    // A call that was interrupted halfway goes on below, also if the resumed process has a file in the pipe's place.
+    if (direct && host.interrupted.isEmpty) {
       const moved = libc.write(descriptor.host, memory.address + pointer, byteLength);
       if (moved === byteLength || (moved >= 0 && descriptor.transport === Transport.FILE)) {
         memory.setU32(out, moved);
@@ -176,6 +175,19 @@ function writeAll(
     if (!whole && (transport === Transport.FILE || !blocking)) return finishWrite(host, out, moved);
     pollFirst = !whole || transport === Transport.POLLED;
   }
+}
+
+/**
+ * What a call that a failure interrupted returns instead of being made again: INTR, or success with the byte count of
+ * what it had written, as write(2) has it. The call is no longer remembered.
+ */
+export function interruptedResult(host: WasiHost, name: string, args: readonly (number | bigint)[]): Errno {
+  const [a = 0, b = 0, c = 0] = args.map((arg) => Number(arg) >>> 0);
+  const sending = name === "sock_send";
+  const call = host.interrupted.take(sending ? "fd_write" : name, a, b, c);
+  const out = Number(args[sending ? 4 : 3]) >>> 0;
+  if (call === undefined || call.bytesMoved === 0 || !host.memory.has(out, 4)) return Errno.INTR;
+  return finishWrite(host, out, call.bytesMoved);
 }
 
 function finishWrite(host: WasiHost, out: number, moved: number): Errno {

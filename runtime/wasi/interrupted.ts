@@ -42,10 +42,6 @@ export class InterruptedCalls {
     return index < 0 ? undefined : this.#calls.splice(index, 1)[0];
   }
 
-  forgetAll(): void {
-    this.#calls = [];
-  }
-
   all(): readonly InterruptedCall[] {
     return this.#calls;
   }

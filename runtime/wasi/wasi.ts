@@ -4,6 +4,7 @@ import { Filetype, RIGHTS_ALL, RIGHTS_PREOPEN } from "./abi.js";
 import { type ClockReadings, Clocks } from "./clock.js";
 import { type DescriptorSummary, summarize } from "./describe.js";
 import { Descriptor, DescriptorTable, Transport } from "./descriptors.js";
+import { interruptedResult } from "./fd-io.js";
 import { preview1Functions, unstableFunctions, type WasiFunction } from "./functions.js";
 import { type WasiEnvironment, WasiHost } from "./host.js";
 import { InterruptedCalls } from "./interrupted.js";
@@ -86,9 +87,9 @@ export class Wasi {
     return saveState(this.#host, options.flush ?? true);
   }
 
-  /** Interrupted calls are to be forgotten: the guest was told EINTR and will not make them again. */
-  forgetInterrupted(): void {
-    this.#host.interrupted.forgetAll();
+  /** The result of a call that was interrupted and is not to be made again: INTR, or success for what was done of it. */
+  interruptedResult(name: string, args: readonly (number | bigint)[]): number {
+    return interruptedResult(this.#host, name, args);
   }
 
   describeDescriptors(): readonly DescriptorSummary[] {

@@ -1,6 +1,11 @@
-/** Thrown for bytes that are not the wasm we carry; `process` turns it into an error that names the file. */
+/** Thrown for wasm that we do not carry; `process` turns it into an error that names the file. */
 export class UnsupportedModule extends Error {
   override readonly name = "UnsupportedModule";
+}
+
+/** Thrown for bytes that are no wasm at all, or are cut off; likewise. */
+export class MalformedModule extends Error {
+  override readonly name = "MalformedModule";
 }
 
 /** A cursor over the binary format (core spec 5.2). Reading past the end yields an error, never undefined. */
@@ -15,7 +20,7 @@ export class ByteReader {
 
   u8(): number {
     const byte = this.bytes[this.position];
-    if (byte === undefined) throw new UnsupportedModule(`unexpected end of the module at byte ${this.position}`);
+    if (byte === undefined) throw new MalformedModule(`unexpected end of the module at byte ${this.position}`);
     this.position++;
     return byte;
   }
@@ -27,7 +32,7 @@ export class ByteReader {
       result |= (byte & 0x7f) << shift;
       if (byte < 0x80) return result >>> 0;
     }
-    throw new UnsupportedModule(`integer too long at byte ${this.position}`);
+    throw new MalformedModule(`integer too long at byte ${this.position}`);
   }
 
   skipLeb(): void {
@@ -37,7 +42,7 @@ export class ByteReader {
   skip(count: number): void {
     this.position += count;
     if (this.position > this.bytes.length) {
-      throw new UnsupportedModule(`unexpected end of the module at byte ${this.bytes.length}`);
+      throw new MalformedModule(`unexpected end of the module at byte ${this.bytes.length}`);
     }
   }
 

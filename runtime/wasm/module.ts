@@ -4,7 +4,7 @@
  * Index spaces are complete: imports first, then definitions. Positions are byte offsets in the module, so that a body
  * can be copied without being understood. Core spec 5.5.
  */
-import { ByteReader, UnsupportedModule } from "./byte-reader.js";
+import { ByteReader, MalformedModule, UnsupportedModule } from "./byte-reader.js";
 import { Op } from "./opcodes.js";
 import { type FunctionType, functionTypeKey, isValueType, type ValueType } from "./value-types.js";
 
@@ -326,12 +326,12 @@ class ModuleDecoder {
  * The bytes are expected to have passed the engine's validation; what the engine may accept and we do not carry is
  * refused by name.
  *
- * @throws UnsupportedModule when the bytes are no module, or one that needs a feature we do not carry.
+ * @throws MalformedModule when the bytes are no module, UnsupportedModule when it needs a feature we do not carry.
  */
 export function decodeModule(bytes: Uint8Array): Module {
   const reader = new ByteReader(bytes);
   const magic = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
-  if (magic.slice(0, 4).some((byte, i) => bytes[i] !== byte)) throw new UnsupportedModule("not a WebAssembly module");
+  if (magic.slice(0, 4).some((byte, i) => bytes[i] !== byte)) throw new MalformedModule("not a WebAssembly module");
   if (bytes[4] === 0x0d || bytes[6] === 1) refuse("the component model (a component, not a core module)", 4);
   if (magic.some((byte, i) => bytes[i] !== byte)) throw new UnsupportedModule("unknown WebAssembly version");
   reader.position = 8;

@@ -1,4 +1,5 @@
-import { openSync, readFileSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { constants, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -177,6 +178,28 @@ describe("a failure inside a call that blocks", () => {
     run.kill("SIGPWR");
     expect((await run.ended).status).toBe(85);
     expect(await shop.run(["run", "--image", "eintr", "--eintr", cat])).toMatchObject({ stdout: "", status: 27 });
+  });
+
+  test.each([
+    ["the call goes on, in a pipe", [], "pipe"],
+    ["the call goes on, in a file", [], "file"],
+    ["with --eintr the call returns what it had written", ["--eintr"], "pipe"],
+  ])("writing to a pipe that is full: %s; each byte once", async (name, options, target) => {
+    const fifo = join(shop.work, `fifo ${name}`);
+    execFileSync("mkfifo", [fifo]);
+    const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writer = openSync(fifo, constants.O_WRONLY);
+    const command = ["run", "--image", name, "--fail-after", "200ms", placeGuest(shop.work, "pusher")];
+    expect((await shop.start(command, { stdio: ["ignore", writer, "pipe"] }).ended).status).toBe(85);
+    const received = Buffer.alloc(200_000);
+    let length = readSync(reader, received);
+    expect(length).toBe(65536);
+    const path = target === "file" ? `${fifo}.rest` : fifo;
+    const second = shop.start(["resume", ...options, name], { stdio: ["ignore", openSync(path, "w"), "pipe"] });
+    expect((await second.ended).status).toBe(0);
+    length += readSync(target === "file" ? openSync(path, "r") : reader, received, { offset: length });
+    const expected = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251));
+    expect(received.subarray(0, length).equals(expected)).toBe(true);
   });
 
   test("sleeping: the time that was left, not more", async () => {

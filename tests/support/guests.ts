@@ -175,6 +175,23 @@ const TEXTS = {
       (drop (call $fd_read (i32.load (i32.const 1024)) (i32.const 0) (i32.const 1) (i32.const 8)))
       (i32.store (i32.const 4) (i32.load (i32.const 8)))
       (drop (call $fd_write (i32.load (i32.const 1024)) (i32.const 0) (i32.const 1) (i32.const 8)))))`,
+  /** Writes 100,000 bytes, 0 to 250 again and again, in as few calls as the system lets it; what fails with EINTR is tried again. */
+  pusher: `(module ${WASI}
+    (func (export "_start") (local $at i32) (local $errno i32)
+      (local.set $at (i32.const 4096))
+      (loop $fill
+        (i32.store8 (local.get $at) (i32.rem_u (i32.sub (local.get $at) (i32.const 4096)) (i32.const 251)))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $fill (i32.lt_u (local.get $at) (i32.const 104096))))
+      (local.set $at (i32.const 4096))
+      (loop $push
+        (i32.store (i32.const 0) (local.get $at))
+        (i32.store (i32.const 4) (i32.sub (i32.const 104096) (local.get $at)))
+        (local.set $errno (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (if (i32.eqz (local.get $errno))
+          (then (local.set $at (i32.add (local.get $at) (i32.load (i32.const 8)))))
+          (else (if (i32.ne (local.get $errno) (i32.const 27)) (then (unreachable)))))
+        (br_if $push (i32.lt_u (local.get $at) (i32.const 104096))))))`,
   /** Opens the directory 3 again and again, and prints what each call returns, until one fails. */
   opener: `(module
     (import "wasi_snapshot_preview1" "path_open"

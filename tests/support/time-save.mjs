@@ -53,8 +53,8 @@ if (isMainThread) {
     process.exit(85); // as the command line does
   });
 } else {
-  const [{ Guest }, { Machine }, { Wasi }, { ImageDirectory }] = await Promise.all(
-    ["process/guest.js", "process/machine.js", "wasi/index.js", "process/image/storage.js"].map(load),
+  const [{ Guest }, { HostFunctions }, { Machine }, { Wasi }, { ImageDirectory }] = await Promise.all(
+    ["guest", "host-functions", "machine", "../wasi/index", "image/storage"].map((name) => load(`process/${name}.js`)),
   );
   const at = {};
   let flushing = 0;
@@ -108,7 +108,7 @@ if (isMainThread) {
   };
   const command = {
     ...{ module: values.module, args: ["guest", ...positionals], env: [], preopens: [], invoke: null },
-    maxMemoryByteLength: null,
+    ...{ listen: [], instance: false, maxMemoryByteLength: null, maximumDescriptors: null },
   };
   at.opening = now();
   const guest = new Guest(
@@ -117,6 +117,7 @@ if (isMainThread) {
       : { kind: "create", command, moduleBytes: undefined, ifUnfinished: "fail", inPlace: false, ...surroundings },
     control,
     () => {},
+    new HostFunctions(),
   );
   const outcome = guest.run({ plan: {}, eintr: false }, () => {});
   if (outcome.kind !== "powerFailed") throw new Error(JSON.stringify(outcome));
