@@ -63,6 +63,10 @@ export class Region implements MemoryBacking {
     try {
       const stat = attempt("examine the region", path, () => fstatSync(descriptor));
       if (!stat.isFile()) throw new VermilionError("NOT_A_FILE", `${path}: a region must be a plain file`);
+      if (stat.nlink > 1) {
+        const reason = "a region is written in place, and this file has a second name elsewhere";
+        throw new VermilionError("NOT_A_FILE", `${path}: ${reason}; copy it`);
+      }
       if (stat.size !== byteLength) {
         const relation = stat.size < byteLength ? "shorter" : "longer";
         throw new VermilionError(

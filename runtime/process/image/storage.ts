@@ -4,6 +4,7 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -47,7 +48,7 @@ export interface StorageFile {
 
 export const OPEN_FILES_NAME = "open-files";
 
-const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_TRUNC } = constants;
+const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** Node refuses to read 2 GiB at once. */
 const MAX_READ_BYTES = 2 ** 30;
@@ -106,7 +107,9 @@ export class ImageDirectory implements ImageStorage {
       });
     }
     const stat = fstatSync(descriptor);
-    if (stat.isFile()) return { descriptor, stat };
+    // What is written must not be a hard link to somebody's file elsewhere, which an image from others could bring.
+    const mayWrite = (flags & O_RDWR) === 0 || stat.nlink <= 1;
+    if (stat.isFile() && mayWrite) return { descriptor, stat };
     closeSync(descriptor);
     throw unsafe(this.pathOf(name));
   }
@@ -167,7 +170,9 @@ export class ImageDirectory implements ImageStorage {
   }
 
   create(name: string): StorageFile {
-    return this.#storageFile(name, O_RDWR | O_CREAT | O_TRUNC);
+    const file = this.#storageFile(name, O_RDWR | O_CREAT);
+    attempt("empty", this.pathOf(name), () => ftruncateSync(file.descriptor, 0)); // not O_TRUNC: it is looked at first
+    return file;
   }
 
   open(name: string): StorageFile {
@@ -263,7 +268,7 @@ function unsafe(path: string, cause?: unknown): VermilionError {
   return imageError(
     "IMAGE_UNSAFE",
     path,
-    "an image holds plain files only, and this is a link, a directory, a pipe or a device",
+    "an image holds plain files only, and this is a link, a directory, a pipe, a device, or a file with a second name",
     "do not use this image unless you know where it comes from",
     cause,
   );

@@ -2,6 +2,8 @@ import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
   cpSync,
+  existsSync,
+  linkSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -201,6 +203,27 @@ describe("an image from others", () => {
     expect(outcome()).toBe("IMAGE_UNSAFE");
     if (name !== "lock") expect(thrownBy(() => readAll()).code).toBe("IMAGE_UNSAFE");
   });
+
+  test.each(["header", "lock", "pages", "state-2"])(
+    "%s is a hard link to a file elsewhere: it is not written",
+    (name) => {
+      const precious = join(path, "..", "precious");
+      cpSync(existsSync(fileOf(name)) ? fileOf(name) : fileOf("state-1"), precious);
+      const before = readFileSync(precious);
+      rmSync(fileOf(name), { force: true });
+      linkSync(precious, fileOf(name));
+      const use = () => {
+        const image = Image.open(path, VERSION);
+        try {
+          image.markRunning();
+        } finally {
+          image.close();
+        }
+      };
+      expect(use).toThrow(errorCode("IMAGE_UNSAFE"));
+      expect(readFileSync(precious)).toEqual(before);
+    },
+  );
 
   test.each(names)("%s is a pipe or a directory: IMAGE_UNSAFE, and nothing waits for a writer", (name) => {
     rmSync(fileOf(name));
