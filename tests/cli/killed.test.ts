@@ -52,12 +52,12 @@ describe("SIGKILL at random moments, several in a chain", () => {
         if (kind < 0.5) await Promise.race([run.ended, sleep(12 * next())]);
         if (kind < 0.5 || kind >= 0.75) run.kill("SIGKILL");
         const ended = await run.ended;
-        if (ended.status === 0) {
+        // It may be killed between its output and its end.
+        if (ended.status === 0 || ended.stdout !== "") {
           expect(ended.stdout, `seed ${seed}`).toBe(expected);
           expect(seen.saved + seen.killed).toBeGreaterThan(3);
           return;
         }
-        expect(ended.stdout).toBe("");
         const { signal, status, stderr } = ended;
         if (signal !== "SIGKILL" && signal !== "SIGPWR") expect(status, stderr).toBe(85);
         const found = await inspect(image).catch(() => undefined);

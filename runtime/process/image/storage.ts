@@ -52,6 +52,7 @@ const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = const
 
 /** Node refuses to read 2 GiB at once. */
 const MAX_READ_BYTES = 2 ** 30;
+const MAX_WRITE_BYTES = 2 ** 30;
 
 /**
  * An open image directory. Files are reached through its descriptor, as openat(2) would, so that an image renamed
@@ -229,9 +230,9 @@ class DiskFile implements StorageFile {
   write(chunks: readonly Uint8Array[], position: number): void {
     let rest = chunks;
     let offset = position;
-    // One call, unless it passes the 2 GiB or 1,024 pieces that the kernel takes at once, or the disk fills.
+    // One call, unless there is more than can be taken at once, or the disk fills.
     while (rest.length > 0) {
-      const batch = rest.slice(0, 1024);
+      const batch = firstOf(rest);
       const count = attempt("write", this.#path, () => writevSync(this.descriptor, batch, offset));
       if (count === 0) throw new VermilionError("IO_ERROR", `${this.#path}: cannot write: the disk takes no bytes`);
       offset += count;
@@ -251,6 +252,18 @@ class DiskFile implements StorageFile {
   close(): void {
     closeSync(this.descriptor);
   }
+}
+
+/** The kernel takes 1,024 pieces at once. Of 2 GiB or more, Node takes the number of bytes written for an error. */
+function firstOf(chunks: readonly Uint8Array[]): Uint8Array[] {
+  const batch: Uint8Array[] = [];
+  let room = MAX_WRITE_BYTES;
+  for (const chunk of chunks) {
+    if (room === 0 || batch.length === 1024) break;
+    batch.push(chunk.subarray(0, room));
+    room -= Math.min(room, chunk.byteLength);
+  }
+  return batch;
 }
 
 /** What is left of `chunks` after their first `count` bytes. */

@@ -63,8 +63,8 @@ export function thrownBy(action: () => unknown): Error & { readonly code?: strin
 }
 
 /** A new memory with the saved bytes of one, which must have that many pages of 64 KiB. */
-export function savedBytes(image: Image, index: number, pages: number): Uint8Array {
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: 100 });
-  image.memories[index]?.attach(memory, 100 * PAGE);
+export function savedBytes(image: Image, index: number, pages: number, maximum = 100): Uint8Array {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum });
+  image.memories[index]?.attach(memory, maximum * PAGE);
   return new Uint8Array(memory.buffer);
 }
