@@ -46,6 +46,11 @@ export class ControlBlock {
     return Atomics.load(this.#words, WORD.failure) >= FAILURE.kill;
   }
 
+  /** Whether a failure came before the guest began. */
+  get cancelled(): boolean {
+    return Atomics.load(this.#words, WORD.phase) === PHASE.cancelled;
+  }
+
   /** Main thread. True: the guest had not begun and never will, in this worker. */
   requestFailure(): boolean {
     return this.#request(FAILURE.power);

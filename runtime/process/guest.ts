@@ -35,6 +35,11 @@ import type { EntryCall } from "./stacks.js";
 const PAGE_BYTE_LENGTH = 65_536;
 const MEMORY32_MAXIMUM_PAGES = 65_536;
 
+/** A failure came before anything on the disk was touched. */
+export class StartCancelled extends Error {
+  override readonly name = "StartCancelled";
+}
+
 export class Guest {
   readonly command: Command;
   /** What goes on; undefined: a clean start, or an instance that waits for a call. */
@@ -69,7 +74,11 @@ export class Guest {
         if (command?.instance === false) entryOf(program.module, command); // throws
         return program;
       });
-    const opened: OpenedImage = openImage(order, { load, notice });
+    const creating = (): void => {
+      if (control.cancelled) throw new StartCancelled();
+      tell({ kind: "creating" });
+    };
+    const opened: OpenedImage = openImage(order, { load, notice, creating });
     this.#control = control;
     this.#hostFunctions = hostFunctions;
     this.#program = opened.program;

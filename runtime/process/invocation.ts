@@ -10,7 +10,10 @@ type Value = number | bigint;
 /** What a reactor wants called once, before its other functions. */
 export const INITIALIZER = "_initialize";
 
-/** A module without `_start` that wants to be initialized: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md */
+/**
+ * A module without `_start` that wants to be initialized:
+ * https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md
+ */
 export function isReactor(module: Module): boolean {
   const functions = module.exports.filter(({ kind }) => kind === ExternalKind.function);
   const initializer = functions.find(({ name }) => name === INITIALIZER);

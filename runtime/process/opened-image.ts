@@ -29,6 +29,8 @@ interface Helpers {
   /** Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. */
   readonly load: (bytes: Uint8Array, path: string, command: Command | undefined) => Program;
   readonly notice: (message: string) => void;
+  /** An image is about to be made; throws if that is not wanted any more. */
+  readonly creating: () => void;
 }
 
 export function openImage(order: PrepareOrder, helpers: Helpers): OpenedImage {
@@ -66,6 +68,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
     return resumeSame(order, moduleBytes, helpers);
   }
   const program = helpers.load(moduleBytes, command.module, command);
+  helpers.creating();
   Image.remove(path);
   const image = Image.create(path, {
     moduleBytes,

@@ -141,9 +141,9 @@ export class Process {
   /**
    * A process for a program: a new one, or the saved one, if the image holds it unfinished (see `ifUnfinished`).
    *
-   * Codes: NOT_FOUND (no module), MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, IMPORTS_INVALID, NO_SUCH_EXPORT, BAD_ARGUMENT,
-   * COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, LISTEN_ADDRESS, IMAGE_EXISTS, IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes,
-   * DISK_FULL, READ_ONLY, PERMISSION_DENIED, MMAP_UNSUPPORTED, FFI_MISSING.
+   * Codes: NOT_FOUND (no module), MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, IMPORTS_INVALID, NO_SUCH_EXPORT,
+   * BAD_ARGUMENT, COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, LISTEN_ADDRESS, INSTANCE_OVER, IMAGE_EXISTS,
+   * IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes, DISK_FULL, READ_ONLY, PERMISSION_DENIED, MMAP_UNSUPPORTED, FFI_MISSING.
    */
   static create(options: CreateOptions): Promise<Process> {
     const command = commandOf(options);
@@ -164,7 +164,8 @@ export class Process {
    *
    * Codes: IMAGE_MISSING, IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before its first save), IMAGE_BUSY,
    * IMAGE_DAMAGED and the other IMAGE_ codes, GRANT_NEEDED (the image is not yours, see `preopens`), NOT_FOUND (a granted
-   * directory is gone), PREOPEN_MISSING, LISTEN_MISSING, LISTEN_ADDRESS, FILE_CHANGED.
+   * directory is gone), PREOPEN_MISSING, LISTEN_MISSING, LISTEN_ADDRESS, FILE_CHANGED,
+   * UNKNOWN_IMPORT, IMPORTS_INVALID.
    */
   static open(image: string, options: OpenOptions = {}): Promise<Process> {
     const preopens = options.preopens?.map(absolutePreopen);
@@ -223,7 +224,8 @@ export class Process {
    * Calls an exported function of an instance (see `CreateOptions.instance`), whose first call instantiates the module and
    * initializes a reactor. The arguments are numbers, for i64 bigints, or their texts. After a power failure the same
    * call goes on with it; until that is done there can be no other.
-   * Codes: those of `run`, and NO_SUCH_EXPORT, BAD_ARGUMENT, CALL_UNFINISHED, NO_INSTANCE, after which the process is as before.
+   * Codes: those of `run`, and NO_SUCH_EXPORT, BAD_ARGUMENT, CALL_UNFINISHED, NO_INSTANCE, after which the process is
+   * as before.
    */
   call(name: string, args: readonly (number | bigint | string)[] = [], options: RunOptions = {}): Promise<Outcome> {
     return this.#begin({ name, args: args.map(argumentText) }, options);

@@ -14,7 +14,8 @@ type Arrival = Report | Cancelled | Error;
 
 /**
  * A worker is not terminated while it carries out an order, if that can be helped: the FFI aborts the whole program when
- * its thread is ended inside a call. What takes longer than this is instrumenting, which calls nothing.
+ * its thread is ended inside a call. What takes longer than this is instrumenting, which calls nothing. While it makes or
+ * removes an image it is waited for, however long the disk takes: half of one would say that it runs.
  */
 const PATIENCE_MILLISECONDS = 200;
 
@@ -43,6 +44,10 @@ export class Session {
   /** An order was given and not answered yet. */
   #busy = false;
   #prepared = false;
+  /** The order is to run. */
+  #running = false;
+  /** The worker makes an image, or removes it again; its answer ends that. */
+  #atImage = false;
   #cancelled = false;
   /** Whoever waits for the answer before ending the worker. */
   #idle: (() => void) | undefined;
@@ -101,12 +106,17 @@ export class Session {
   #untilIdle(): Promise<void> {
     if (!this.#busy) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, PATIENCE_MILLISECONDS);
+      const timer = setTimeout(() => this.#mustFinish || resolve(), PATIENCE_MILLISECONDS);
       this.#idle = () => {
         clearTimeout(timer);
         resolve();
       };
     });
+  }
+
+  /** A guest that was cancelled before it began is only let go of: that ends by itself. */
+  get #mustFinish(): boolean {
+    return this.#atImage || (this.#running && this.#control.cancelled);
   }
 
   /** Whether the worker keeps this program alive. */
@@ -118,6 +128,8 @@ export class Session {
   #send(order: Order): void {
     this.#busy = true;
     this.#prepared = false;
+    this.#atImage = order.kind === "discard";
+    this.#running = order.kind === "run";
     this.#worker.postMessage(order);
   }
 
@@ -125,11 +137,13 @@ export class Session {
     if (report.kind === "notice") this.#events.notice?.(report.message);
     else if (report.kind === "instrumenting") this.#events.instrumenting?.(report.byteLength);
     else if (report.kind === "running") this.#events.running?.();
+    else if (report.kind === "creating") this.#atImage = true;
     else this.#answer(report);
   }
 
-  #answer(report: Exclude<Report, { kind: "notice" | "instrumenting" | "running" }>): void {
+  #answer(report: Exclude<Report, { kind: "notice" | "instrumenting" | "running" | "creating" }>): void {
     this.#busy = false;
+    this.#atImage = false;
     this.#prepared = report.kind === "prepared" || (report.kind === "ended" && report.outcome.kind === "returned");
     this.#idle?.();
     if (report.kind === "discarded") return;

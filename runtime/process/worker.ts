@@ -2,7 +2,7 @@
 import { parentPort, resourceLimits, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
-import { Guest } from "./guest.js";
+import { Guest, StartCancelled } from "./guest.js";
 import { HostFunctions } from "./host-functions.js";
 import type { Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
@@ -40,7 +40,8 @@ function answer(message: Order, functions: HostFunctions): void {
   try {
     tell(carryOut(message, functions));
   } catch (error) {
-    fail(error);
+    if (error instanceof StartCancelled) tell({ kind: "cancelled" });
+    else fail(error);
   }
 }
 

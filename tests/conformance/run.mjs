@@ -27,6 +27,8 @@ if (checkout === undefined || !existsSync(join(checkout, "tests"))) {
   process.exit(2);
 }
 
+const wasmtime = process.env["WASMTIME"] ?? "wasmtime";
+
 /** Each makes a command line out of a test; `resume` the one after a power failure. */
 const runtimes = [
   { name: "system interface alone", required: true, command: (test) => guest(test, []) },
@@ -57,7 +59,16 @@ const runtimes = [
       ...plain(test),
     ],
   },
-  { name: "wasmtime", command: (test) => [process.env["WASMTIME"] ?? "wasmtime", "run", ...plain(test)] },
+  {
+    name: "@wasmer/wasi",
+    missing: () => process.env["WASMER_WASI"] === undefined && "WASMER_WASI names no directory where it is installed",
+    command: (test) => [process.execPath, join(support, "run-wasmer-wasi.mjs"), ...plain(test)],
+  },
+  {
+    name: "wasmtime",
+    missing: () => isMissing(wasmtime) && "not on this machine",
+    command: (test) => [wasmtime, "run", ...plain(test)],
+  },
 ];
 
 function plain({ dir, env, module, args }) {
@@ -125,10 +136,8 @@ function spawn([command, ...args]) {
   return spawnSync(command, args, { encoding: "utf8", timeout: TIMEOUT_MILLISECONDS, input: "" });
 }
 
-/** Whether the command line can fail at every call rather than at those of one name. */
-function failsAtAnyCall() {
-  const { stderr } = spawn([process.execPath, commandLine, "run", "--fail-at-call", "*:1:after", "/no/such/module"]);
-  return !stderr.includes("--fail-at-call");
+function isMissing(command) {
+  return spawnSync(command, ["--version"]).status !== 0;
 }
 
 const tests = findTests();
@@ -136,12 +145,9 @@ let failed = false;
 console.log(`${tests.length} tests, Node ${process.versions.node}`);
 for (const runtime of runtimes) {
   if (values.runtime !== undefined && !runtime.name.includes(values.runtime)) continue;
-  if (runtime.name === "wasmtime" && spawnSync(runtime.command({ env: {}, args: [] })[0], ["--version"]).status !== 0) {
-    console.log("wasmtime: not on this machine");
-    continue;
-  }
-  if (runtime.resume !== undefined && !failsAtAnyCall()) {
-    console.log(`${runtime.name}: not run, --fail-at-call '*' is not there`);
+  const missing = runtime.missing?.() || undefined;
+  if (missing !== undefined) {
+    console.log(`${runtime.name}: ${missing}`);
     continue;
   }
   const failures = tests.flatMap((test) => {

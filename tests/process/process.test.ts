@@ -87,6 +87,21 @@ describe("run", () => {
     expect(options.output()).toBe(reference);
   });
 
+  test("a signal at any moment of a start: no image that says it runs, and no start over a saved one", async () => {
+    for (let delay = 0; delay <= 90; delay += 6) {
+      const options = optionsFor(counter, { cacheDirectory: null, saveOn: ["SIGPWR"] });
+      const timer = setTimeout(() => process.kill(process.pid, "SIGPWR"), delay);
+      const guest = await Process.create(options);
+      const outcome = await guest.run({ failure: { afterMilliseconds: 5 } });
+      clearTimeout(timer);
+      await guest.close();
+      expect(outcome).toMatchObject({ kind: "powerFailed", epoch: expect.any(Number) });
+      const found = await Process.inspect(options.image ?? "").catch((error: unknown) => error);
+      if (outcome.kind === "powerFailed" && outcome.epoch === 0) expect(found).toMatchObject({ code: "IMAGE_MISSING" });
+      else expect(found).toMatchObject({ status: "saved", epoch: 1 });
+    }
+  });
+
   test("twice at once: PROCESS_RUNNING; after the end: PROCESS_OVER", async () => {
     const process = await Process.create(optionsFor(counter));
     const running = process.run();

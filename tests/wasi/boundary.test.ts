@@ -1,9 +1,9 @@
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Errno, ProcessExit, RESTART, WASI_SIGNATURES } from "../../runtime/wasi/index.js";
-import { TestGuest } from "./test-guest.js";
+import { CREAT, DIRECTORY, TestGuest } from "./test-guest.js";
 
 const NAMES = Object.keys(WASI_SIGNATURES) as (keyof typeof WASI_SIGNATURES)[];
 
@@ -32,11 +32,59 @@ const i64 = fc.oneof(
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 );
 
-const call = fc
-  .constantFrom(...NAMES)
-  .chain((name) =>
-    fc.tuple(fc.constant(name), fc.tuple(...[...WASI_SIGNATURES[name]].map((type) => (type === "i" ? i32 : i64)))),
-  );
+/** First arguments that make sense, by the beginning of a call's name: a path, a list of buffers. */
+const SENSIBLE: readonly (readonly [prefix: string, beginnings: readonly (readonly number[])[]])[] = [
+  ["path_rename", [[4, 1024, 11, 4, 1060, 4]]],
+  ["path_link", [[4, 0, 1024, 11, 4, 1060, 4]]],
+  ["path_symlink", [[1024, 11, 4, 1060, 4]]],
+  [
+    "path_open",
+    [
+      [4, 1, 1024, 11, 0],
+      [4, 1, 1024, 11, 9],
+      [4, 0, 1080, 3, 2],
+      [4, 1, 1040, 9, 0],
+    ],
+  ],
+  [
+    "path_filestat",
+    [
+      [4, 1, 1024, 11],
+      [4, 0, 1040, 9],
+    ],
+  ],
+  [
+    "path_",
+    [
+      [4, 1060, 4],
+      [4, 1070, 3],
+      [4, 1080, 3],
+      [4, 1040, 9],
+    ],
+  ],
+  ["fd_", [[3], [4], [5], [5, 2048, 2], [5, 2048, 4], [6, 8192, 512]]],
+  ["sock_", [[3], [3, 0, 4096], [5, 2048, 1]]],
+  [
+    "poll_oneoff",
+    [
+      [6144, 7000, 1, 4000],
+      [6144, 7000, 1_000_000, 4000],
+      [6144, 7000, 2 ** 31 - 1, 4000],
+    ],
+  ],
+];
+
+const call = fc.constantFrom(...NAMES).chain((name) => {
+  const [, beginnings = [[]]] = SENSIBLE.find(([prefix]) => name.startsWith(prefix)) ?? [];
+  const args = fc.tuple(...[...WASI_SIGNATURES[name]].map((type) => (type === "i" ? i32 : i64)));
+  return fc.tuple(args, fc.boolean(), fc.constantFrom(...beginnings)).map(([any, sensible, beginning]) => {
+    const mixed = any.map((value, index) => {
+      const better = sensible ? beginning[index] : undefined;
+      return better === undefined || typeof value === "bigint" ? value : better;
+    });
+    return [name, mixed] as const;
+  });
+});
 
 /** The guest's memory between calls: paths, iovecs and subscriptions that make sense, and some that do not. */
 function prepare(guest: TestGuest): void {
@@ -44,6 +92,9 @@ function prepare(guest: TestGuest): void {
   bytes.fill(0, 0, 8192);
   bytes.write("dir/../file", 1024);
   bytes.write("../secret", 1040);
+  bytes.write("made", 1060);
+  bytes.write("out", 1070);
+  bytes.write("dir", 1080);
   for (const [index, [pointer, byteLength]] of [
     [4096, 16],
     [5000, 3],
@@ -64,17 +115,28 @@ describe("any call with any arguments", () => {
     writeFileSync(join(guest.root, "file"), "content");
     writeFileSync(join(guest.outside, "secret"), "secret");
     symlinkSync("../secret", join(guest.root, "out"));
-    guest.failurePending = true; // whatever would wait returns RESTART
+    expect(guest.open("file", { at: 4 })).toBe(5);
+    expect(guest.open("dir", { at: 4, o: DIRECTORY })).toBe(6);
+    const beginning = guest.save();
     const outside = readdirSync(guest.outside).sort();
+    const succeeded = new Set<string>();
     fc.assert(
       fc.property(fc.array(call, { minLength: 1, maxLength: 30 }), (calls) => {
+        // Each run begins with all descriptors open and the files in place.
+        guest.wasi.close();
+        mkdirSync(join(guest.root, "dir"), { recursive: true });
+        if (!existsSync(join(guest.root, "file"))) writeFileSync(join(guest.root, "file"), "content");
+        guest.restore(beginning, { onChangedFile: "ignore" });
+        guest.failurePending = true; // whatever would wait returns RESTART
         prepare(guest);
-        for (const [name, args] of calls) {
+        for (const [name, anything] of calls) {
+          const args = [...anything];
           // A guest may fill the disk it was given; this test must not.
           if (name === "fd_allocate" || name === "fd_filestat_set_size") args[args.length - 1] = 100n;
           if (name === "fd_pwrite") args[3] = BigInt.asUintN(16, args[3] as bigint);
           try {
             const result = guest.wasi.functions[name]!(...args);
+            if (result === 0) succeeded.add(name);
             expect(result === RESTART || (result! >= 0 && result! <= Errno.NOTCAPABLE)).toBe(true);
           } catch (error) {
             expect(error).toBeInstanceOf(ProcessExit);
@@ -87,11 +149,78 @@ describe("any call with any arguments", () => {
       }),
       { numRuns: 1500 },
     );
+    // Otherwise it knocks at closed doors only.
+    expect(succeeded.size).toBeGreaterThan(30);
     expect(
       readdirSync(guest.outside)
         .filter((name) => name !== "kept")
         .sort(),
     ).toEqual(outside);
+  });
+});
+
+describe("more than there is", () => {
+  const calls: readonly (readonly [
+    string,
+    (iovecs: number, count: number, out: number) => readonly (number | bigint)[],
+  ])[] = [
+    ["fd_read", (iovecs, count, out) => [4, iovecs, count, out]],
+    ["fd_write", (iovecs, count, out) => [4, iovecs, count, out]],
+    ["fd_pread", (iovecs, count, out) => [4, iovecs, count, 0n, out]],
+    ["fd_pwrite", (iovecs, count, out) => [4, iovecs, count, 0n, out]],
+  ];
+
+  test.each(calls)("%s: buffers without number, or beyond memory: FAULT, and nothing is moved", (name, args) => {
+    using guest = new TestGuest();
+    writeFileSync(join(guest.root, "file"), "content");
+    expect(guest.open("file")).toBe(4);
+    const out = guest.alloc(4);
+    const one = guest.iovecs([guest.alloc(8), 8]);
+    for (const count of [2 ** 31, 2 ** 31 - 1, -1, 2 ** 29, 2 ** 29 + 1, 2 ** 28]) {
+      expect(guest.call(name, ...args(one, count | 0, out))).toBe(Errno.FAULT);
+    }
+    const { byteLength } = guest.memory.buffer;
+    for (const [pointer, length] of [
+      [0, 2 ** 32 - 1], // 4 GiB
+      [2 ** 32 - 1, 2],
+      [byteLength, 1],
+      [byteLength - 1, 2],
+    ] as const) {
+      expect(guest.call(name, ...args(guest.iovecs([one, 4], [pointer, length]), 2, out))).toBe(Errno.FAULT);
+    }
+    expect(readFileSync(join(guest.root, "file"), "utf8")).toBe("content");
+    expect(guest.seek(4, 0n, 1)).toBe(0n);
+  });
+
+  test("a read of many gigabytes into one buffer, over and over: no more than Linux moves at once", () => {
+    using guest = new TestGuest({ stdio: [openSync("/dev/zero", "r"), -1, -1] });
+    const buffer = guest.alloc(2 ** 21);
+    const ranges = Array.from({ length: 4096 }, () => [buffer, 2 ** 21] as const);
+    const out = guest.alloc(4);
+    expect(guest.call("fd_read", 0, guest.iovecs(...ranges), ranges.length, out)).toBe(0);
+    expect(guest.view.getUint32(out, true)).toBe(0x7ffff000);
+  });
+
+  test("descriptors: at the limit nothing is created, and a saved process that is there comes back", () => {
+    using guest = new TestGuest({ maximumDescriptors: 6 });
+    writeFileSync(join(guest.root, "file"), "content");
+    expect([guest.open("file"), guest.open("file")]).toEqual([4, 5]);
+    expect(guest.open("new", { o: CREAT })).toBe(-Errno.MFILE);
+    expect(readdirSync(guest.root)).toEqual(["file"]);
+    guest.resume();
+    expect(guest.read(5, 7)).toBe("content");
+    expect(guest.open("file")).toBe(-Errno.MFILE);
+    expect(guest.call("fd_close", 4)).toBe(0);
+    expect(guest.open("file")).toBe(4);
+  });
+
+  test("paths: too long, too deep, around in circles", () => {
+    using guest = new TestGuest();
+    expect(guest.open("a".repeat(70_000))).toBe(-Errno.NAMETOOLONG);
+    expect(guest.open("a/".repeat(2047))).toBe(-Errno.NOENT);
+    expect(guest.open(`${"./".repeat(2000)}..`)).toBe(-Errno.PERM);
+    for (let index = 0; index < 60; index++) symlinkSync(`link-${index + 1}`, join(guest.root, `link-${index}`));
+    expect(guest.open("link-0")).toBe(-Errno.LOOP);
   });
 });
 

@@ -129,6 +129,7 @@ export class Image {
     const firstCreated = attempt("create the image", absolute, () => makeDirectories(absolute));
     const directory = ImageDirectory.open(absolute);
     let lock: ImageLock | undefined;
+    let store: MemoryStore | undefined;
     try {
       checkVacant(directory); // before the lock file is put there, and again under the lock
       lock = ImageLock.acquire(directory);
@@ -142,7 +143,7 @@ export class Image {
       moduleFile.sync();
       moduleFile.close();
       const inPlace = options.inPlace ?? false;
-      const store = createStore(directory, storage, inPlace);
+      store = createStore(directory, storage, inPlace);
       const header: ImageHeader = {
         status: "running",
         sequence: 1,
@@ -172,6 +173,7 @@ export class Image {
       const command: unknown = JSON.parse(commandBytes.toString("utf8"));
       return new Image({ directory, storage, lock, header, command, moduleBytes, saved: undefined, store });
     } catch (error) {
+      store?.close();
       lock?.release();
       directory.close();
       throw error;
