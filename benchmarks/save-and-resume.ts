@@ -34,7 +34,7 @@ const SMALLEST_HEAP = 1;
 /** What may be written to a disk for one case: fewer events for big heaps that are dirty each time. */
 const TOUCHED_MEBIBYTES_MAXIMUM = 32_768;
 const EVENTS_MINIMUM = 5;
-const STEPS = ["noticing", "unwinding", "describing", "regions", "state", "flip", "total", "beyondFlush"] as const;
+const STEPS = ["noticing", "unwinding", "describing", "memory", "state", "flip", "total", "beyondFlush"] as const;
 
 interface Case {
   readonly directory: string;

@@ -1,13 +1,17 @@
 import { createRequire } from "node:module";
-import { VermilionError } from "./error.js";
+import { invariant, VermilionError } from "./error.js";
 
 /** Values from the kernel's headers that x64 and arm64 share. */
 export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
 export const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
 export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as const;
+const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
+/** _IOWR('f', 16, struct pm_scan_arg) of linux/fs.h. */
+const PAGEMAP_SCAN = 0xc0606610;
 const EFD = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 export const EWOULDBLOCK = 11;
 export const EINTR = 4;
+export const ENODEV = 19;
 
 /** The calls that Node has not. Each returns 0 or an errno, so that nobody has to ask for it separately. */
 export interface Libc {
@@ -23,11 +27,21 @@ export interface Libc {
   /** Whether `descriptor` can be mapped shared and read-write at all; maps one page elsewhere and lets it go. */
   probeMapping(descriptor: number): number;
   flock(descriptor: number, operation: number): number;
+  /** The PAGEMAP_SCAN ioctl (Linux 6.7) with its argument at `address`: how many ranges it found, or a negative errno. */
+  scanPages(descriptor: number, address: number): number;
+  isZero(address: number, byteLength: number): boolean;
+  /** Gives the blocks of a part of a file back to the disk; it reads as zeros then. The file keeps its length. */
+  punchHole(descriptor: number, position: number, byteLength: number): number;
+  /** Of the kernel: 4096, or on arm64 also 16384 or 65536. */
+  readonly pageByteLength: number;
   /** eventfd(2), close-on-exec and non-blocking: a descriptor, or a negative errno. */
   createEvent(): number;
   /** Of the first byte; also for empty arrays over a real backing store. */
   addressOf(bytes: Uint8Array): number;
 }
+
+/** Compared at once by isZero. */
+const ZERO_BYTES = 65_536;
 
 type Koffi = typeof import("koffi");
 
@@ -73,6 +87,19 @@ function bind(): Libc {
     "int eventfd(unsigned int initial, int flags)",
   );
 
+  const ioctl: (d: number, r: number, a: number) => number = library.func(
+    "int ioctl(int descriptor, unsigned long request, uintptr_t argument)",
+  );
+  const memcmp: (a: number, b: number, l: number) => number = library.func(
+    "int memcmp(uintptr_t a, uintptr_t b, size_t length)",
+  );
+  const fallocate: (d: number, m: number, p: number, l: number) => number = library.func(
+    "int fallocate(int descriptor, int mode, int64_t position, int64_t length)",
+  );
+  const getpagesize: () => number = library.func("int getpagesize()");
+  const zeros = new Uint8Array(ZERO_BYTES);
+  const zeroAddress = Number(koffi.address(zeros));
+
   return {
     mapFixed: (address, byteLength, protection, flags, descriptor, offset) =>
       mmap(address, byteLength, protection, flags | MAP.FIXED, descriptor, offset) === -1 ? koffi.errno() : 0,
@@ -82,6 +109,20 @@ function bind(): Libc {
       return munmap(address, 4096) === -1 ? koffi.errno() : 0;
     },
     flock: (descriptor, operation) => (flock(descriptor, operation) === -1 ? koffi.errno() : 0),
+    scanPages: (descriptor, address) => {
+      const count = ioctl(descriptor, PAGEMAP_SCAN, address);
+      return count === -1 ? -koffi.errno() : count;
+    },
+    isZero: (address, byteLength) => {
+      invariant(zeros.byteLength === ZERO_BYTES, "the zeros are there as long as their address is used");
+      for (let at = 0; at < byteLength; at += ZERO_BYTES) {
+        if (memcmp(address + at, zeroAddress, Math.min(ZERO_BYTES, byteLength - at)) !== 0) return false;
+      }
+      return true;
+    },
+    punchHole: (descriptor, position, byteLength) =>
+      fallocate(descriptor, FALLOC.PUNCH_HOLE | FALLOC.KEEP_SIZE, position, byteLength) === -1 ? koffi.errno() : 0,
+    pageByteLength: getpagesize(),
     createEvent: () => {
       const descriptor = eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK);
       return descriptor === -1 ? -koffi.errno() : descriptor;

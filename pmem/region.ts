@@ -1,15 +1,8 @@
-import {
-  closeSync,
-  constants,
-  fdatasyncSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  statfsSync,
-} from "node:fs";
+import { closeSync, constants, fdatasyncSync, fstatSync, ftruncateSync, openSync, statfsSync } from "node:fs";
 import { attempt, errnoError, invariant, systemError, VermilionError } from "./error.js";
 import { libc, MAP, PROT } from "./libc.js";
+import type { AddressOwner, MemoryBacking } from "./memory-backing.js";
+import { checkReservation } from "./reservation.js";
 
 /**
  * A region: a file and its shared mapping over a range of addresses that somebody else reserved.
@@ -32,18 +25,13 @@ import { libc, MAP, PROT } from "./libc.js";
 /** All lengths are multiples of this: the largest page of the supported kernels (arm64 has 4, 16 and 64 KiB). */
 export const REGION_GRANULE = 65_536;
 
-/** What owns the addresses; a WebAssembly.Memory is one. Its buffer is read anew, because growth replaces it. */
-export interface AddressOwner {
-  readonly buffer: ArrayBuffer | SharedArrayBuffer;
-}
-
 interface Attachment {
   readonly owner: AddressOwner;
   readonly address: number;
   readonly reservedByteLength: number;
 }
 
-export class Region {
+export class Region implements MemoryBacking {
   readonly path: string;
   readonly #descriptor: number;
   #byteLength: number;
@@ -75,6 +63,10 @@ export class Region {
     try {
       const stat = attempt("examine the region", path, () => fstatSync(descriptor));
       if (!stat.isFile()) throw new VermilionError("NOT_A_FILE", `${path}: a region must be a plain file`);
+      if (stat.nlink > 1) {
+        const reason = "a region is written in place, and this file has a second name elsewhere";
+        throw new VermilionError("NOT_A_FILE", `${path}: ${reason}; copy it`);
+      }
       if (stat.size !== byteLength) {
         const relation = stat.size < byteLength ? "shorter" : "longer";
         throw new VermilionError(
@@ -125,7 +117,7 @@ export class Region {
       // Probed elsewhere first: a kernel that refuses a fixed mapping late has already removed what was there.
       const refused = system.probeMapping(this.#descriptor);
       if (refused !== 0) throw errnoError("map the region", this.path, refused);
-      checkReservation(this.path, address, byteLength, reservedByteLength);
+      checkReservation(this.path, address, byteLength, reservedByteLength); // R2
       const errno = mapRange(address, byteLength, reservedByteLength, MAP.SHARED, this.#descriptor);
       if (errno !== 0) {
         mapRange(address, byteLength, reservedByteLength, ANONYMOUS, -1);
@@ -242,30 +234,6 @@ function mapRange(address: number, byteLength: number, reservedByteLength: numbe
   if (errno !== 0 || byteLength === reservedByteLength) return errno;
   const offset = fd === -1 ? 0 : byteLength;
   return mapFixed(address + byteLength, reservedByteLength - byteLength, PROT.NONE, flags, fd, offset);
-}
-
-/** R2: the range is what V8 makes of a memory: anonymous, read-write up to byteLength, inaccessible beyond, no hole. */
-function checkReservation(path: string, address: number, byteLength: number, reservedByteLength: number): void {
-  const end = address + reservedByteLength;
-  let covered = address;
-  for (const line of readFileSync("/proc/self/maps", "latin1").split("\n")) {
-    const dash = line.indexOf("-");
-    const to = Number.parseInt(line.slice(dash + 1, dash + 17), 16);
-    if (!(to > covered)) continue; // most lines; sorted by address
-    const match = /^([0-9a-f]+)-[0-9a-f]+ (\S+) \S+ \S+ (\d+) *(.*)$/.exec(line);
-    if (match === null || Number.parseInt(match[1] ?? "", 16) > covered) break;
-    const anonymous = match[3] === "0" && !match[4]?.startsWith("[");
-    const accessible = match[2]?.startsWith("rw") === true;
-    if (!anonymous || accessible !== covered < address + byteLength) break;
-    covered = to;
-    if (covered >= end) break;
-  }
-  if (covered >= end && address > 0 && address % 4096 === 0) return;
-  throw new VermilionError(
-    "REGION_RESERVATION",
-    `${path}: the engine reserved only ${covered - address} of ${reservedByteLength} bytes of address space for this ` +
-      "memory; raise the limit (ulimit -v) or give the module a smaller maximum",
-  );
 }
 
 function checkLength(byteLength: number): void {

@@ -15,7 +15,8 @@ export interface SaveTimes {
   /** Unwinding and spilling the frames, and taking globals and tables. */
   readonly unwinding: number;
   readonly describing: number;
-  readonly regions: number;
+  /** Writing and flushing linear memory. */
+  readonly memory: number;
   readonly state: number;
   readonly flip: number;
   /** From kill(2) to the durable slot. */
@@ -110,7 +111,7 @@ export async function watchedEvent(scratch: string, guest: Guest, create: boolea
       noticing: at("seen") - killedAt,
       unwinding: at("unwound") - at("seen"),
       describing: at("described") - at("unwound"),
-      regions: at("flushed") - at("described"),
+      memory: at("flushed") - at("described"),
       state: at("flipping") - at("flushed"),
       flip: at("saved") - at("flipping"),
       total,

@@ -23,8 +23,10 @@ export function statusText({ status, heldBy, exitStatus, trap, problem }: ImageS
       return `trapped: ${trap}`;
     case "running":
       return `running, process ${heldBy ?? "unknown"}`;
+    case "killed":
+      return "killed: it can go on from its last save";
     case "lost":
-      return "lost: it was killed before it saved";
+      return "lost: it was killed without a save that it could go on from";
     case "unreadable":
       return `unreadable: ${problem}`;
     case "saved":

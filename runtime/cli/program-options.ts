@@ -9,6 +9,7 @@ export interface ProgramOptions extends GuestOptions {
   readonly argv0?: string;
   readonly image?: string;
   readonly fresh?: boolean;
+  readonly inPlace?: boolean;
   readonly S?: readonly Setting[];
   readonly W?: readonly Setting[];
 }
@@ -17,6 +18,7 @@ export function addProgramOptions(command: Command): Command {
   return command
     .option("--image <dir>", "the image directory (default: .vermilion/<name>-<hash>)")
     .option("--fresh", "start over, and forget what was saved")
+    .option("--in-place", "a new image's memory is written in place: faster saves, but a kill loses the run")
     .option(
       "--env <name[=value]>",
       "an environment variable, with its value here by default; repeatable",
@@ -39,6 +41,7 @@ export async function createOptions(module: string, options: ProgramOptions): Pr
     listen,
     ...engineOptions(options.W ?? []),
     image: options.image,
+    inPlace: options.inPlace,
     ifUnfinished: options.fresh === true ? "replace" : "resume",
     onChangedFile: options.onChangedFile,
     saveOn: savingSignals(options),

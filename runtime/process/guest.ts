@@ -4,15 +4,16 @@
  *     prepared --run--> exited | trapped | powerFailed (saved)          prepared --cancelled--> powerFailed (epoch as before)
  *     prepared --run, of an instance--> returned (saved): prepared for the next call
  *
- * G1  No guest code runs before the image is marked running: from then on the saved frames are gone (docs/persistence-model.md).
- *     Whatever can be wrong with a saved state is found before that, by the constructor.
+ * G1  No guest code runs before the image is marked running. Whatever can be wrong with a saved state is found before
+ *     that, by the constructor.
  * G2  A save is, in this order: frames spilled (machine), open files flushed and described (wasi), image committed. Each
- *     step only adds files that nothing names yet; the commit's last write is the persistence point.
- * G3  Whatever fails after G1 leaves the image running, which is never resumed, rather than saved and wrong.
+ *     step only adds what nothing names yet; the commit's last write is the persistence point.
+ * G3  Whatever fails after G1 leaves the image running: it goes on from the epoch before, or, if that is gone (no save
+ *     yet, or memory written in place), not at all. Never from a mix.
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
-import type { Region } from "../../pmem/region.js";
+import type { MemoryBacking } from "../../pmem/memory-backing.js";
 import { ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
@@ -267,46 +268,46 @@ export class Guest {
   }
 
   #attachMemory(index: number, memory: WebAssembly.Memory): void {
-    const region = this.#state === undefined ? this.#createRegion(memory) : this.#savedRegion(index, memory);
+    const backing = this.#state === undefined ? this.#createMemory(memory) : this.#savedMemory(index, memory);
     const maximum = this.#program.module.memories[index]?.maximum ?? MEMORY32_MAXIMUM_PAGES;
-    region.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);
+    backing.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);
     if (index !== 0) return;
-    this.#wasi.bind(this.#environment(memory, region.address));
+    this.#wasi.bind(this.#environment(memory, backing.address));
     this.#hostFunctions.attach(memory);
   }
 
-  #createRegion(memory: WebAssembly.Memory): Region {
+  #createMemory(memory: WebAssembly.Memory): MemoryBacking {
     const { byteLength } = memory.buffer;
     if (this.#exceedsLimit(byteLength)) throw tooMuchMemory(byteLength, this.command);
-    const region = this.#image.createRegion();
-    if (!region.grow(byteLength))
-      throw region.growthRefusal ?? new VermilionError("DISK_FULL", `${region.path}: no room`);
-    return region;
+    const backing = this.#image.createMemory();
+    if (!backing.grow(byteLength))
+      throw backing.growthRefusal ?? new VermilionError("DISK_FULL", `${backing.path}: no room`);
+    return backing;
   }
 
-  #savedRegion(index: number, memory: WebAssembly.Memory): Region {
-    const region = this.#image.regions[index];
-    const missing = (region?.byteLength ?? 0) - memory.buffer.byteLength;
-    if (region === undefined || missing < 0) throw this.#misfit(`memory ${index} is shorter than the module's`);
+  #savedMemory(index: number, memory: WebAssembly.Memory): MemoryBacking {
+    const backing = this.#image.memories[index];
+    const missing = (backing?.byteLength ?? 0) - memory.buffer.byteLength;
+    if (backing === undefined || missing < 0) throw this.#misfit(`memory ${index} is shorter than the module's`);
     try {
       if (missing > 0) memory.grow(missing / PAGE_BYTE_LENGTH);
     } catch (cause) {
       throw this.#misfit(`memory ${index} is longer than the module allows`, cause);
     }
-    return region;
+    return backing;
   }
 
   #growMemory(index: number, byteLength: number): boolean {
-    const region = this.#image.regions[index];
-    invariant(region !== undefined, `memory ${index} has a region`);
-    if (this.#exceedsLimit(byteLength - region.byteLength)) return false;
-    return region.grow(byteLength);
+    const backing = this.#image.memories[index];
+    invariant(backing !== undefined, `memory ${index} has a backing`);
+    if (this.#exceedsLimit(byteLength - backing.byteLength)) return false;
+    return backing.grow(byteLength);
   }
 
   #exceedsLimit(moreBytes: number): boolean {
     const limit = this.command.maxMemoryByteLength;
     if (limit === null) return false;
-    return this.#image.regions.reduce((sum, { byteLength }) => sum + byteLength, moreBytes) > limit;
+    return this.#image.memories.reduce((sum, { byteLength }) => sum + byteLength, moreBytes) > limit;
   }
 
   #environment(memory: WebAssembly.Memory, memoryAddress: number): WasiEnvironment {
@@ -320,8 +321,8 @@ export class Guest {
 
   #checkMemories(): void {
     const expected = this.#program.module.memories.length;
-    if (this.#image.regions.length !== expected) {
-      throw this.#misfit(`it has ${this.#image.regions.length} memories and the module ${expected}`);
+    if (this.#image.memories.length !== expected) {
+      throw this.#misfit(`it has ${this.#image.memories.length} memories and the module ${expected}`);
     }
   }
 

@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { attempt, VermilionError } from "../../pmem/error.js";
 import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
@@ -8,17 +8,18 @@ import { readFunctionNames } from "../wasm/names.js";
 import type { Command } from "./command.js";
 import { parseCommand } from "./command-record.js";
 import { Image } from "./image/image.js";
-import type { ImageReading } from "./image/reading.js";
+import { type ImageReading, isResumable } from "./image/reading.js";
 import { decodeStacks, type Task } from "./stacks.js";
 
 /** What the header of an image says; a plain object that JSON carries. */
 export interface ImageSummary {
   readonly image: string;
   /**
-   * saved: can go on. running: a live process holds it. lost: its process was killed before it saved.
+   * saved: can go on. running: a live process holds it. killed: its process was, and can go on from its last save.
+   * lost: its process was killed and has no save that it could go on from.
    * finished, trapped: over. unreadable: `problem` says why.
    */
-  readonly status: "saved" | "running" | "lost" | "finished" | "trapped" | "unreadable";
+  readonly status: "saved" | "running" | "killed" | "lost" | "finished" | "trapped" | "unreadable";
   readonly problem: string | null;
   /** The live process that holds the image, if one does. */
   readonly heldBy: number | null;
@@ -36,11 +37,11 @@ export interface ImageSummary {
 /** All that an image holds; a plain object that JSON carries. */
 export interface Inspection extends ImageSummary {
   readonly module: { readonly byteLength: number; readonly sha256: string };
-  /** In bytes: as the guest sees the memory, and what it takes on the disk. */
+  /** In bytes: as the guest sees the memory, and what of it is kept on the disk. */
   readonly memories: readonly { readonly byteLength: number; readonly diskByteLength: number }[];
-  /** Of a saved process, innermost first. */
+  /** Of a process that can go on, where it does; innermost first. */
   readonly frames: readonly FrameInspection[];
-  /** Of a saved process. */
+  /** Of a process that can go on, where it does. */
   readonly descriptors: readonly DescriptorInspection[];
 }
 
@@ -74,13 +75,14 @@ export interface DescriptorInspection {
 export function inspectImage(path: string): Inspection {
   const reading = Image.read(path);
   const { header } = reading;
-  const state = header.status === "saved" ? reading.readState() : undefined;
+  const state = isResumable(header) ? reading.readState() : undefined;
+  const diskByteLengths = reading.diskByteLengths();
   return {
     ...summarize(reading),
     module: { byteLength: header.moduleByteLength, sha256: header.moduleSha256 },
     memories: header.memoryByteLengths.map((byteLength, index) => ({
       byteLength,
-      diskByteLength: 512 * (statSync(`${path}/memory-${index}`, { throwIfNoEntry: false })?.blocks ?? 0),
+      diskByteLength: diskByteLengths[index] ?? 0,
     })),
     frames: state === undefined ? [] : describeFrames(reading, decodeStacks(state.machine.stacks).tasks),
     descriptors:
@@ -110,7 +112,7 @@ function summarize(reading: ImageReading): ImageSummary {
   const { path, header, holder } = reading;
   return {
     image: path,
-    status: header.status !== "running" ? header.status : holder === undefined ? "lost" : "running",
+    status: statusOf(reading),
     problem: null,
     heldBy: holder?.pid ?? null,
     epoch: header.epoch,
@@ -119,6 +121,12 @@ function summarize(reading: ImageReading): ImageSummary {
     trap: header.status === "trapped" ? header.message : null,
     command: parseCommand(reading.command, path),
   };
+}
+
+function statusOf({ header, holder }: ImageReading): ImageSummary["status"] {
+  if (header.status !== "running") return header.status;
+  if (holder !== undefined) return "running";
+  return isResumable(header) ? "killed" : "lost";
 }
 
 function describeFrames(reading: ImageReading, tasks: readonly Task[]): FrameInspection[] {

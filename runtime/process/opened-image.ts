@@ -2,7 +2,7 @@
  * Which image a prepared guest gets: the one that is there, when it can go on, or a new one.
  *
  * No state is ever thrown away that could still be resumed, unless the caller says so (`ifUnfinished: "replace"`). What
- * is over (finished, trapped) or lost anyway (killed before it saved) makes room for a clean start. The module is
+ * is over (finished, trapped) or lost anyway (killed before its first save) makes room for a clean start. The module is
  * loaded, and so refused if it cannot run, before anything on the disk is touched.
  */
 import { createHash } from "node:crypto";
@@ -12,7 +12,7 @@ import { type Command, sameCommand } from "./command.js";
 import { parseCommand } from "./command-record.js";
 import { grantsOf, recordGrant } from "./grants.js";
 import { Image } from "./image/image.js";
-import type { ImageReading } from "./image/reading.js";
+import { type ImageReading, isResumable } from "./image/reading.js";
 import type { ImageState } from "./image/state-file.js";
 import { INSTRUMENTER_VERSION, type Program } from "./program.js";
 import type { PrepareOrder } from "./protocol.js";
@@ -41,10 +41,10 @@ type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
 type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
-function openSaved({ image: path, preopens, listen }: OpenOrder, { load }: Helpers): OpenedImage {
+function openSaved({ image: path, preopens, listen }: OpenOrder, { load, notice }: Helpers): OpenedImage {
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
   try {
-    const state = image.readState();
+    const state = savedState(image, notice);
     const recorded = parseCommand(image.command, path);
     const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
     return { image, program: load(image.moduleBytes, path, undefined), command, state };
@@ -74,6 +74,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
     moduleBytes,
     command: recordGrant(command, moduleBytes),
     instrumenterVersion: INSTRUMENTER_VERSION,
+    inPlace: order.inPlace,
   });
   return { image, program, command, state: undefined };
 }
@@ -91,8 +92,8 @@ function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers)
     if (code === "IMAGE_MISSING" || code === "IMAGE_INCOMPLETE") return false;
     throw error;
   }
+  if (isResumable(reading.header)) return true;
   const { status, epoch } = reading.header;
-  if (status === "saved") return true;
   if (status === "running") {
     Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION }).close(); // IMAGE_BUSY; IMAGE_DAMAGED: the other slot
   }
@@ -106,11 +107,21 @@ function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers)
   return false;
 }
 
+/** What the guest goes on from; says so when that is not where it was last. */
+function savedState(image: Image, notice: Helpers["notice"]): ImageState {
+  const state = image.readState();
+  const { status, epoch } = image.header;
+  if (status === "running") {
+    notice(`${image.path}: the last run was killed; going on from epoch ${epoch}: its output since may come again`);
+  }
+  return state;
+}
+
 /** Goes on, if the image holds the very program and command that are asked for. */
-function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Array, { load }: Helpers): OpenedImage {
+function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Array, helpers: Helpers): OpenedImage {
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
   try {
-    const state = image.readState();
+    const state = savedState(image, helpers.notice);
     if (!sameCommand(parseCommand(image.command, path), command)) {
       throw new VermilionError(
         "COMMAND_CHANGED",
@@ -125,7 +136,7 @@ function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Arr
           "go on with the old program (vermilion resume), or start over with the new one (--fresh)",
       );
     }
-    return { image, program: load(image.moduleBytes, path, undefined), command, state };
+    return { image, program: helpers.load(image.moduleBytes, path, undefined), command, state };
   } catch (error) {
     image.close();
     throw error;

@@ -82,6 +82,11 @@ export interface CreateOptions extends ProcessOptions {
   readonly image?: string | undefined;
   /** What to do when the image holds this process, saved and unfinished. Default: "resume". */
   readonly ifUnfinished?: IfUnfinished | undefined;
+  /**
+   * A new image keeps linear memory in mapped files that the guest writes in place: a save copies nothing. For tmpfs and
+   * DAX. The price: a process that is killed while it runs is lost. Default: false, a page store that a kill leaves whole.
+   */
+  readonly inPlace?: boolean | undefined;
 }
 
 export interface OpenOptions extends ProcessOptions {
@@ -148,6 +153,7 @@ export class Process {
       moduleBytes: options.moduleBytes,
       image: resolve(options.image ?? defaultImageDirectory(process.cwd(), command)),
       ifUnfinished: options.ifUnfinished ?? "resume",
+      inPlace: options.inPlace ?? false,
       ...surroundings(options),
     };
     return Process.#make(order, options);
@@ -156,7 +162,7 @@ export class Process {
   /**
    * The saved process of an image.
    *
-   * Codes: IMAGE_MISSING, IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before it saved), IMAGE_BUSY,
+   * Codes: IMAGE_MISSING, IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before its first save), IMAGE_BUSY,
    * IMAGE_DAMAGED and the other IMAGE_ codes, GRANT_NEEDED (the image is not yours, see `preopens`), NOT_FOUND (a granted
    * directory is gone), PREOPEN_MISSING, LISTEN_MISSING, LISTEN_ADDRESS, FILE_CHANGED,
    * UNKNOWN_IMPORT, IMPORTS_INVALID.
@@ -255,7 +261,7 @@ export class Process {
     return Process.inspect(this.image);
   }
 
-  /** Ends the process's thread and lets go of the image. A running guest is killed: its state is lost. */
+  /** Ends the process's thread and lets go of the image. A running guest is killed: what it did since its last save is lost. */
   async close(): Promise<void> {
     this.#over = true;
     this.#signals.close();

@@ -32,6 +32,8 @@ export type PrepareOrder = Surroundings &
         /** Absolute. */
         readonly image: string;
         readonly ifUnfinished: IfUnfinished;
+        /** Of a new image: linear memory is written in place, not kept in a page store. */
+        readonly inPlace: boolean;
       }
     | {
         readonly kind: "open";

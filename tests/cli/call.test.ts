@@ -61,8 +61,18 @@ describe("vermilion call", () => {
     expect(last).toMatchObject({ status: 0, stdout: "4\n104\n" });
   });
 
-  test("killed during a call: refused until --fresh", async () => {
-    await shop.run(["call", "--image", "killed", "reactor.wasm", "add", "1"]);
+  test("killed during a call: as before it, and it says so", async () => {
+    await shop.run(["call", "--image", "killed before", "reactor.wasm", "add", "1"]);
+    const run = shop.start(["call", "killed before", "hang"], { input: "" });
+    await run.printed("9\n");
+    run.kill("SIGKILL");
+    await run.ended;
+    const after = await shop.run(["call", "killed before", "add", "1"]);
+    expect(after).toMatchObject({ status: 0, stdout: "1\n102\n", stderr: expect.stringContaining("was killed") });
+  });
+
+  test("killed during a call, in place: refused until --fresh", async () => {
+    await shop.run(["call", "--in-place", "--image", "killed", "reactor.wasm", "add", "1"]);
     const run = shop.start(["call", "killed", "hang"], { input: "" });
     await run.printed("9\n");
     run.kill("SIGKILL");

@@ -55,6 +55,33 @@ describe.skipIf(!mayMount)("disks (skipped where a user may not mount one)", () 
       expect(second).toEqual([expect.stringContaining("starting from the beginning"), "again", "6"]);
     }
   });
+
+  test("it fills up before a later save: status 74, and the next run goes on from the save before", () => {
+    const out = onDisk(
+      "size=1m",
+      `$V run --quiet --image i --fail-at-call fd_write:3 $M; echo $?
+       $V run --quiet --image i $M > $W/output 2> $W/errors & P=$!
+       until grep -q 5 $W/output; do sleep 0.02; done
+       head -c 2M /dev/zero > /mnt/filler 2> /dev/null
+       kill -PWR $P
+       wait $P; echo $?
+       cat $W/errors
+       $V inspect i | grep -E 'status|epoch'
+       rm /mnt/filler
+       $V run --image i $M 2>&1 | head -4`,
+    );
+    const [...lines] = out.trimEnd().split("\n");
+    expect(lines.slice(0, 4)).toEqual(["1", "2", "85", "74"]);
+    expect(lines[4]).toContain("free some space");
+    expect(lines.slice(5)).toEqual([
+      "status       killed: it can go on from its last save",
+      expect.stringMatching(/^epoch +1,/),
+      expect.stringContaining("the last run was killed; going on from epoch 1"),
+      expect.stringContaining("resuming i, epoch 1"),
+      "3",
+      "4",
+    ]);
+  });
 });
 
 test("a pipe without a reader as stdout: the guest's own affair", async () => {

@@ -64,7 +64,7 @@ describe("run, typed again", () => {
     expect(await shop.run(["run", "--fresh", "--image", copyOfSaved("fresh"), counter])).toEqual(reference);
   });
 
-  test("killed while it ran: a clean start, which says so; resume refuses", async () => {
+  test("killed before its first save: a clean start, which says so; resume refuses", async () => {
     const run = shop.start(["run", "--image", "killed", counter], { input: "" });
     await run.printed("2\n");
     run.kill("SIGKILL");
@@ -74,6 +74,52 @@ describe("run, typed again", () => {
     const again = await shop.run(["run", "--image", "killed", counter]);
     expect(again).toMatchObject({ status: 7, stdout: reference.stdout });
     expect(again.stderr).toContain("starting from the beginning");
+  });
+
+  test("killed after a save: run and resume go on from there, and say so; its output since comes again", async () => {
+    const image = copyOfSaved("killed later");
+    for (const command of [
+      ["run", "--image", image, counter],
+      ["resume", image],
+    ]) {
+      const run = shop.start(command, { input: "" });
+      await run.printed("5\n");
+      run.kill("SIGKILL");
+      await run.ended;
+      expect(await inspect(image)).toMatchObject({
+        status: "killed",
+        epoch: 1,
+        heldBy: null,
+        frames: [{}, {}, {}, {}],
+      });
+    }
+    cpSync(join(shop.work, image), join(shop.work, "killed later 2"), { recursive: true });
+    for (const command of [
+      ["run", "--image", image, counter],
+      ["resume", "killed later 2"],
+    ]) {
+      const { status, stdout, stderr } = await shop.run(command);
+      expect(`1\n2\n${stdout}`).toBe(reference.stdout);
+      expect(status).toBe(7);
+      expect(stderr).toMatch(
+        /the last run was killed; going on from epoch 1.*\n.*resuming killed later.*epoch 1, 4 frames/,
+      );
+    }
+  });
+
+  test("--in-place: the image says so, a save is resumed, a kill loses the run", async () => {
+    const failing = ["run", "--image", "in place", "--in-place", "--fail-at-call", "fd_write:3", counter];
+    expect((await shop.run(failing)).status).toBe(85);
+    expect(readdirSync(join(shop.work, "in place"))).toContain("memory-0");
+    const second = await shop.run(["run", "--image", "in place", "--fail-at-call", "fd_write:3", counter]);
+    expect(second).toMatchObject({ status: 85, stdout: "3\n4\n" });
+    const run = shop.start(["run", "--image", "in place", counter], { input: "" });
+    await run.printed("6\n");
+    run.kill("SIGKILL");
+    await run.ended;
+    expect(await inspect("in place")).toMatchObject({ status: "lost", frames: [] });
+    expect(await shop.run(["run", "--image", "in place", counter])).toMatchObject({ stdout: reference.stdout });
+    expect(readdirSync(join(shop.work, "in place"))).not.toContain("memory-0");
   });
 
   test("killed at random moments, many times: never a wrong resume", async () => {
@@ -152,7 +198,7 @@ describe("an image that cannot be used: status 74, what is wrong, no other chang
     ["the command", "header", (image) => flip(join(image, "header"), -3)],
     ["the state", "state-1", (image) => flip(join(image, "state-1"), -40)],
     ["the module", "module.wasm", (image) => flip(join(image, "module.wasm"), 100)],
-    ["a memory that was cut", "memory-0", (image) => truncateSync(join(image, "memory-0"), 65536)],
+    ["a memory that was cut", "pages", (image) => truncateSync(join(image, "pages"), 4095)],
   ])("%s", async (what, file, damage) => {
     const image = copyOfSaved(`damaged ${what}`);
     damage(join(shop.work, image));

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import {
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -107,6 +108,12 @@ describe("Region.create and Region.open", () => {
     expect(() => Region.open(join(scratch, "directory"), 0)).toThrow(code("NOT_A_FILE"));
     execFileSync("mkfifo", [join(scratch, "pipe")]);
     expect(() => Region.open(join(scratch, "pipe"), 0)).toThrow(code("NOT_A_FILE"));
+  });
+
+  test("a hard link to a file elsewhere: refused, since it would be written", () => {
+    writeFileSync(join(scratch, "precious"), "");
+    linkSync(join(scratch, "precious"), path);
+    expect(() => Region.open(path, 0)).toThrow(code("NOT_A_FILE"));
   });
 
   test("a dangling link in the way of a new region: not followed", () => {

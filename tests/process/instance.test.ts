@@ -217,8 +217,22 @@ describe("the end of an instance", () => {
     await anew.close();
   });
 
-  test("closed during a call: lost", async () => {
+  test("closed during a call: as before it", async () => {
     const options = optionsFor();
+    const instance = await Process.create(options);
+    await instance.call("add", [1]);
+    const running = instance.call("slow_add", [1]);
+    running.catch(() => {});
+    await sleep(30);
+    await instance.close();
+    await expect(running).rejects.toMatchObject({ code: "PROCESS_CLOSED" });
+    const again = await Process.open(options.image);
+    expect(await again.call("add", [1])).toMatchObject({ values: [102] });
+    await again.close();
+  });
+
+  test("closed during a call, in place: lost", async () => {
+    const options = { ...optionsFor(), inPlace: true };
     const instance = await Process.create(options);
     await instance.call("add", [1]);
     const running = instance.call("slow_add", [1]);

@@ -70,6 +70,29 @@ const TEXTS = {
         (br_if $next (i32.lt_u (local.get $count) (i32.const 40))))
       (call $print (local.get $state))
       (call $proc_exit (i32.const 7))))`,
+  /**
+   * Writes and reads 8 MiB at random for some seconds, grows its memory on the way, and prints a sum of all at the end:
+   * a single word that is not what it should be shows.
+   */
+  churn: `(module ${WASI.replace('"memory") 2 4', '"memory") 64 128')}
+    (func (export "_start") (local $step i32) (local $at i32) (local $sum i32) (local $state i32)
+      (local.set $state (i32.const 12345))
+      (loop $again
+        (local.set $state (i32.add (i32.mul (local.get $state) (i32.const 1664525)) (i32.const 1013904223)))
+        ;; few steps go anywhere, most into one of 16 pages: pages of all ages
+        (local.set $at (i32.and (i32.shr_u (local.get $state) (i32.const 8))
+          (select (i32.const 0x3ffffc) (i32.const 0xfffc) (i32.eqz (i32.and (local.get $step) (i32.const 4095))))))
+        (local.set $at (i32.add (i32.const 1024) (i32.rem_u (local.get $at) (i32.const 4000000))))
+        (local.set $sum (i32.add (local.get $sum) (i32.load (local.get $at))))
+        (i32.store (local.get $at) (i32.xor (local.get $state) (i32.load (local.get $at))))
+        (if (i32.eq (local.get $step) (i32.const 100000000)) (then (drop (memory.grow (i32.const 64)))))
+        (br_if $again (i32.lt_u (local.tee $step (i32.add (local.get $step) (i32.const 1))) (i32.const 300000000))))
+      (local.set $at (i32.const 1024))
+      (loop $read
+        (local.set $sum (i32.add (i32.mul (local.get $sum) (i32.const 31)) (i32.load (local.get $at))))
+        (br_if $read (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4))) (i32.const 4100000))))
+      (call $print (local.get $sum))
+      (call $print (memory.size))))`,
   /** Prints its arguments and environment, NULs as newlines, and returns. */
   echo: `(module ${WASI}
     (func (export "_start") (local $bytes i32)

@@ -9,7 +9,7 @@
  *
  *   opening    the worker begins to open the image      signalled  the main thread's handler has been called
  *   seen       the guest's thread sees the request      unwound    frames, globals and tables are taken
- *   described  open files are flushed and described     flushed    regions are flushed
+ *   described  open files are flushed and described     flushed    linear memory is durable
  *   flipping   the state file is durable                saved      the header's slot is durable
  *
  * and `flushing`, how long of all that the disk was waited for, and `frames`.
@@ -53,8 +53,8 @@ if (isMainThread) {
     process.exit(85); // as the command line does
   });
 } else {
-  const [{ Guest }, { Machine }, { Wasi }, { ImageDirectory }] = await Promise.all(
-    ["process/guest.js", "process/machine.js", "wasi/index.js", "process/image/storage.js"].map(load),
+  const [{ Guest }, { HostFunctions }, { Machine }, { Wasi }, { ImageDirectory }] = await Promise.all(
+    ["guest", "host-functions", "machine", "../wasi/index", "image/storage"].map((name) => load(`process/${name}.js`)),
   );
   const at = {};
   let flushing = 0;
@@ -80,10 +80,6 @@ if (isMainThread) {
   watch(Wasi.prototype, "save", () => {
     at.described = now();
   });
-  watch(ImageDirectory.prototype, "flushRegion", (duration) => {
-    at.flushed = now();
-    flushing += duration;
-  });
   watch(ImageDirectory.prototype, "syncDirectory", (duration) => {
     flushing += duration;
   });
@@ -92,6 +88,7 @@ if (isMainThread) {
       watch(file, "sync", (duration) => {
         flushing += duration;
         if (fileName === "header") at.saved = now();
+        else if (fileName === "pages") at.flushed = now();
         else at.flipping = now();
       });
     });
@@ -111,15 +108,16 @@ if (isMainThread) {
   };
   const command = {
     ...{ module: values.module, args: ["guest", ...positionals], env: [], preopens: [], invoke: null },
-    maxMemoryByteLength: null,
+    ...{ listen: [], instance: false, maxMemoryByteLength: null, maximumDescriptors: null },
   };
   at.opening = now();
   const guest = new Guest(
     values.module === undefined
       ? { kind: "open", preopens: undefined, ...surroundings }
-      : { kind: "create", command, moduleBytes: undefined, ifUnfinished: "fail", ...surroundings },
+      : { kind: "create", command, moduleBytes: undefined, ifUnfinished: "fail", inPlace: false, ...surroundings },
     control,
     () => {},
+    new HostFunctions(),
   );
   const outcome = guest.run({ plan: {}, eintr: false }, () => {});
   if (outcome.kind !== "powerFailed") throw new Error(JSON.stringify(outcome));

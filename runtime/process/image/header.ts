@@ -8,13 +8,13 @@ import { damaged, imageError, isZero } from "./damage.js";
  * H2  A slot is written only once everything it names is durable.
  * H3  Write number N goes to slot N % 2, so never over the current slot. The valid slot with the higher number is
  *     current; two valid slots carry neighbouring numbers.
- * H4  A "saved" slot is resumable only while its state file exists, and the state file is removed as soon as a later
- *     "running" slot is durable. So when that later slot is damaged, the earlier one cannot be resumed by mistake with
- *     a memory that has moved on.
+ * H4  What a slot says lies in its first 512 bytes, which a disk writes whole or not at all: no power cut tears it.
+ * H5  A slot that names a state file can be resumed, whether it says "saved" or "running": its pages are in the page
+ *     store and stay there. Only a process that writes its regions in place has no state while it runs.
  *
- * H1-H4 make a torn slot harmless. Format: docs/image-format.md#header.
+ * So whatever is cut off, the current slot names the last epoch. Format: docs/image-format.md#header.
  */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 /** Byte offsets within a slot; little-endian. Any change to this table bumps FORMAT_VERSION. */
 export const SLOT = {
@@ -34,18 +34,21 @@ export const SLOT = {
   memoryCount: 104, // u32
   messageByteLength: 108, // u32
   writtenAt: 112, // u64: wall clock, milliseconds since 1970
-  reserved: 120, // 8 bytes of zeros
-  message: 128, // MAX_MESSAGE bytes: why the guest trapped, UTF-8, zeros behind it
-  memories: 1152, // MAX_MEMORIES x u64: byte lengths, zeros behind them
-  padding: 3200, // zeros
-  checksum: 4092, // u32: CRC-32 of bytes [0, 4092)
+  memoryMode: 120, // u32: 0 the page store, 1 regions written in place
+  reserved: 124, // u32: zero
+  memories: 128, // MAX_MEMORIES x u32: lengths in units of 64 KiB, zeros behind them
+  message: 384, // MAX_MESSAGE bytes: why the guest trapped, UTF-8, zeros behind it
+  checksum: 508, // u32: CRC-32 of bytes [0, 508)
+  padding: 512, // zeros
 } as const;
 
 export const SLOT_BYTE_LENGTH = 4096;
 /** Where the command record begins. */
 export const SLOTS_BYTE_LENGTH = 2 * SLOT_BYTE_LENGTH;
-export const MAX_MEMORIES = 256;
-const MAX_MESSAGE = SLOT.memories - SLOT.message;
+export const MAX_MEMORIES = 64;
+const MAX_MESSAGE = SLOT.checksum - SLOT.message;
+/** Where version 1 had its checksum. */
+const CHECKSUM_OF_VERSION_1 = 4092;
 const MAGIC = Buffer.from("VRMLIMG\0", "latin1");
 const GRANULE = 65_536;
 
@@ -58,8 +61,8 @@ export const MAX_COMMAND_BYTES = 2 ** 24;
 const STATUSES = ["running", "saved", "finished", "trapped"] as const;
 
 /**
- * running: a guest runs, or ran and was killed: not resumable. saved: at a persistence point. finished, trapped: over.
- * running -> saved | finished | trapped; saved -> running.
+ * running: a guest runs, or ran and was killed; it goes on from the epoch, if there is a state (H5). saved: at a
+ * persistence point. finished, trapped: over. running -> saved | finished | trapped; saved -> running.
  */
 export type ImageStatus = (typeof STATUSES)[number];
 
@@ -69,16 +72,18 @@ export interface ImageHeader {
   readonly epoch: number;
   /** Of a finished guest; 0 otherwise. */
   readonly exitStatus: number;
-  /** Why a trapped guest trapped; empty otherwise. Cut to 1 KiB. */
+  /** Why a trapped guest trapped; empty otherwise. Cut to 124 bytes. */
   readonly message: string;
   readonly instrumenterVersion: number;
   readonly moduleByteLength: number;
   /** Hexadecimal. */
   readonly moduleSha256: string;
-  /** Present if and only if the status is "saved". */
+  /** Of `state-<epoch>`, always there when saved, never when finished. Trapped: `state-<epoch + 1>`, memory only. */
   readonly state: { readonly byteLength: number; readonly checksum: number } | undefined;
   readonly command: { readonly byteLength: number; readonly checksum: number };
-  /** In bytes; up to date unless the status is "running". */
+  /** Linear memory lies in regions, written in place, and not in the page store. */
+  readonly inPlace: boolean;
+  /** In bytes, at the time of the state. */
   readonly memoryByteLengths: readonly number[];
   /** Wall clock, milliseconds since 1970. */
   readonly writtenAt: number;
@@ -106,9 +111,10 @@ export function encodeSlot(header: ImageHeader): Uint8Array {
   u32(SLOT.memoryCount, header.memoryByteLengths.length);
   u32(SLOT.messageByteLength, message.byteLength);
   u64(SLOT.writtenAt, header.writtenAt);
+  u32(SLOT.memoryMode, header.inPlace ? 1 : 0);
   bytes.set(message, SLOT.message);
   header.memoryByteLengths.forEach((byteLength, index) => {
-    u64(SLOT.memories + 8 * index, byteLength);
+    u32(SLOT.memories + 4 * index, byteLength / GRANULE);
   });
   u32(SLOT.checksum, crc32(bytes.subarray(0, SLOT.checksum)));
   return bytes;
@@ -163,9 +169,10 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
   const u32 = (offset: number) => view.getUint32(offset, true);
   const u64 = (offset: number) => Number(view.getBigUint64(offset, true));
   if (MAGIC.compare(bytes, SLOT.magic, SLOT.version) !== 0) return { flaw: "no slot", foreign: true };
-  if (crc32(bytes.subarray(0, SLOT.checksum)) !== u32(SLOT.checksum)) return { flaw: "wrong checksum", foreign: false };
-  // Magic, version and checksum stay where they are in every version, so a version is to be trusted here.
+  // Magic, version and checksum stay where they are in every version from 2 on, so a version is to be trusted below.
   const version = u32(SLOT.version);
+  const end = version === 1 ? CHECKSUM_OF_VERSION_1 : SLOT.checksum;
+  if (crc32(bytes.subarray(0, end)) !== u32(end)) return { flaw: "wrong checksum", foreign: false };
   if (version !== FORMAT_VERSION) {
     const reason = `it has format version ${version}, and this Vermilion reads version ${FORMAT_VERSION}`;
     throw imageError("IMAGE_VERSION", path, reason, "use the Vermilion that wrote it, or start again with --fresh");
@@ -178,6 +185,9 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
   const commandByteLength = u64(SLOT.commandByteLength);
   const memoryCount = u32(SLOT.memoryCount);
   const messageByteLength = u32(SLOT.messageByteLength);
+  const memoryMode = u32(SLOT.memoryMode);
+  const stateFits =
+    stateByteLength > 0 ? status !== "finished" && (epoch > 0 || status === "trapped") : status !== "saved";
   // The checksum protects against accidents; an image from others has a right one around any numbers.
   const flaw =
     status === undefined || !Number.isSafeInteger(sequence) || !Number.isSafeInteger(epoch)
@@ -186,16 +196,15 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
         ? "it belongs into the other place"
         : moduleByteLength > MAX_MODULE_BYTES || commandByteLength > MAX_COMMAND_BYTES
           ? "impossible module or command length"
-          : stateByteLength > MAX_STATE_BYTES || stateByteLength > 0 !== (status === "saved")
+          : stateByteLength > MAX_STATE_BYTES || !stateFits
             ? "state file and status do not agree"
-            : memoryCount > MAX_MEMORIES || messageByteLength > MAX_MESSAGE
+            : memoryCount > MAX_MEMORIES || messageByteLength > MAX_MESSAGE || memoryMode > 1
               ? "impossible counts"
-              : undefined;
+              : !isZero(bytes.subarray(SLOT.padding))
+                ? "stray bytes behind it"
+                : undefined;
   if (flaw !== undefined || status === undefined) return { flaw: flaw ?? "impossible status", foreign: false };
-  const memoryByteLengths = Array.from({ length: memoryCount }, (_, memory) => u64(SLOT.memories + 8 * memory));
-  if (!memoryByteLengths.every((byteLength) => Number.isSafeInteger(byteLength) && byteLength % GRANULE === 0)) {
-    return { flaw: "impossible memory lengths", foreign: false };
-  }
+  const memoryByteLengths = Array.from({ length: memoryCount }, (_, n) => GRANULE * u32(SLOT.memories + 4 * n));
   const header: ImageHeader = {
     status,
     sequence,
@@ -207,6 +216,7 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
     moduleSha256: Buffer.from(bytes.subarray(SLOT.moduleSha256, SLOT.moduleSha256 + 32)).toString("hex"),
     state: stateByteLength === 0 ? undefined : { byteLength: stateByteLength, checksum: u32(SLOT.stateChecksum) },
     command: { byteLength: commandByteLength, checksum: u32(SLOT.commandChecksum) },
+    inPlace: memoryMode === 1,
     memoryByteLengths,
     writtenAt: u64(SLOT.writtenAt),
   };

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
-import { closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, rmdirSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { rmdirSync } from "node:fs";
+import { resolve } from "node:path";
 import { crc32 } from "node:zlib";
-import { attempt, errorName, invariant, type VermilionError } from "../../../pmem/error.js";
-import { Region } from "../../../pmem/region.js";
+import { attempt, errorName, invariant, VermilionError } from "../../../pmem/error.js";
+import type { MemoryBacking } from "../../../pmem/memory-backing.js";
+import type { PageMap } from "../../../pmem/page-map.js";
 import { damaged, imageError } from "./damage.js";
+import { checkOnlyImageFiles, checkVacant, makeDirectories, syncParents } from "./directories.js";
 import {
   encodeSlot,
   type ImageHeader,
@@ -14,16 +16,20 @@ import {
   SLOT_BYTE_LENGTH,
 } from "./header.js";
 import { ImageLock, LOCK_NAME } from "./lock.js";
+import { createStore, type MemoryStore, openStore } from "./memory-store.js";
+import { encodePageMaps } from "./page-maps.js";
 import {
-  checkRegions,
+  checkMemories,
   HEADER_NAME,
   ImageReading,
   isImageName,
+  isResumable,
   MODULE_NAME,
-  memoryName,
+  PAGES_NAME,
   readHeader,
   readModule,
   readState,
+  type SavedState,
   stateName,
 } from "./reading.js";
 import { encodeState, type ImageState } from "./state-file.js";
@@ -34,6 +40,8 @@ export interface CreateOptions {
   /** Plain JSON data; comes back as `command`. */
   readonly command: object;
   readonly instrumenterVersion: number;
+  /** Linear memory in regions that the guest writes in place, instead of a page store; see RegionStore. */
+  readonly inPlace?: boolean;
   /** Tests only: stands between the image and its directory. */
   readonly storage?: (directory: ImageStorage) => ImageStorage;
 }
@@ -52,23 +60,25 @@ interface Parts {
   readonly header: ImageHeader;
   readonly command: unknown;
   readonly moduleBytes: Uint8Array;
-  readonly state: ImageState | undefined;
-  readonly regions: Region[];
+  readonly saved: SavedState | undefined;
+  /** Undefined: nothing can run in this image any more. */
+  readonly store: MemoryStore | undefined;
 }
 
 /**
- * An image that this process holds: the directory of one process, its lock, header, state file and regions.
+ * An image that this process holds: the directory of one process, its lock, header, state file and linear memory.
  *
  *     create -> running          open -> what the header says
  *     markRunning: saved -> running       commit: running -> saved       finish, trap: running -> finished, trapped
  *
- * I1  The guest may store into a region only after markRunning() has returned: from then on no frames exist that could
- *     meet the changed memory (H4 in header.ts).
- * I2  A commit makes durable, in this order: regions, state file, directory entries, header slot. A slot never names
- *     what a power cut could still take away.
- * I3  The state file of the next epoch exists, empty, and its name is durable, since markRunning(): the commit, which
- *     may have to fit into the last milliseconds of power, creates and renames nothing.
- * I4  After a failed flush of header or state file nobody knows what the disk holds: no further transition.
+ * I1  The guest may store into its memory only after markRunning() has returned: then both slots name the epoch that it
+ *     goes on from, and a save may overwrite whatever that epoch does not need. In place, no frames exist any more that
+ *     could meet the changed memory.
+ * I2  A commit makes durable, in this order: linear memory, state file, directory entries, header slot. A slot never
+ *     names what a power cut could still take away, and until the last of these writes the epoch before is whole.
+ * I3  The state file of the next epoch exists, empty, and its name is durable, since markRunning(), and the page store
+ *     since create(): the commit, which may have to fit into the last milliseconds of power, creates and renames nothing.
+ * I4  After a failed flush of memory, header or state file nobody knows what the disk holds: no further transition.
  */
 export class Image {
   /** Absolute. */
@@ -80,10 +90,10 @@ export class Image {
   readonly #directory: ImageDirectory;
   readonly #storage: ImageStorage;
   readonly #lock: ImageLock;
-  readonly #regions: Region[];
+  readonly #store: MemoryStore | undefined;
   readonly #headerFile: StorageFile;
   #header: ImageHeader;
-  #state: ImageState | undefined;
+  #saved: SavedState | undefined;
   #nextState: StorageFile | undefined;
   #directoryDirty = true;
   #closed = false;
@@ -97,8 +107,8 @@ export class Image {
     this.#storage = parts.storage;
     this.#lock = parts.lock;
     this.#header = parts.header;
-    this.#state = parts.state;
-    this.#regions = parts.regions;
+    this.#saved = parts.saved;
+    this.#store = parts.store;
     this.#headerFile = parts.storage.open(HEADER_NAME);
   }
 
@@ -119,6 +129,7 @@ export class Image {
     const firstCreated = attempt("create the image", absolute, () => makeDirectories(absolute));
     const directory = ImageDirectory.open(absolute);
     let lock: ImageLock | undefined;
+    let store: MemoryStore | undefined;
     try {
       checkVacant(directory); // before the lock file is put there, and again under the lock
       lock = ImageLock.acquire(directory);
@@ -131,6 +142,8 @@ export class Image {
       moduleFile.write([moduleBytes], 0);
       moduleFile.sync();
       moduleFile.close();
+      const inPlace = options.inPlace ?? false;
+      store = createStore(directory, storage, inPlace);
       const header: ImageHeader = {
         status: "running",
         sequence: 1,
@@ -142,6 +155,7 @@ export class Image {
         moduleSha256: createHash("sha256").update(moduleBytes).digest("hex"),
         state: undefined,
         command: { byteLength: commandBytes.byteLength, checksum: crc32(commandBytes) },
+        inPlace,
         memoryByteLengths: [],
         writtenAt: Date.now(),
       };
@@ -157,8 +171,9 @@ export class Image {
       storage.syncDirectory();
       syncParents(absolute, firstCreated);
       const command: unknown = JSON.parse(commandBytes.toString("utf8"));
-      return new Image({ directory, storage, lock, header, command, moduleBytes, state: undefined, regions: [] });
+      return new Image({ directory, storage, lock, header, command, moduleBytes, saved: undefined, store });
     } catch (error) {
+      store?.close();
       lock?.release();
       directory.close();
       throw error;
@@ -166,15 +181,15 @@ export class Image {
   }
 
   /**
-   * Takes the lock and verifies everything but the bytes of the regions, of which only the lengths are looked at.
+   * Takes the lock and verifies everything but the bytes of linear memory, of whose files only the lengths are looked at.
    *
-   * Succeeds also for an image that is not resumable: see `header.status`; readState() then says why.
+   * Succeeds also for an image that is not resumable: see `header`; readState() then says why.
    * IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED, IMAGE_UNSAFE, IMAGE_BUSY.
    */
   static open(path: string, options: OpenOptions): Image {
     const directory = ImageDirectory.open(resolve(path));
     let lock: ImageLock | undefined;
-    const regions: Region[] = [];
+    let store: MemoryStore | undefined;
     try {
       if (directory.statOf(HEADER_NAME) === undefined) readHeader(directory); // throws, and puts no lock file there
       lock = ImageLock.acquire(directory);
@@ -182,22 +197,21 @@ export class Image {
       const { header, command, damage } = verified;
       directory.makeOpenFiles(); // copying tools may have left it out, empty as it mostly is
       const moduleBytes = readModule(directory, header);
-      let state: ImageState | undefined;
-      if (header.status === "saved") {
-        checkInstrumenter(directory, header, options.instrumenterVersion);
-        state = readState(directory, verified);
-        checkRegions(directory, header);
-        header.memoryByteLengths.forEach((byteLength, index) => {
-          regions.push(Region.open(directory.pathOf(memoryName(index)), byteLength));
-        });
-      } else if (header.status === "running" && damage !== undefined) {
-        // The damaged slot may have said "saved": not ours to throw away without being asked.
+      const storage = options.storage?.(directory) ?? directory;
+      let saved: SavedState | undefined;
+      if (header.status === "running" && damage !== undefined) {
+        // The damaged slot may have said "saved", or that it is over: not ours to go back behind without being asked.
         throw damaged(directory.pathOf(HEADER_NAME), damage);
       }
-      const storage = options.storage?.(directory) ?? directory;
-      return new Image({ directory, storage, lock, header, command, moduleBytes, state, regions });
+      if (isResumable(header)) {
+        checkInstrumenter(directory, header, options.instrumenterVersion);
+        saved = readState(directory, verified);
+        checkMemories(directory, header, saved.maps);
+        store = openStore(directory, storage, header, saved.maps);
+      }
+      return new Image({ directory, storage, lock, header, command, moduleBytes, saved, store });
     } catch (error) {
-      for (const region of regions) region.close();
+      store?.close();
       lock?.release();
       directory.close();
       throw error;
@@ -251,51 +265,100 @@ export class Image {
     return this.#header;
   }
 
-  /** memory-0, memory-1, ... of a saved image, or those created since. */
-  get regions(): readonly Region[] {
-    return this.#regions;
+  /** Those of a resumable image, or created since, in the order of the module. */
+  get memories(): readonly MemoryBacking[] {
+    return this.#store?.memories ?? [];
   }
 
-  /** The region of the next memory: create them in the order of the module. Empty: grow it, then attach it. */
-  createRegion(): Region {
+  /** The next memory of the module, empty: grow it, then attach it. */
+  createMemory(): MemoryBacking {
     this.#check("running");
-    const index = this.#regions.length;
-    if (index >= MAX_MEMORIES) throw beyondLimit(this.path, "its program has too many memories", MAX_MEMORIES);
-    const region = Region.create(this.#directory.pathOf(memoryName(index)));
-    this.#regions.push(region);
-    this.#directoryDirty = true;
-    return region;
+    if (this.memories.length >= MAX_MEMORIES) {
+      throw beyondLimit(this.path, "its program has too many memories", MAX_MEMORIES);
+    }
+    if (this.#header.inPlace) this.#directoryDirty = true;
+    return this.#running().create();
   }
 
-  /** What the last commit saved. IMAGE_INTERRUPTED: killed before it saved. IMAGE_NOT_SAVED: it is over. */
+  /** What the last commit saved. IMAGE_INTERRUPTED: killed before any save. IMAGE_NOT_SAVED: it is over. */
   readState(): ImageState {
     this.#checkOpen();
-    return (
-      this.#state ?? readState(this.#directory, { header: this.#header, command: this.command, damage: undefined })
-    );
+    const { command } = this;
+    return (this.#saved ?? readState(this.#directory, { header: this.#header, command, damage: undefined })).state;
   }
 
-  /** Durable before it returns, and to be called before the guest's first store (I1). The saved state is gone then. */
+  /** Durable before it returns, and to be called before the guest's first store (I1). */
   markRunning(): void {
-    const { status, epoch } = this.#header;
-    invariant(status === "running" || status === "saved", `a program that has ${status} cannot run`);
-    this.#check(status);
+    const { status, epoch, inPlace } = this.#header;
+    this.#check(this.#saved === undefined ? "running" : status);
+    this.#running();
     this.#prepareNextState(); // I3
     this.#syncDirectory();
-    if (status === "running") return; // created so, and durable
-    this.#flip({ status: "running", state: undefined });
-    this.#state = undefined;
-    this.#storage.remove(stateName(epoch)); // H4
+    if (this.#saved === undefined) return; // created so, and durable
+    this.#flip(inPlace ? { status: "running", state: undefined } : { status: "running" });
+    this.#running().settle();
+    if (inPlace) this.#saved = undefined;
+    const needed = [...(inPlace ? [] : [stateName(epoch)]), stateName(epoch + 1)];
+    for (const name of this.#directory.names()) {
+      if (/^state-\d+$/.test(name) && !needed.includes(name)) this.#storage.remove(name);
+    }
   }
 
-  /** If this throws, the image stays "running"; otherwise a resume sees this state, now and after a power cut. */
+  /** If this throws, the image stays "running", from the epoch before; otherwise a resume sees this state. */
   commit(state: ImageState): void {
     this.#check("running");
+    const maps = this.#save("saved", state); // the persistence point
+    this.#saved = { state, maps };
+    this.#running().trim();
+  }
+
+  /** The guest has exited; its memory is of no use any more. */
+  finish(exitStatus: number): void {
+    this.#check("running");
+    this.#flip({ status: "finished", state: undefined, exitStatus: exitStatus >>> 0 });
+    const { epoch } = this.#header;
+    this.#dropNextState();
+    this.#saved = undefined;
+    for (const name of [stateName(epoch), PAGES_NAME]) this.#storage.remove(name);
+  }
+
+  /** The guest has trapped; its memory stays for inspection, if there is room for it. */
+  trap(message: string): void {
+    this.#check("running");
+    try {
+      this.#save("trapped", MEMORY_ONLY, message);
+    } catch (error) {
+      this.#checkOpen();
+      if (!(error instanceof VermilionError)) throw error;
+      this.#flip({ status: "trapped", state: undefined, message });
+      this.#dropNextState();
+    }
+    this.#saved = undefined;
+  }
+
+  /** Gives the memories' ranges back and releases the lock; changes nothing on disk. Closing twice does nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#store?.close();
+    this.#nextState?.close();
+    this.#headerFile.close();
+    this.#lock.release();
+    this.#directory.close();
+  }
+
+  #running(): MemoryStore {
+    invariant(this.#store !== undefined, `nothing runs in ${this.path}`);
+    return this.#store;
+  }
+
+  /** I2. */
+  #save(status: "saved" | "trapped", state: ImageState, message = ""): readonly PageMap[] {
+    const store = this.#running();
     const epoch = this.#header.epoch + 1;
-    this.#regions.forEach((region, index) => {
-      this.#storage.flushRegion(memoryName(index), region);
-    });
-    const { chunks, byteLength, checksum } = encodeState(epoch, state);
+    const maps = store.write();
+    this.#durably(() => store.flush());
+    const { chunks, byteLength, checksum } = encodeState(epoch, { state, pages: encodePageMaps(maps) });
     if (byteLength > MAX_STATE_BYTES)
       throw beyondLimit(this.path, `its state has ${byteLength} bytes`, MAX_STATE_BYTES);
     const file = this.#prepareNextState(); // already there, unless a commit failed before
@@ -307,32 +370,9 @@ export class Image {
       file.close();
     }
     this.#syncDirectory(); // nothing to do, unless regions were created since markRunning()
-    this.#flip({ status: "saved", epoch, state: { byteLength, checksum } }); // the persistence point
-  }
-
-  /** The guest has exited. */
-  finish(exitStatus: number): void {
-    this.#check("running");
-    this.#flip({ status: "finished", exitStatus: exitStatus >>> 0 });
-    this.#dropNextState();
-  }
-
-  /** The guest has trapped; its memory stays for inspection. */
-  trap(message: string): void {
-    this.#check("running");
-    this.#flip({ status: "trapped", message });
-    this.#dropNextState();
-  }
-
-  /** Closes the regions and releases the lock; changes nothing on disk. Closing twice does nothing. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const region of this.#regions) region.close();
-    this.#nextState?.close();
-    this.#headerFile.close();
-    this.#lock.release();
-    this.#directory.close();
+    const named = status === "saved" ? epoch : epoch - 1; // a trap is no persistence point
+    this.#flip({ status, epoch: named, message, state: { byteLength, checksum } }, maps);
+    return maps;
   }
 
   #prepareNextState(): StorageFile {
@@ -355,12 +395,13 @@ export class Image {
     this.#directoryDirty = false;
   }
 
-  #flip(changes: Partial<ImageHeader>): void {
+  /** `maps`: of the epoch that the slot names from now on. */
+  #flip(changes: Partial<ImageHeader>, maps: readonly PageMap[] = this.#saved?.maps ?? []): void {
     const header: ImageHeader = {
       ...this.#header,
       ...changes,
       sequence: this.#header.sequence + 1,
-      memoryByteLengths: this.#regions.map((region) => region.byteLength),
+      memoryByteLengths: this.memories.map(({ byteLength }) => byteLength),
       writtenAt: Date.now(),
     };
     this.#durably(() => {
@@ -368,6 +409,7 @@ export class Image {
       this.#headerFile.sync();
     });
     this.#header = header;
+    this.#store?.named(maps);
   }
 
   /** I4. */
@@ -401,64 +443,24 @@ export class Image {
 
 const NEW_HEADER_NAME = "header.new";
 
+/** What is saved of a trapped guest: its frames are gone. */
+const MEMORY_ONLY: ImageState = {
+  machine: {
+    globals: new Uint8Array(0),
+    tables: new Uint8Array(0),
+    segments: new Uint8Array(0),
+    stacks: new Uint8Array(0),
+  },
+  wasi: null,
+  process: null,
+};
+
 function beyondLimit(path: string, what: string, limit: number): VermilionError {
   return imageError("IMAGE_LIMIT", path, what, `an image holds at most ${limit}`);
-}
-
-/** Returns the files that an unfinished creation left; throws if the directory holds anything else. */
-function checkVacant(directory: ImageDirectory): string[] {
-  checkOnlyImageFiles(directory);
-  const names = directory.names();
-  if (names.includes(HEADER_NAME)) {
-    const reason = "there is an image already";
-    throw imageError("IMAGE_EXISTS", directory.path, reason, "resume it, start again with --fresh, or name another");
-  }
-  return names.filter((name) => name !== LOCK_NAME && name !== OPEN_FILES_NAME);
-}
-
-function checkOnlyImageFiles(directory: ImageDirectory): void {
-  const stranger = directory.names().find((name) => !isImageName(name));
-  if (stranger === undefined) return;
-  const reason = `the directory holds files that are not an image's: ${JSON.stringify(stranger)}`;
-  throw imageError("IMAGE_FOREIGN", directory.path, reason, "name another directory");
 }
 
 function checkInstrumenter(directory: ImageDirectory, header: ImageHeader, version: number): void {
   if (header.instrumenterVersion === version) return;
   const reason = `its frames are of instrumenter version ${header.instrumenterVersion}, and this Vermilion has ${version}`;
   throw imageError("IMAGE_VERSION", directory.path, reason, "resume it with the Vermilion that saved it");
-}
-
-/**
- * Returns the outermost directory that was missing. Not mkdir's own recursion, which never ends where a parent is there
- * and says ENOENT all the same, as /proc does.
- */
-function makeDirectories(path: string): string | undefined {
-  const missing: string[] = [];
-  for (let parent = path; !existsSync(parent); parent = dirname(parent)) missing.push(parent);
-  for (const directory of [...missing].reverse()) {
-    try {
-      mkdirSync(directory, { mode: 0o700 });
-    } catch (error) {
-      if (errorName(error) !== "EEXIST") throw error; // another process was faster
-    }
-  }
-  return missing.at(-1);
-}
-
-/** The entry of each directory that mkdir made is durable once its parent is flushed. */
-function syncParents(path: string, firstCreated: string | undefined): void {
-  if (firstCreated === undefined) return;
-  for (let child = path; ; child = dirname(child)) {
-    const parent = dirname(child);
-    attempt("flush the directory", parent, () => {
-      const descriptor = openSync(parent, constants.O_RDONLY | constants.O_DIRECTORY);
-      try {
-        fsyncSync(descriptor);
-      } finally {
-        closeSync(descriptor);
-      }
-    });
-    if (child === firstCreated || parent === child) return;
-  }
 }

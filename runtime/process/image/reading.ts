@@ -1,13 +1,16 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { PAGE_BYTE_LENGTH, type PageMap, pageCountOf } from "../../../pmem/page-map.js";
 import { damaged, imageError } from "./damage.js";
 import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
 import { ImageLock } from "./lock.js";
-import { decodeJson, decodeState, type ImageState } from "./state-file.js";
+import { decodePageMaps, storeByteLength } from "./page-maps.js";
+import { type DecodedState, decodeJson, decodeState, type ImageState } from "./state-file.js";
 import { ImageDirectory } from "./storage.js";
 
 export const HEADER_NAME = "header";
 export const MODULE_NAME = "module.wasm";
+export const PAGES_NAME = "pages";
 export const memoryName = (index: number): string => `memory-${index}`;
 export const stateName = (epoch: number): string => `state-${epoch}`;
 
@@ -46,21 +49,61 @@ export function readModule(directory: ImageDirectory, header: ImageHeader): Uint
   return bytes;
 }
 
-/** IMAGE_INTERRUPTED, IMAGE_NOT_SAVED: there is nothing to read. IMAGE_DAMAGED, IMAGE_UNSAFE. */
-export function readState(directory: ImageDirectory, { header, damage }: VerifiedHeader): ImageState {
-  const { status, state, epoch } = header;
-  if (state === undefined) throw notResumable(directory, status, damage);
-  const path = directory.pathOf(stateName(epoch));
-  const bytes = directory.read(stateName(epoch), state.byteLength);
-  if (bytes === undefined) throw damaged(path, "the file is missing");
-  if (bytes.byteLength !== state.byteLength) {
-    throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${state.byteLength}`);
-  }
-  return decodeState(bytes, epoch, state.checksum, path);
+/** Whether there is something to go on with. */
+export function isResumable({ status, state }: ImageHeader): boolean {
+  return state !== undefined && (status === "saved" || status === "running");
 }
 
-/** IMAGE_DAMAGED: a region file is missing, shorter or longer than recorded. Reads none of their bytes. */
-export function checkRegions(directory: ImageDirectory, header: ImageHeader): void {
+/** A state and where its linear memory lies; in place: no maps. */
+export interface SavedState {
+  readonly state: ImageState;
+  readonly maps: readonly PageMap[];
+}
+
+/** IMAGE_INTERRUPTED, IMAGE_NOT_SAVED: there is nothing to go on with. IMAGE_DAMAGED, IMAGE_UNSAFE. */
+export function readState(directory: ImageDirectory, { header, damage }: VerifiedHeader): SavedState {
+  if (!isResumable(header)) throw notResumable(directory, header.status, damage);
+  const { state, pages } = readStateFile(directory, header);
+  return { state, maps: decodeMaps(directory, header, pages) };
+}
+
+function readStateFile(directory: ImageDirectory, header: ImageHeader): DecodedState {
+  const { state } = header;
+  const epoch = stateEpochOf(header);
+  const path = directory.pathOf(stateName(epoch));
+  const byteLength = state?.byteLength ?? 0;
+  const bytes = directory.read(stateName(epoch), byteLength);
+  if (bytes === undefined) throw damaged(path, "the file is missing");
+  if (bytes.byteLength !== byteLength) {
+    throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${byteLength}`);
+  }
+  return decodeState(bytes, epoch, state?.checksum ?? 0, path);
+}
+
+function decodeMaps(directory: ImageDirectory, header: ImageHeader, pages: Uint8Array): readonly PageMap[] {
+  if (header.inPlace) return [];
+  return decodePageMaps(pages, header.memoryByteLengths, directory.pathOf(stateName(stateEpochOf(header))));
+}
+
+/** The memory of a trapped guest is no persistence point, but has the file of the next one. */
+function stateEpochOf({ status, epoch }: ImageHeader): number {
+  return status === "trapped" ? epoch + 1 : epoch;
+}
+
+/** IMAGE_DAMAGED: a file of linear memory is missing or has a wrong length. Reads none of their bytes. */
+export function checkMemories(directory: ImageDirectory, header: ImageHeader, maps: readonly PageMap[]): void {
+  if (header.inPlace) {
+    checkRegions(directory, header);
+    return;
+  }
+  const needed = storeByteLength(maps);
+  const found = directory.statOf(PAGES_NAME)?.size;
+  if (found !== undefined && found >= needed) return;
+  const reason = found === undefined ? "the file is missing" : `it has ${found} bytes instead of ${needed} or more`;
+  throw damaged(directory.pathOf(PAGES_NAME), reason);
+}
+
+function checkRegions(directory: ImageDirectory, header: ImageHeader): void {
   header.memoryByteLengths.forEach((byteLength, index) => {
     const name = memoryName(index);
     const found = directory.statOf(name)?.size;
@@ -90,7 +133,7 @@ function headerMissing(directory: ImageDirectory) {
 
 /** Whether a file of this name can belong to an image; nothing else is ever removed. */
 export function isImageName(name: string): boolean {
-  return /^(?:header|header\.new|lock|open-files|module\.wasm|memory-\d+|state-\d+)$/.test(name);
+  return /^(?:header|header\.new|lock|open-files|module\.wasm|pages|memory-\d+|state-\d+)$/.test(name);
 }
 
 /**
@@ -132,7 +175,20 @@ export class ImageReading {
 
   /** Of the epoch in `header`; IMAGE_DAMAGED also if the holder has gone on since. */
   readState(): ImageState {
-    return withDirectory(this.path, (directory) => readState(directory, this));
+    return withDirectory(this.path, (directory) => readState(directory, this).state);
+  }
+
+  /** What each linear memory takes on the disk, in bytes; zeros where nothing of it is kept. */
+  diskByteLengths(): number[] {
+    const { header } = this;
+    return withDirectory(this.path, (directory) => {
+      if (header.inPlace) {
+        return header.memoryByteLengths.map((_, index) => 512 * (directory.statOf(memoryName(index))?.blocks ?? 0));
+      }
+      if (header.state === undefined) return header.memoryByteLengths.map(() => 0);
+      const maps = decodeMaps(directory, header, readStateFile(directory, header).pages);
+      return maps.map((map) => PAGE_BYTE_LENGTH * pageCountOf(map));
+    });
   }
 }
 

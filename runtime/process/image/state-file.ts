@@ -41,7 +41,7 @@ export interface MachineState {
   readonly stacks: Uint8Array;
 }
 
-/** All that is saved at a persistence point besides the regions. */
+/** All that is saved at a persistence point besides linear memory. */
 export interface ImageState {
   readonly machine: MachineState;
   /** Plain JSON data; bigints travel as decimal strings. Whoever reads it back must treat it as untrusted. */
@@ -57,11 +57,17 @@ export interface EncodedState {
   readonly checksum: number;
 }
 
+/** What a state file holds: the state, and where linear memory lies (page-maps.ts), still encoded. */
+export interface DecodedState {
+  readonly state: ImageState;
+  readonly pages: Uint8Array;
+}
+
 const MACHINE_SECTIONS = ["globals", "tables", "segments", "stacks"] as const;
 const JSON_SECTIONS = ["wasi", "process"] as const;
 
-export function encodeState(epoch: number, state: ImageState): EncodedState {
-  const sections: [name: string, bytes: Uint8Array][] = [];
+export function encodeState(epoch: number, { state, pages }: DecodedState): EncodedState {
+  const sections: [name: string, bytes: Uint8Array][] = [["pages", pages]];
   for (const name of MACHINE_SECTIONS) sections.push([name, state.machine[name]]);
   for (const name of JSON_SECTIONS) sections.push([name, encodeJson(name, state[name])]);
 
@@ -88,7 +94,7 @@ export function encodeState(epoch: number, state: ImageState): EncodedState {
 }
 
 /** IMAGE_DAMAGED unless `bytes` are exactly what `encodeState` made for this epoch and checksum. */
-export function decodeState(bytes: Uint8Array, epoch: number, checksum: number, path: string): ImageState {
+export function decodeState(bytes: Uint8Array, epoch: number, checksum: number, path: string): DecodedState {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const count = bytes.byteLength >= PREAMBLE.sections ? view.getUint32(PREAMBLE.sectionCount, true) : 0;
   const preambleByteLength = PREAMBLE.sections + SECTION_BYTE_LENGTH * count;
@@ -135,14 +141,17 @@ export function decodeState(bytes: Uint8Array, epoch: number, checksum: number, 
     return found;
   };
   return {
-    machine: {
-      globals: section("globals"),
-      tables: section("tables"),
-      segments: section("segments"),
-      stacks: section("stacks"),
+    pages: section("pages"),
+    state: {
+      machine: {
+        globals: section("globals"),
+        tables: section("tables"),
+        segments: section("segments"),
+        stacks: section("stacks"),
+      },
+      wasi: decodeJson(section("wasi"), path),
+      process: decodeJson(section("process"), path),
     },
-    wasi: decodeJson(section("wasi"), path),
-    process: decodeJson(section("process"), path),
   };
 }
 

@@ -4,6 +4,7 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -16,6 +17,7 @@ import {
   writevSync,
 } from "node:fs";
 import { attempt, errorName, VermilionError } from "../../../pmem/error.js";
+import { libc } from "../../../pmem/libc.js";
 import type { Region } from "../../../pmem/region.js";
 import { damaged, imageError } from "./damage.js";
 
@@ -35,18 +37,22 @@ export interface ImageStorage {
 }
 
 export interface StorageFile {
+  readonly descriptor: number;
   write(chunks: readonly Uint8Array[], position: number): void;
   /** What was written before is durable once this returns. */
   sync(): void;
+  /** These bytes are not needed any more; from now on they are what they were, or zeros. */
+  release(position: number, byteLength: number): void;
   close(): void;
 }
 
 export const OPEN_FILES_NAME = "open-files";
 
-const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_TRUNC } = constants;
+const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** Node refuses to read 2 GiB at once. */
 const MAX_READ_BYTES = 2 ** 30;
+const MAX_WRITE_BYTES = 2 ** 30;
 
 /**
  * An open image directory. Files are reached through its descriptor, as openat(2) would, so that an image renamed
@@ -102,7 +108,9 @@ export class ImageDirectory implements ImageStorage {
       });
     }
     const stat = fstatSync(descriptor);
-    if (stat.isFile()) return { descriptor, stat };
+    // What is written must not be a hard link to somebody's file elsewhere, which an image from others could bring.
+    const mayWrite = (flags & O_RDWR) === 0 || stat.nlink <= 1;
+    if (stat.isFile() && mayWrite) return { descriptor, stat };
     closeSync(descriptor);
     throw unsafe(this.pathOf(name));
   }
@@ -163,7 +171,9 @@ export class ImageDirectory implements ImageStorage {
   }
 
   create(name: string): StorageFile {
-    return this.#storageFile(name, O_RDWR | O_CREAT | O_TRUNC);
+    const file = this.#storageFile(name, O_RDWR | O_CREAT);
+    attempt("empty", this.pathOf(name), () => ftruncateSync(file.descriptor, 0)); // not O_TRUNC: it is looked at first
+    return file;
   }
 
   open(name: string): StorageFile {
@@ -210,20 +220,20 @@ export class ImageDirectory implements ImageStorage {
 
 class DiskFile implements StorageFile {
   readonly #path: string;
-  readonly #descriptor: number;
+  readonly descriptor: number;
 
   constructor(path: string, descriptor: number) {
     this.#path = path;
-    this.#descriptor = descriptor;
+    this.descriptor = descriptor;
   }
 
   write(chunks: readonly Uint8Array[], position: number): void {
     let rest = chunks;
     let offset = position;
-    // One call, unless it passes the 2 GiB or 1,024 pieces that the kernel takes at once, or the disk fills.
+    // One call, unless there is more than can be taken at once, or the disk fills.
     while (rest.length > 0) {
-      const batch = rest.slice(0, 1024);
-      const count = attempt("write", this.#path, () => writevSync(this.#descriptor, batch, offset));
+      const batch = firstOf(rest);
+      const count = attempt("write", this.#path, () => writevSync(this.descriptor, batch, offset));
       if (count === 0) throw new VermilionError("IO_ERROR", `${this.#path}: cannot write: the disk takes no bytes`);
       offset += count;
       rest = behind(rest, count);
@@ -231,12 +241,29 @@ class DiskFile implements StorageFile {
   }
 
   sync(): void {
-    attempt("flush", this.#path, () => fdatasyncSync(this.#descriptor));
+    attempt("flush", this.#path, () => fdatasyncSync(this.descriptor));
+  }
+
+  /** A disk that cannot take them back keeps them: nothing to tell. */
+  release(position: number, byteLength: number): void {
+    libc().punchHole(this.descriptor, position, byteLength);
   }
 
   close(): void {
-    closeSync(this.#descriptor);
+    closeSync(this.descriptor);
   }
+}
+
+/** The kernel takes 1,024 pieces at once. Of 2 GiB or more, Node takes the number of bytes written for an error. */
+function firstOf(chunks: readonly Uint8Array[]): Uint8Array[] {
+  const batch: Uint8Array[] = [];
+  let room = MAX_WRITE_BYTES;
+  for (const chunk of chunks) {
+    if (room === 0 || batch.length === 1024) break;
+    batch.push(chunk.subarray(0, room));
+    room -= Math.min(room, chunk.byteLength);
+  }
+  return batch;
 }
 
 /** What is left of `chunks` after their first `count` bytes. */
@@ -254,7 +281,7 @@ function unsafe(path: string, cause?: unknown): VermilionError {
   return imageError(
     "IMAGE_UNSAFE",
     path,
-    "an image holds plain files only, and this is a link, a directory, a pipe or a device",
+    "an image holds plain files only, and this is a link, a directory, a pipe, a device, or a file with a second name",
     "do not use this image unless you know where it comes from",
     cause,
   );

@@ -2,6 +2,8 @@ import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
   cpSync,
+  existsSync,
+  linkSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -27,6 +29,11 @@ beforeEach(() => {
   createSaved(path, stateOf(1, 100));
 });
 
+function createSavedInPlace(): void {
+  Image.remove(path);
+  createSaved(path, stateOf(1, 100), true);
+}
+
 /** What opening for a resume comes to; anything but a right state or an IMAGE_* that names a file throws. */
 function outcome(): string {
   let image: Image;
@@ -41,7 +48,7 @@ function outcome(): string {
   try {
     if (image.header.status !== "saved") return thrownBy(() => image.readState()).code ?? "";
     expect(image.readState()).toEqual(stateOf(1, 100));
-    expect(image.regions.map(({ byteLength }) => byteLength)).toEqual([PAGE, 0]);
+    expect(image.memories.map(({ byteLength }) => byteLength)).toEqual([PAGE, 0]);
     return "right state";
   } finally {
     image.close();
@@ -96,9 +103,20 @@ describe("one bit flipped", () => {
     expect([...flipEach("module.wasm", sampled(0, 11)).keys()]).toEqual(["IMAGE_DAMAGED"]);
   });
 
-  test("in the slot of a running guest: never the frames of before it ran", () => {
+  test("in the slot of a running guest: what was saved before it ran, which is what that slot says, too", () => {
     const image = Image.open(path, VERSION);
     image.markRunning(); // the third write, slot 1; the guest goes on, and then the machine loses its power
+    image.close();
+    const bytes = readFileSync(fileOf("header"));
+    bytes[SLOT_BYTES + 100]! ^= 4;
+    writeFileSync(fileOf("header"), bytes);
+    expect(outcome()).toBe("right state");
+  });
+
+  test("in the slot of a running guest, in place: never the frames of before it ran", () => {
+    createSavedInPlace();
+    const image = Image.open(path, VERSION);
+    image.markRunning();
     image.close();
     const bytes = readFileSync(fileOf("header"));
     bytes[SLOT_BYTES + 100]! ^= 4;
@@ -119,12 +137,24 @@ describe("a file cut short, grown, exchanged or gone", () => {
     }
   });
 
-  test.each(["header", "state-1", "module.wasm", "memory-0", "memory-1"])("%s grown: IMAGE_DAMAGED", (name) => {
+  test.each(["header", "state-1", "module.wasm"])("%s grown: IMAGE_DAMAGED", (name) => {
     appendFileSync(fileOf(name), "x");
     expect(outcome()).toBe("IMAGE_DAMAGED");
   });
 
+  test("pages grown: a save that was cut short has done that", () => {
+    appendFileSync(fileOf("pages"), "x");
+    expect(outcome()).toBe("right state");
+  });
+
+  test.each([0, 1, 4095])("pages of %i bytes: IMAGE_DAMAGED, and it says how many", (byteLength) => {
+    truncateSync(fileOf("pages"), byteLength);
+    expect(outcome()).toBe("IMAGE_DAMAGED");
+    expect(thrownBy(() => Image.open(path, VERSION)).message).toContain(`${byteLength} bytes instead of 4096`);
+  });
+
   test.each([0, 1, PAGE - 1, 2 * PAGE])("memory-0 of %i bytes: IMAGE_DAMAGED, and it says how many", (byteLength) => {
+    createSavedInPlace();
     truncateSync(fileOf("memory-0"), byteLength);
     expect(outcome()).toBe("IMAGE_DAMAGED");
     expect(thrownBy(() => Image.open(path, VERSION)).message).toContain(`${byteLength} bytes instead of ${PAGE}`);
@@ -134,8 +164,7 @@ describe("a file cut short, grown, exchanged or gone", () => {
     ["header", "IMAGE_INCOMPLETE"],
     ["state-1", "IMAGE_DAMAGED"],
     ["module.wasm", "IMAGE_DAMAGED"],
-    ["memory-0", "IMAGE_DAMAGED"],
-    ["memory-1", "IMAGE_DAMAGED"],
+    ["pages", "IMAGE_DAMAGED"],
     ["lock", "right state"],
   ])("%s gone: %s", (name, expected) => {
     rmSync(fileOf(name));
@@ -166,7 +195,7 @@ describe("a file cut short, grown, exchanged or gone", () => {
 });
 
 describe("an image from others", () => {
-  const names = ["header", "lock", "module.wasm", "state-1", "memory-0", "memory-1"];
+  const names = ["header", "lock", "module.wasm", "state-1", "pages"];
 
   test.each(names)("%s is a link: IMAGE_UNSAFE, wherever it leads", (name) => {
     renameSync(fileOf(name), join(path, "..", "outside"));
@@ -174,6 +203,27 @@ describe("an image from others", () => {
     expect(outcome()).toBe("IMAGE_UNSAFE");
     if (name !== "lock") expect(thrownBy(() => readAll()).code).toBe("IMAGE_UNSAFE");
   });
+
+  test.each(["header", "lock", "pages", "state-2"])(
+    "%s is a hard link to a file elsewhere: it is not written",
+    (name) => {
+      const precious = join(path, "..", "precious");
+      cpSync(existsSync(fileOf(name)) ? fileOf(name) : fileOf("state-1"), precious);
+      const before = readFileSync(precious);
+      rmSync(fileOf(name), { force: true });
+      linkSync(precious, fileOf(name));
+      const use = () => {
+        const image = Image.open(path, VERSION);
+        try {
+          image.markRunning();
+        } finally {
+          image.close();
+        }
+      };
+      expect(use).toThrow(errorCode("IMAGE_UNSAFE"));
+      expect(readFileSync(precious)).toEqual(before);
+    },
+  );
 
   test.each(names)("%s is a pipe or a directory: IMAGE_UNSAFE, and nothing waits for a writer", (name) => {
     rmSync(fileOf(name));

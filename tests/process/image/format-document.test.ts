@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { FORMAT_VERSION, SLOT, SLOT_BYTE_LENGTH } from "../../../runtime/process/image/header.js";
+import { EXTENT } from "../../../runtime/process/image/page-maps.js";
 import { PREAMBLE, SECTION } from "../../../runtime/process/image/state-file.js";
 
 const text = readFileSync(new URL("../../../docs/image-format.md", import.meta.url), "utf8");
@@ -18,6 +19,7 @@ test.each([
   ["a slot", 1, SLOT, SLOT_BYTE_LENGTH],
   ["the preamble", 2, PREAMBLE, 64],
   ["a section's entry", 3, SECTION, 32],
+  ["an extent", 4, EXTENT, 24],
 ] as const)(
   "docs/image-format.md, %s: the offsets of the code, without gap or overlap",
   (_what, index, offsets, end) => {

@@ -22,6 +22,7 @@ const base: ImageHeader = {
   moduleSha256: "ab".repeat(32),
   state: undefined,
   command: { byteLength: 10, checksum: 0xffffffff },
+  inPlace: false,
   memoryByteLengths: [65_536, 2 ** 32, 0],
   writtenAt: 1_700_000_000_000,
 };
@@ -54,6 +55,7 @@ describe("currentSlot", () => {
       saved(1),
       { ...base, status: "finished", exitStatus: 0xffffffff } as const,
       { ...base, status: "trapped", message: "unreachable ü" } as const,
+      { ...base, epoch: 3, inPlace: true, state: { byteLength: 1, checksum: 0 } },
       { ...base, memoryByteLengths: Array.from({ length: MAX_MEMORIES }, (_, index) => index * 65_536) },
     ]) {
       expect(currentSlot(file(header), "h")).toEqual({ header, damage: undefined });
@@ -65,16 +67,37 @@ describe("currentSlot", () => {
     expect(currentSlot(file({ ...base, sequence: 8 }, saved(9)), "h").header.status).toBe("saved");
   });
 
-  test("newer torn at any sector: the older, and the damage is told", () => {
+  test("newer torn at any of its sectors: itself, or the older one; no sector but the first says anything", () => {
     const before = file({ ...base, sequence: 8 }, saved(7));
     const after = file({ ...base, sequence: 8 }, saved(9));
-    for (let sector = 1; sector < 8; sector++) {
+    for (let sectors = 0; sectors < 256; sectors++) {
       const torn = before.slice();
-      torn.set(after.subarray(SLOT_BYTE_LENGTH, SLOT_BYTE_LENGTH + 512 * sector), SLOT_BYTE_LENGTH);
-      const { header, damage } = currentSlot(torn, "h");
+      for (let sector = 0; sector < 8; sector++) {
+        if ((sectors & (1 << sector)) === 0) continue;
+        const from = SLOT_BYTE_LENGTH + 512 * sector;
+        torn.set(after.subarray(from, from + 512), from);
+      }
+      const header = (sectors & 1) === 1 ? saved(9) : { ...base, sequence: 8 };
+      expect(currentSlot(torn, "h")).toEqual({ header, damage: undefined });
+    }
+  });
+
+  test("newer damaged in any byte: the older, and the damage is told", () => {
+    for (let offset = 0; offset < SLOT_BYTE_LENGTH; offset += offset < 512 ? 1 : 97) {
+      const bytes = file({ ...base, sequence: 8 }, saved(9));
+      bytes[SLOT_BYTE_LENGTH + offset]! ^= 1;
+      const { header, damage } = currentSlot(bytes, "h");
       expect(header).toEqual({ ...base, sequence: 8 });
       expect(damage).toContain("slot 1");
     }
+  });
+
+  test.each<[string, Partial<ImageHeader>]>([
+    ["saved without a state", { status: "saved", epoch: 1 }],
+    ["finished with a state", { status: "finished", epoch: 1, state: { byteLength: 1, checksum: 0 } }],
+    ["running with a state before the first save", { state: { byteLength: 1, checksum: 0 } }],
+  ])("%s: not valid", (_what, changes) => {
+    expect(() => currentSlot(file({ ...base, ...changes }), "h")).toThrow(errorCode("IMAGE_DAMAGED"));
   });
 
   test("numbers that are no neighbours: IMAGE_DAMAGED", () => {
@@ -95,19 +118,27 @@ describe("currentSlot", () => {
 
   test("another version with a right checksum: IMAGE_VERSION", () => {
     const bytes = file(base);
-    bytes[SLOT_BYTE_LENGTH + SLOT.version] = 2;
+    bytes[SLOT_BYTE_LENGTH + SLOT.version] = 3;
     expect(() => currentSlot(bytes, "h")).toThrow(errorCode("IMAGE_DAMAGED"));
     expect(() => currentSlot(resealed(bytes, 1), "h")).toThrow(errorCode("IMAGE_VERSION"));
   });
 
+  test("a slot of version 1, whose checksum was elsewhere: IMAGE_VERSION", () => {
+    const bytes = file(base);
+    bytes[SLOT_BYTE_LENGTH + SLOT.version] = 1;
+    const view = new DataView(bytes.buffer, SLOT_BYTE_LENGTH);
+    view.setUint32(4092, crc32(bytes.subarray(SLOT_BYTE_LENGTH, SLOT_BYTE_LENGTH + 4092)), true);
+    expect(() => currentSlot(bytes, "h")).toThrow(errorCode("IMAGE_VERSION"));
+  });
+
   test("a message that is too long is cut at a character's boundary", () => {
     const { header } = currentSlot(file({ ...base, status: "trapped", message: "ü".repeat(2000) }), "h");
-    expect(header.message).toBe("ü".repeat(512));
+    expect(header.message).toBe("ü".repeat(62));
   });
 
   test("any numbers under a right checksum: a header within its bounds, or IMAGE_*", () => {
     const field = fc.oneof(fc.constantFrom(0, 1, 255, 256, 0xffff, 0x7fffffff, 0xffffffff), fc.nat());
-    const edit = fc.tuple(fc.integer({ min: 8, max: SLOT.memories + 80 }), field);
+    const edit = fc.tuple(fc.integer({ min: 8, max: SLOT.checksum - 4 }), field);
     fc.assert(
       fc.property(fc.array(edit, { minLength: 1, maxLength: 6 }), (edits) => {
         const bytes = file(saved(7));
@@ -124,7 +155,8 @@ describe("currentSlot", () => {
         }
         const { header } = found;
         expect(header.memoryByteLengths.length).toBeLessThanOrEqual(MAX_MEMORIES);
-        expect(header.state !== undefined).toBe(header.status === "saved");
+        if (header.status === "saved") expect(header.state).toBeDefined();
+        if (header.status === "finished") expect(header.state).toBeUndefined();
         expect(header.moduleByteLength).toBeLessThanOrEqual(2 ** 30);
       }),
       { numRuns: 500 },

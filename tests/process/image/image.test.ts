@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { VermilionError } from "../../../pmem/error.js";
 import { Image } from "../../../runtime/process/image/image.js";
 import type { ImageStorage } from "../../../runtime/process/image/storage.js";
 import {
@@ -20,6 +21,7 @@ import {
   errorCode,
   MODULE,
   PAGE,
+  savedBytes,
   scratchDirectory,
   stateOf,
   thrownBy,
@@ -43,9 +45,7 @@ describe("a life", () => {
     expect(image.command).toEqual(COMMAND);
     expect(image.moduleBytes).toEqual(MODULE);
     expect(image.readState()).toEqual(stateOf(1));
-    const memory = new WebAssembly.Memory({ initial: 1, maximum: 2 });
-    image.regions[0]?.attach(memory, 2 * PAGE);
-    expect(new Uint8Array(memory.buffer)[0]).toBe(42);
+    expect(savedBytes(image, 0, 1)[0]).toBe(42);
     image.close();
   });
 
@@ -56,9 +56,9 @@ describe("a life", () => {
       expect(image.readState()).toEqual(stateOf(epoch - 1));
       const pages = epoch - 1;
       const memory = new WebAssembly.Memory({ initial: pages, maximum: 100 });
-      image.regions[0]?.attach(memory, 100 * PAGE);
+      image.memories[0]?.attach(memory, 100 * PAGE);
       image.markRunning();
-      expect(image.regions[0]?.grow((pages + 1) * PAGE)).toBe(true);
+      expect(image.memories[0]?.grow((pages + 1) * PAGE)).toBe(true);
       memory.grow(1);
       new Uint8Array(memory.buffer)[pages * PAGE] = epoch;
       image.commit(stateOf(epoch));
@@ -67,14 +67,19 @@ describe("a life", () => {
     expect(readdirSync(path).sort()).toEqual([
       "header",
       "lock",
-      "memory-0",
-      "memory-1",
       "module.wasm",
       "open-files",
+      "pages",
+      "state-49",
       "state-50",
     ]);
     expect(Image.read(path).header).toMatchObject({ epoch: 50, memoryByteLengths: [50 * PAGE, 0] });
-    expect(readFileSync(join(path, "memory-0"))[49 * PAGE]).toBe(50);
+    const image = Image.open(path, VERSION);
+    const bytes = savedBytes(image, 0, 50);
+    expect(bytes[0]).toBe(42);
+    for (let page = 1; page < 50; page++) expect(bytes[page * PAGE]).toBe(page + 1);
+    image.close();
+    expect(statSync(join(path, "pages")).size).toBeLessThanOrEqual(60 * 4096);
   });
 
   test("several saves in one handle", () => {
@@ -93,18 +98,26 @@ describe("a life", () => {
     expect(Buffer.compare(stacks, stateOf(1, 5_000_001).machine.stacks)).toBe(0); // toEqual would take 20 s
   });
 
-  test("finished: the exit status; trapped: the message; neither has a state", () => {
+  test("finished: the exit status; trapped: the message; neither can be resumed", () => {
     for (const end of ["finished", "trapped"] as const) {
       const image = Image.create(path, options);
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+      const backing = image.createMemory();
+      backing.grow(PAGE);
+      backing.attach(memory, PAGE);
       image.markRunning();
+      new Uint8Array(memory.buffer)[4096] = 1;
       if (end === "finished") image.finish(3);
       else image.trap("unreachable");
       expect(() => image.readState()).toThrow(errorCode("IMAGE_NOT_SAVED"));
       image.close();
-      const { header } = Image.read(path);
+      const reading = Image.read(path);
+      expect(reading.diskByteLengths()).toEqual([end === "finished" ? 0 : 4096]);
+      const { header } = reading;
       expect(header).toMatchObject({ status: end, exitStatus: end === "finished" ? 3 : 0 });
       expect(header.message).toBe(end === "trapped" ? "unreachable" : "");
-      expect(readdirSync(path).sort()).toEqual(["header", "lock", "module.wasm", "open-files"]);
+      const memoryFiles = end === "finished" ? [] : ["pages", "state-1"];
+      expect(readdirSync(path).sort()).toEqual(["header", "lock", "module.wasm", "open-files", ...memoryFiles]);
       const again = Image.open(path, VERSION);
       expect(() => again.markRunning()).toThrow(/invariant/);
       again.close();
@@ -112,9 +125,35 @@ describe("a life", () => {
     }
   });
 
-  test("left while running: not resumable, and it says so", () => {
+  test("left while running: the last save, memory included, as often as that happens", () => {
     createSaved(path);
+    for (let times = 0; times < 3; times++) {
+      const image = Image.open(path, VERSION);
+      const bytes = savedBytes(image, 0, 1);
+      image.markRunning();
+      expect(image.readState()).toEqual(stateOf(1));
+      expect([bytes[0], bytes[1], bytes[PAGE - 1]]).toEqual([42, 0, 0]);
+      bytes.fill(7);
+      image.close();
+      expect(Image.read(path).header).toMatchObject({ status: "running", epoch: 1 });
+    }
     const image = Image.open(path, VERSION);
+    savedBytes(image, 0, 1)[1] = 43;
+    image.markRunning();
+    image.commit(stateOf(2));
+    image.close();
+    const last = Image.open(path, VERSION);
+    expect(last.readState()).toEqual(stateOf(2));
+    expect([...savedBytes(last, 0, 1).subarray(0, 3)]).toEqual([42, 43, 0]);
+    last.close();
+  });
+
+  test.each([
+    ["before the first save", false],
+    ["in place, after a save", true],
+  ])("left while running, %s: not resumable, and it says so", (_when, inPlace) => {
+    if (inPlace) createSaved(path, stateOf(1), true);
+    const image = inPlace ? Image.open(path, VERSION) : Image.create(path, options);
     image.markRunning();
     image.close();
     const again = Image.open(path, VERSION);
@@ -133,19 +172,32 @@ describe("a life", () => {
     expect(Image.read(join(scratch, "elsewhere")).readState()).toEqual(stateOf(1));
   });
 
-  test("opening reads no byte of the regions", () => {
-    createSaved(path);
+  test("in place: memory is the file; opening reads no byte of it", () => {
+    createSaved(path, stateOf(1), true);
+    expect(readFileSync(join(path, "memory-0"))[0]).toBe(42);
+    const image = Image.open(path, VERSION);
+    savedBytes(image, 0, 1)[0] = 41;
+    image.close();
+    expect(readFileSync(join(path, "memory-0"))[0]).toBe(41);
+    expect(Image.read(path).diskByteLengths()).toEqual([4096, 0]);
     truncateSync(join(path, "memory-0"), 2 ** 34); // were it read, it would take seconds
-    const header = Image.read(path).header;
-    const image = thrownBy(() => Image.open(path, VERSION));
-    expect(image.message).toContain(`${2 ** 34} bytes instead of ${header.memoryByteLengths[0]}`);
+    const error = thrownBy(() => Image.open(path, VERSION));
+    expect(error.message).toContain(`${2 ** 34} bytes instead of ${PAGE}`);
+  });
+
+  test("opening reads no byte of the page store", () => {
+    createSaved(path);
+    truncateSync(join(path, "pages"), 2 ** 40); // were it read, it would take minutes
+    const image = Image.open(path, VERSION);
+    expect(savedBytes(image, 0, 1)[0]).toBe(42);
+    image.close();
   });
 });
 
 describe("Image.create", () => {
   test("directories that are missing are made, for their owner only, as are the files", () => {
     const image = Image.create(join(scratch, "a", "b"), options);
-    image.createRegion();
+    image.createMemory();
     image.markRunning();
     image.close();
     expect(statSync(join(scratch, "a", "b")).mode & 0o777).toBe(0o700);
@@ -176,7 +228,7 @@ describe("Image.create", () => {
       writeFileSync(join(path, name), "x");
     expect(() => Image.open(path, VERSION)).toThrow(errorCode("IMAGE_INCOMPLETE"));
     const image = Image.create(path, options);
-    image.createRegion();
+    image.createMemory();
     image.markRunning();
     image.commit(stateOf(1));
     image.close();
@@ -250,18 +302,21 @@ describe("Image.remove", () => {
 });
 
 describe("a disk that refuses", () => {
-  const refusal = () => Object.assign(new Error("ENOSPC"), { code: "DISK_FULL" });
+  const refusal = () => new VermilionError("DISK_FULL", "the disk is full");
   let refuse: "write" | "sync" | undefined;
+  let refusing: "state-" | "pages" = "state-";
   const storage = (inner: ImageStorage): ImageStorage => ({
     create: (name) => {
       const file = inner.create(name);
       return {
+        descriptor: file.descriptor,
+        release: (position, byteLength) => file.release(position, byteLength),
         write: (chunks, position) => {
-          if (refuse === "write" && name.startsWith("state-")) throw refusal();
+          if (refuse === "write" && name.startsWith(refusing)) throw refusal();
           file.write(chunks, position);
         },
         sync: () => {
-          if (refuse === "sync" && name.startsWith("state-")) throw refusal();
+          if (refuse === "sync" && name.startsWith(refusing)) throw refusal();
           file.sync();
         },
         close: () => file.close(),
@@ -277,19 +332,36 @@ describe("a disk that refuses", () => {
     refuse = undefined;
   });
 
-  test("no room for the state: the commit fails, the image stays running, and the next commit may succeed", () => {
-    const image = Image.create(path, { ...options, storage });
-    image.markRunning();
-    refuse = "write";
-    expect(() => image.commit(stateOf(1))).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
-    expect(Image.read(path).header.status).toBe("running");
-    refuse = undefined;
-    image.commit(stateOf(2));
-    image.close();
-    expect(Image.read(path).readState()).toEqual(stateOf(2));
-  });
+  test.each(["state-", "pages"] as const)(
+    "no room for %s: the epoch before stays, and the next commit may succeed",
+    (name) => {
+      refusing = name;
+      const image = Image.create(path, { ...options, storage });
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+      const backing = image.createMemory();
+      backing.grow(PAGE);
+      backing.attach(memory, PAGE);
+      const bytes = new Uint8Array(memory.buffer);
+      for (let epoch = 1; epoch <= 5; epoch++) {
+        image.markRunning();
+        bytes.fill(epoch, 0, 20_000);
+        refuse = "write";
+        expect(() => image.commit(stateOf(epoch))).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
+        expect(Image.read(path).header).toMatchObject({ status: "running", epoch: epoch - 1 });
+        if (epoch > 1) expect(Image.read(path).readState()).toEqual(stateOf(epoch - 1));
+        refuse = undefined;
+        image.commit(stateOf(epoch));
+      }
+      image.close();
+      const again = Image.open(path, VERSION);
+      expect(again.readState()).toEqual(stateOf(5));
+      expect(new Set(savedBytes(again, 0, 1).subarray(0, 20_000))).toEqual(new Set([5]));
+      again.close();
+    },
+  );
 
-  test("a flush fails: nothing more is promised, IMAGE_POISONED", () => {
+  test.each(["state-", "pages"] as const)("the flush of %s fails: nothing more is promised, IMAGE_POISONED", (name) => {
+    refusing = name;
     const image = Image.create(path, { ...options, storage });
     image.markRunning();
     refuse = "sync";
@@ -299,5 +371,16 @@ describe("a disk that refuses", () => {
     expect(() => image.finish(0)).toThrow(errorCode("IMAGE_POISONED"));
     image.close();
     expect(Image.read(path).header.status).toBe("running");
+  });
+
+  test("no room for the memory of a trapped guest: the trap is told all the same", () => {
+    refusing = "state-";
+    refuse = "write";
+    const image = Image.create(path, { ...options, storage });
+    image.markRunning();
+    image.trap("unreachable");
+    image.close();
+    expect(Image.read(path)).toMatchObject({ header: { status: "trapped", message: "unreachable", state: undefined } });
+    Image.open(path, VERSION).close();
   });
 });

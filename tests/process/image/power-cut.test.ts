@@ -3,20 +3,69 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Image } from "../../../runtime/process/image/image.js";
 import { afterPowerCut, afterProcessDeath, type Operation, Recorder, type Remains } from "./simulated-disk.js";
-import { COMMAND, MODULE, PAGE, scratchDirectory, stateOf, VERSION } from "./support.js";
+import { COMMAND, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
 
 /** A simulated power cut says what a disk that keeps its promises would leave; a killed process is another test. */
 
-const GENERATIONS = 4;
+const GENERATIONS = 6;
 /** Big enough for several sectors. */
 const state = (generation: number) => stateOf(generation, 2000 + generation);
 
+interface Life {
+  readonly operations: readonly Operation[];
+  /** Linear memory at each epoch; in place: undefined, its bytes are known by generation. */
+  readonly memories: ReadonlyMap<number, Uint8Array> | undefined;
+}
+
 /** The life of an image: made, saved, resumed in another process, saved ... and at the end finished. */
-function live(recorder: Recorder): void {
+function live(recorder: Recorder): Life {
   const path = join(scratchDirectory(), "image");
   const { wrap: storage } = recorder;
+  const memories = new Map<number, Uint8Array>();
+  const next = random(1);
   let image = Image.create(path, { moduleBytes: MODULE, command: COMMAND, ...VERSION, storage });
-  image.createRegion().grow(PAGE);
+  let memory = new WebAssembly.Memory({ initial: 2, maximum: 100 });
+  const backing = image.createMemory();
+  backing.grow(2 * PAGE);
+  backing.attach(memory, 100 * PAGE);
+  for (let generation = 1; generation <= GENERATIONS; generation++) {
+    recorder.note({ kind: "mark", label: "starting" });
+    image.markRunning();
+    recorder.note({ kind: "mark", label: "running" });
+    if (generation % 2 === 0) {
+      image.memories[0]?.grow(memory.buffer.byteLength + PAGE);
+      memory.grow(1);
+    }
+    scribble(new Uint8Array(memory.buffer), next);
+    recorder.note({ kind: "mark", label: "saving" });
+    image.commit(state(generation));
+    memories.set(generation, new Uint8Array(memory.buffer).slice());
+    recorder.note({ kind: "mark", label: `saved ${generation}` });
+    if (generation % 3 === 1) continue; // a persistence point: the same process goes on
+    image.close();
+    image = Image.open(path, { ...VERSION, storage });
+    memory = new WebAssembly.Memory({ initial: memories.get(generation)!.byteLength / PAGE, maximum: 100 });
+    image.memories[0]?.attach(memory, 100 * PAGE);
+  }
+  finish(image, recorder);
+  return { operations: recorder.operations, memories };
+}
+
+/** Some pages get new bytes, each sector different, some become zeros, most stay. */
+function scribble(bytes: Uint8Array, next: () => number): void {
+  for (let page = 0; page < bytes.byteLength / 4096; page++) {
+    const chance = next();
+    if (chance < 0.1) bytes.fill(0, page * 4096, (page + 1) * 4096);
+    else if (chance < 0.4) for (let at = 0; at < 4096; at += 100) bytes[page * 4096 + at] = next() * 256;
+  }
+}
+
+/** The same with memory written in place, whose bytes are only known by the generation that stored them. */
+function liveInPlace(recorder: Recorder): Life {
+  const path = join(scratchDirectory(), "image");
+  const { wrap: storage } = recorder;
+  let image = Image.create(path, { moduleBytes: MODULE, command: COMMAND, inPlace: true, ...VERSION, storage });
+  image.createMemory().grow(PAGE);
   recorder.noteRegion("memory-0");
   for (let generation = 1; generation <= GENERATIONS; generation++) {
     recorder.note({ kind: "mark", label: "starting" });
@@ -31,6 +80,11 @@ function live(recorder: Recorder): void {
     image.close();
     image = Image.open(path, { ...VERSION, storage });
   }
+  finish(image, recorder);
+  return { operations: recorder.operations, memories: undefined };
+}
+
+function finish(image: Image, recorder: Recorder): void {
   recorder.note({ kind: "mark", label: "starting" });
   image.markRunning();
   recorder.note({ kind: "mark", label: "finishing" });
@@ -39,8 +93,8 @@ function live(recorder: Recorder): void {
   image.close();
 }
 
-/** "saved N", "running", "finished", or the code of the error; throws on anything that must never be. */
-function reopen(path: string, remains: Remains): string {
+/** "epoch N", "nothing", "finished", or the code of the error; throws on anything that must never be. */
+function reopen(path: string, remains: Remains, memories: Life["memories"]): string {
   rmSync(path, { recursive: true, force: true });
   mkdirSync(path);
   for (const [name, bytes] of remains.files) writeFileSync(join(path, name), bytes);
@@ -54,31 +108,37 @@ function reopen(path: string, remains: Remains): string {
     throw error;
   }
   try {
-    if (image.header.status !== "saved") return image.header.status;
-    const { epoch } = image.header;
+    const { status, epoch, state: named } = image.header;
+    if (status === "finished" || status === "trapped") return status;
+    if (named === undefined) return "nothing";
     expect(image.readState()).toEqual(state(epoch));
-    expect([...(remains.regions.get("memory-0") ?? [])], "memory of another moment").toEqual([epoch]);
-    return `saved ${epoch}`;
+    if (memories === undefined) {
+      expect([...(remains.regions.get("memory-0") ?? [])], "memory of another moment").toEqual([epoch]);
+    } else {
+      const expected = memories.get(epoch)!;
+      const found = savedBytes(image, 0, expected.byteLength / PAGE);
+      expect(Buffer.compare(found, expected), "memory of another moment").toBe(0);
+    }
+    return `epoch ${epoch}`;
   } finally {
     image.close();
   }
 }
 
-/** What may be found when the power goes behind `operations`. */
-function allowed(operations: readonly Operation[]): RegExp {
-  const labels = operations.flatMap((operation) => (operation.kind === "mark" ? [operation.label] : []));
+/** What may be found when the power goes behind `past`: one epoch, or during a save that or the next one. */
+function allowed(past: readonly Operation[], inPlace: boolean): RegExp {
+  const labels = past.flatMap((operation) => (operation.kind === "mark" ? [operation.label] : []));
   const last = labels.at(-1) ?? "creating";
   const saved = labels.filter((label) => label.startsWith("saved")).length;
-  if (last === "creating") return /^(running|IMAGE_INCOMPLETE|IMAGE_FOREIGN)$/;
-  if (last === "starting" && saved === 0) return /^running$/;
-  // Torn or lost, the new slot leaves the state that was saved before: the guest has not run yet.
-  if (last === "starting") return new RegExp(`^(saved ${saved}|running)$`);
-  if (last.startsWith("saved")) return new RegExp(`^saved ${saved}$`);
-  if (last === "running") return /^running$/;
-  // A torn slot cannot be told from one that somebody damaged.
-  if (last === "saving") return new RegExp(`^(running|saved ${saved + 1}|IMAGE_DAMAGED)$`);
-  if (last === "finishing") return /^(running|finished|IMAGE_DAMAGED)$/;
-  return /^finished$/;
+  const before = saved === 0 ? "nothing" : `epoch ${saved}`;
+  if (last === "creating") return /^(nothing|IMAGE_INCOMPLETE|IMAGE_FOREIGN)$/;
+  if (last.startsWith("saved")) return new RegExp(`^${before}$`);
+  if (last === "finished") return /^finished$/;
+  const kept = inPlace ? "nothing" : before;
+  if (last === "starting") return new RegExp(`^(${before}|${kept})$`);
+  if (last === "running") return new RegExp(`^${kept}$`);
+  if (last === "saving") return new RegExp(`^(${kept}|epoch ${saved + 1})$`);
+  return new RegExp(`^(${kept}|finished)$`);
 }
 
 function random(seed: number): () => number {
@@ -92,7 +152,7 @@ function random(seed: number): () => number {
 }
 
 /** Cuts the power behind every operation, `rounds` times each; returns the outcomes seen. Throws at the first mix. */
-function cutEverywhere(operations: readonly Operation[], rounds: number): Set<string> {
+function cutEverywhere({ operations, memories }: Life, rounds: number): Set<string> {
   const path = join(scratchDirectory(), "remains");
   const seen = new Set<string>();
   for (let count = 0; count <= operations.length; count++) {
@@ -102,54 +162,67 @@ function cutEverywhere(operations: readonly Operation[], rounds: number): Set<st
       const next = random(count * 1000 + round);
       // All lost, all kept, and shares of both.
       const share = round === 0 ? 0 : round === 1 ? 1 : next();
-      const outcome = reopen(
-        path,
-        afterPowerCut(past, () => next() < share),
-      );
-      expect(outcome, `cut behind operation ${count} (${last}), round ${round}`).toMatch(allowed(past));
+      const remains = afterPowerCut(past, () => next() < share);
+      const where = `cut behind operation ${count} (${last}), round ${round}`;
+      const outcome = reopen(path, remains, memories);
+      expect(outcome, where).toMatch(allowed(past, memories === undefined));
       seen.add(outcome);
     }
   }
   return seen;
 }
 
-describe("a power cut", () => {
-  test("at any write or flush: the previous state or the next one, never a mix", () => {
-    const recorder = new Recorder();
-    live(recorder);
-    const seen = cutEverywhere(recorder.operations, 12);
-    for (let epoch = 1; epoch <= GENERATIONS; epoch++) expect(seen).toContain(`saved ${epoch}`);
-    for (const outcome of ["running", "finished", "IMAGE_DAMAGED"]) expect(seen).toContain(outcome);
+const WAYS = [
+  ["page store", live],
+  ["in place", liveInPlace],
+] as const;
+
+describe.each(WAYS)("a power cut, %s", (_way, liveOn) => {
+  test("at any write or flush: the previous epoch or the next one, never a mix", () => {
+    const seen = cutEverywhere(liveOn(new Recorder()), 12);
+    for (let epoch = 1; epoch <= GENERATIONS; epoch++) expect(seen).toContain(`epoch ${epoch}`);
+    for (const outcome of ["nothing", "finished"]) expect(seen).toContain(outcome);
+    expect(seen).not.toContain("IMAGE_DAMAGED");
   });
 });
 
-describe("death of the process, simulated", () => {
+describe.each(WAYS)("death of the process, simulated, %s", (_way, liveOn) => {
   test("behind any call: what was done so far is all there", () => {
-    const recorder = new Recorder();
-    live(recorder);
+    const { operations, memories } = liveOn(new Recorder());
     const path = join(scratchDirectory(), "remains");
-    for (let count = 0; count <= recorder.operations.length; count++) {
-      const past = recorder.operations.slice(0, count);
-      const outcome = reopen(path, afterProcessDeath(past));
-      expect(outcome, `death behind operation ${count}`).toMatch(allowed(past));
-      expect(outcome).not.toBe("IMAGE_DAMAGED");
+    for (let count = 0; count <= operations.length; count++) {
+      const past = operations.slice(0, count);
+      const outcome = reopen(path, afterProcessDeath(past), memories);
+      expect(outcome, `death behind operation ${count}`).toMatch(allowed(past, memories === undefined));
     }
   });
 });
 
 /** Each flush is there for a reason: without it the disk above finds a mix or a loss. */
 describe("an image without", () => {
-  const omitted: [label: string, omits: (operation: Operation) => boolean, found: RegExp][] = [
-    ["the flush of the regions", ({ kind }) => kind === "flushRegion", /memory of another moment/],
-    ["the flush of the state file", (it) => it.kind === "sync" && it.name.startsWith("state-"), /to match .\^saved/],
-    ["the flush of the header", (it) => it.kind === "sync" && it.name === "header", /'running' to match .\^saved/],
-    ["the flush of the new header", (it) => it.kind === "sync" && it.name === "header.new", /'IMAGE_DAMAGED' to match/],
-    ["the flush of the module", (it) => it.kind === "sync" && it.name === "module.wasm", /'IMAGE_DAMAGED' to match/],
-    ["the flush of the directory", ({ kind }) => kind === "syncDirectory", /'IMAGE_DAMAGED' to match/],
+  type Omission = [
+    label: string,
+    liveOn: (recorder: Recorder) => Life,
+    omits: (it: Operation) => boolean,
+    found: RegExp,
   ];
-  test.each(omitted)("%s: found out", (_label, omits, found) => {
-    const recorder = new Recorder(omits);
-    live(recorder);
-    expect(() => cutEverywhere(recorder.operations, 30)).toThrow(found);
+  const syncOf = (name: string) => (it: Operation) => it.kind === "sync" && it.name === name;
+  const omitted: Omission[] = [
+    ["the flush of the pages", live, syncOf("pages"), /memory of another moment|'IMAGE_DAMAGED' to match/],
+    ["the flush of the regions", liveInPlace, ({ kind }) => kind === "flushRegion", /memory of another moment/],
+    [
+      "the flush of the state file",
+      live,
+      (it) => it.kind === "sync" && it.name.startsWith("state-"),
+      /'IMAGE_DAMAGED' to match/,
+    ],
+    ["the flush of the header", live, syncOf("header"), /to match|memory of another moment/],
+    ["the flush of the new header", live, syncOf("header.new"), /'IMAGE_DAMAGED' to match/],
+    ["the flush of the module", live, syncOf("module.wasm"), /'IMAGE_DAMAGED' to match/],
+    ["the flush of the directory", live, ({ kind }) => kind === "syncDirectory", /'IMAGE_INCOMPLETE' to match/],
+  ];
+  test.each(omitted)("%s: found out", (_label, liveOn, omits, found) => {
+    const life = liveOn(new Recorder(omits));
+    expect(() => cutEverywhere(life, 30)).toThrow(found);
   });
 });

@@ -12,6 +12,8 @@ import type { ImageStorage, StorageFile } from "../../../runtime/process/image/s
 export type Operation =
   | { readonly kind: "create"; readonly name: string; readonly file: number }
   | { readonly kind: "write"; readonly file: number; readonly position: number; readonly bytes: Uint8Array }
+  /** A hole: sector by sector zeros or what was there, until the next flush. */
+  | { readonly kind: "release"; readonly file: number; readonly position: number; readonly byteLength: number }
   | { readonly kind: "sync"; readonly file: number; readonly name: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "remove"; readonly name: string }
@@ -76,6 +78,11 @@ export class Recorder {
 
   #wrapFile(name: string, file: number, inner: StorageFile): StorageFile {
     return {
+      descriptor: inner.descriptor,
+      release: (position, byteLength) => {
+        this.#note({ kind: "release", file, position, byteLength });
+        inner.release(position, byteLength);
+      },
       write: (chunks, position) => {
         this.#note({ kind: "write", file, position, bytes: new Uint8Array(Buffer.concat(chunks)) });
         inner.write(chunks, position);
@@ -132,6 +139,13 @@ export function afterPowerCut(operations: readonly Operation[], keep: () => bool
       case "write":
         fileOf(operation.file).pending.push(operation);
         break;
+      case "release": {
+        const file = fileOf(operation.file);
+        const end = Math.min(operation.position + operation.byteLength, applied(file, () => true).byteLength);
+        const bytes = new Uint8Array(Math.max(0, end - operation.position));
+        file.pending.push({ position: operation.position, bytes });
+        break;
+      }
       case "sync": {
         const file = fileOf(operation.file);
         file.durable = applied(file, () => true);
@@ -186,26 +200,27 @@ export function afterProcessDeath(operations: readonly Operation[]): Remains {
 }
 
 function applied(file: SimulatedFile, keep: () => boolean): Uint8Array {
-  let bytes = file.durable.slice();
+  const ends = file.pending.map((write) => (write === undefined ? 0 : write.position + write.bytes.byteLength));
+  const bytes = new Uint8Array(Math.max(file.durable.byteLength, ...ends));
+  bytes.set(file.durable);
+  let byteLength = file.durable.byteLength;
   for (const write of file.pending) {
     if (write === undefined) {
-      if (keep()) bytes = new Uint8Array(0);
+      if (keep()) {
+        bytes.fill(0);
+        byteLength = 0;
+      }
       continue;
     }
     let from = 0;
     while (from < write.bytes.byteLength) {
       const to = Math.min(write.bytes.byteLength, from + SECTOR - ((write.position + from) % SECTOR));
       if (keep()) {
-        const end = write.position + to;
-        if (end > bytes.byteLength) {
-          const longer = new Uint8Array(end);
-          longer.set(bytes);
-          bytes = longer;
-        }
+        byteLength = Math.max(byteLength, write.position + to);
         bytes.set(write.bytes.subarray(from, to), write.position + from);
       }
       from = to;
     }
   }
-  return bytes;
+  return bytes.slice(0, byteLength);
 }

@@ -4,8 +4,10 @@ import { describe, expect, test } from "vitest";
 import { decodeState, encodeState, type ImageState, PREAMBLE } from "../../../runtime/process/image/state-file.js";
 import { errorCode, stateOf } from "./support.js";
 
-function encoded(epoch: number, state: ImageState): { bytes: Uint8Array; checksum: number } {
-  const { chunks, byteLength, checksum } = encodeState(epoch, state);
+const PAGES = new Uint8Array([1, 2, 3]);
+
+function encoded(epoch: number, state: ImageState, pages = PAGES): { bytes: Uint8Array; checksum: number } {
+  const { chunks, byteLength, checksum } = encodeState(epoch, { state, pages });
   const bytes = new Uint8Array(Buffer.concat(chunks));
   expect(bytes.byteLength).toBe(byteLength);
   return { bytes, checksum };
@@ -17,11 +19,12 @@ describe("decodeState", () => {
     const machine = fc.record({ globals: section, tables: section, segments: section, stacks: section });
     const state = fc.record({ machine, wasi: fc.jsonValue(), process: fc.jsonValue() });
     fc.assert(
-      fc.property(state, fc.nat(), (before, epoch) => {
-        const { bytes, checksum } = encoded(epoch, before);
+      fc.property(state, section, fc.nat(), (before, pages, epoch) => {
+        const { bytes, checksum } = encoded(epoch, before, pages);
         const after = decodeState(bytes, epoch, checksum, "s");
-        expect(JSON.stringify(after)).toBe(JSON.stringify(before));
-        for (const bytes of Object.values(after.machine)) expect(bytes.byteOffset % 8).toBe(0);
+        expect(JSON.stringify(after.state)).toBe(JSON.stringify(before));
+        expect(new Uint8Array(after.pages)).toEqual(new Uint8Array(pages));
+        for (const bytes of [after.pages, ...Object.values(after.state.machine)]) expect(bytes.byteOffset % 8).toBe(0);
       }),
       { numRuns: 200 },
     );
@@ -34,7 +37,7 @@ describe("decodeState", () => {
       expect(() => decodeState(bytes, 5, checksum, "s")).toThrow(errorCode("IMAGE_DAMAGED"));
       bytes[offset]! ^= 1 << (offset % 8);
     }
-    expect(decodeState(bytes, 5, checksum, "s")).toEqual(stateOf(2, 100));
+    expect(decodeState(bytes, 5, checksum, "s")).toEqual({ state: stateOf(2, 100), pages: PAGES });
   });
 
   test("cut anywhere, or with bytes behind it: IMAGE_DAMAGED", () => {
@@ -54,7 +57,7 @@ describe("decodeState", () => {
   test("any numbers in the preamble under a right checksum: a state, or IMAGE_DAMAGED", () => {
     const original = encoded(5, stateOf(2, 100)).bytes;
     const value = fc.oneof(fc.constantFrom(0, 1, 8, 0x7fffffff, 0xffffffff), fc.nat({ max: 200 }));
-    const edit = fc.tuple(fc.nat({ max: PREAMBLE.sections + 32 * 6 - 4 }), value);
+    const edit = fc.tuple(fc.nat({ max: PREAMBLE.sections + 32 * 7 - 4 }), value);
     fc.assert(
       fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) => {
         const bytes = original.slice();

@@ -37,13 +37,13 @@ export function stateOf(generation: number, byteLength = 333): ImageState {
 }
 
 /** A saved image, epoch 1, two memories of which the first begins with 42; closed. */
-export function createSaved(path: string, state = stateOf(1)): void {
-  const image = Image.create(path, { moduleBytes: MODULE, command: COMMAND, ...VERSION });
+export function createSaved(path: string, state = stateOf(1), inPlace = false): void {
+  const image = Image.create(path, { moduleBytes: MODULE, command: COMMAND, inPlace, ...VERSION });
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 2 });
-  const region = image.createRegion();
-  region.grow(PAGE);
-  region.attach(memory, 2 * PAGE);
-  image.createRegion();
+  const backing = image.createMemory();
+  backing.grow(PAGE);
+  backing.attach(memory, 2 * PAGE);
+  image.createMemory();
   image.markRunning();
   new Uint8Array(memory.buffer)[0] = 42;
   image.commit(state);
@@ -60,4 +60,11 @@ export function thrownBy(action: () => unknown): Error & { readonly code?: strin
     if (error instanceof Error) return error;
   }
   throw new Error("nothing was thrown");
+}
+
+/** A new memory with the saved bytes of one, which must have that many pages of 64 KiB. */
+export function savedBytes(image: Image, index: number, pages: number, maximum = 100): Uint8Array {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum });
+  image.memories[index]?.attach(memory, maximum * PAGE);
+  return new Uint8Array(memory.buffer);
 }

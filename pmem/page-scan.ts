@@ -1,0 +1,116 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { libc } from "./libc.js";
+import { appendRun, PAGE_BYTE_LENGTH, type PageRun } from "./page-map.js";
+
+/**
+ * Which pages of a private mapping its process has written, as the kernel's page tables know it.
+ *
+ * A page of the store that was only read is still the file's (FILE). One that was written is a copy of our own, in
+ * memory or swapped out. Memory that was only read and is no file's is the kernel's page of zeros (PFNZERO), or not there
+ * at all. So: there, and neither FILE nor PFNZERO. Where a huge page is used, all of its small ones count as written.
+ *
+ * Three ways, each right, each slower than the one before: the PAGEMAP_SCAN ioctl (Linux 6.7) visits what is there;
+ * /proc/self/pagemap has 8 bytes for each page; without either, every page counts as written.
+ */
+export type ScanWay = "ioctl" | "pagemap" | "all";
+
+const WAYS: readonly ScanWay[] = ["ioctl", "pagemap", "all"];
+
+/** In pages of 4 KiB from `address`, sorted; both numbers are multiples of the kernel's page. */
+export function writtenPages(address: number, byteLength: number, ways: readonly ScanWay[] = WAYS): PageRun[] {
+  let runs: PageRun[] | undefined;
+  if (ways.includes("ioctl")) runs = throughPagemap((pagemap) => byIoctl(pagemap, address, byteLength));
+  if (runs === undefined && ways.includes("pagemap")) {
+    runs = throughPagemap((pagemap) => byReading(pagemap, address, byteLength));
+  }
+  return runs ?? [{ page: 0, count: byteLength / PAGE_BYTE_LENGTH }];
+}
+
+/** Undefined where the kernel, or who built its cage, does not let us. */
+function throughPagemap(scan: (descriptor: number) => PageRun[] | undefined): PageRun[] | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync("/proc/self/pagemap", "r");
+  } catch {
+    return undefined;
+  }
+  try {
+    return scan(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Bits of linux/fs.h. */
+const CATEGORY = { FILE: 4n, PRESENT: 8n, SWAPPED: 16n, PFNZERO: 32n } as const;
+/** struct pm_scan_arg: twelve u64. */
+const SCAN_WORDS = 12;
+const SCAN_WALK_END = 4;
+const RANGES_AT_ONCE = 4096;
+/** struct page_region: start, end, categories. */
+const RANGE_WORDS = 3;
+
+function byIoctl(pagemap: number, address: number, byteLength: number): PageRun[] | undefined {
+  const { scanPages, addressOf } = libc();
+  const words = new BigUint64Array(SCAN_WORDS + RANGE_WORDS * RANGES_AT_ONCE);
+  const base = addressOf(new Uint8Array(words.buffer));
+  const end = BigInt(address + byteLength);
+  const runs: PageRun[] = [];
+  const excluded = CATEGORY.FILE | CATEGORY.PFNZERO;
+  for (let start = BigInt(address); start < end; start = words[SCAN_WALK_END] ?? end) {
+    const ranges = BigInt(base + 8 * SCAN_WORDS);
+    words.set([
+      ...[BigInt(8 * SCAN_WORDS), 0n, start, end, 0n, ranges, BigInt(RANGES_AT_ONCE), 0n],
+      ...[excluded, excluded, CATEGORY.PRESENT | CATEGORY.SWAPPED, CATEGORY.FILE], // inverted, all of, any of, returned
+    ]);
+    const count = scanPages(pagemap, base);
+    if (count < 0) return undefined;
+    for (let at = SCAN_WORDS; at < SCAN_WORDS + RANGE_WORDS * count; at += RANGE_WORDS) {
+      const [from, to] = [Number(words[at]) - address, Number(words[at + 1]) - address];
+      appendRun(runs, from / PAGE_BYTE_LENGTH, (to - from) / PAGE_BYTE_LENGTH);
+    }
+  }
+  return runs;
+}
+
+/** Bits 61, 62 and 63 of an entry, in its upper half. Who may not see frame numbers sees these all the same. */
+const ENTRY = { FILE: 0x20000000, SWAPPED: 0x40000000, PRESENT: 0x80000000 } as const;
+const ENTRIES_AT_ONCE = 65_536;
+
+function byReading(pagemap: number, address: number, byteLength: number): PageRun[] | undefined {
+  const { pageByteLength } = libc();
+  const scale = pageByteLength / PAGE_BYTE_LENGTH;
+  const entries = new Uint32Array(2 * ENTRIES_AT_ONCE);
+  const pageCount = byteLength / pageByteLength;
+  const runs: PageRun[] = [];
+  for (let page = 0; page < pageCount; page += ENTRIES_AT_ONCE) {
+    const count = Math.min(ENTRIES_AT_ONCE, pageCount - page);
+    const got = readSync(pagemap, entries, 0, 8 * count, 8 * (address / pageByteLength + page));
+    if (got !== 8 * count) return undefined;
+    for (let i = 0; i < count; i++) {
+      const bits = entries[2 * i + 1] ?? 0;
+      if ((bits & (ENTRY.PRESENT | ENTRY.SWAPPED)) === 0 || (bits & ENTRY.FILE) !== 0) continue;
+      appendRun(runs, (page + i) * scale, scale);
+    }
+  }
+  return runs;
+}
+
+/** Zeros are looked for in blocks first: much of what a huge page brings along was never touched. */
+const BLOCK_PAGES = 16;
+
+/** The parts of `runs` that are not all zeros, page by page; `unit`: the kernel's page, in pages of 4 KiB. */
+export function nonzeroPages(address: number, runs: readonly PageRun[], unit: number): PageRun[] {
+  const { isZero } = libc();
+  const found: PageRun[] = [];
+  const zero = (page: number, count: number) => isZero(address + page * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
+  const block = Math.max(BLOCK_PAGES, unit);
+  for (const { page, count } of runs) {
+    for (let from = page; from < page + count; from += block) {
+      const end = Math.min(from + block, page + count);
+      if (end - from > unit && zero(from, end - from)) continue;
+      for (let at = from; at < end; at += unit) if (!zero(at, unit)) appendRun(found, at, unit);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,166 @@
+import { readSync } from "node:fs";
+import { attempt, errnoError, invariant, VermilionError } from "./error.js";
+import { ENODEV, libc, MAP, PROT } from "./libc.js";
+import type { AddressOwner, MemoryBacking } from "./memory-backing.js";
+import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "./page-map.js";
+import { writtenPages } from "./page-scan.js";
+import { checkReservation } from "./reservation.js";
+
+/**
+ * A memory whose saved pages lie in a page store, mapped MAP_PRIVATE where they belong; all else is the engine's own
+ * anonymous memory, which is zeros until it is written. The kernel copies a page at its first store, so the store's file
+ * never changes under a running guest, and a process that is killed has changed nothing.
+ *
+ * V1  As long as it is attached, the pages of the store that it mapped may not be written again: a page that the guest has
+ *     not written is still read from there (`mapped`).
+ * V2  While attached it holds the owner: V8 unmaps a memory's range when it collects the memory.
+ * V3  close() gives the range back as the owner made it. Later loads read zeros, and no change of the file, by whoever
+ *     holds the image then, reaches the process.
+ */
+export interface StoreAccess {
+  readonly path: string;
+  readonly descriptor: number;
+  /** Why a save of memories that are `moreBytes` longer together might not fit on the disk; undefined: it would fit. */
+  lackOfRoom(moreBytes: number): VermilionError | undefined;
+}
+
+interface Attachment {
+  readonly owner: AddressOwner;
+  readonly address: number;
+}
+
+export class PrivateMemory implements MemoryBacking {
+  readonly #store: StoreAccess;
+  #mapped: PageMap;
+  #byteLength: number;
+  #attachment: Attachment | undefined;
+  #refusal: VermilionError | undefined;
+  #closed = false;
+
+  /** `map` lies within `byteLength` and within the store's file: whoever read it has checked that. */
+  constructor(store: StoreAccess, byteLength: number, map: PageMap) {
+    this.#store = store;
+    this.#byteLength = byteLength;
+    this.#mapped = map;
+  }
+
+  get path(): string {
+    return this.#store.path;
+  }
+
+  /** V1. */
+  get mapped(): PageMap {
+    return this.#mapped;
+  }
+
+  /** The owner's, once attached: its growth may fail after grow() has allowed it. */
+  get byteLength(): number {
+    return this.#attachment?.owner.buffer.byteLength ?? this.#byteLength;
+  }
+
+  get address(): number {
+    invariant(this.#attachment !== undefined, "an address needs an attached memory");
+    return this.#attachment.address;
+  }
+
+  get growthRefusal(): VermilionError | undefined {
+    return this.#refusal;
+  }
+
+  /** The owner's bytes must be untouched. REGION_RESERVATION, OUT_OF_MEMORY, IO_ERROR, PLATFORM_UNSUPPORTED, FFI_MISSING. */
+  attach(owner: AddressOwner, reservedByteLength: number): void {
+    invariant(!this.#closed && this.#attachment === undefined, `a memory of ${this.path} is attached once`);
+    invariant(owner.buffer.byteLength === this.#byteLength, `${this.path}: owner and saved memory differ in length`);
+    const address = libc().addressOf(new Uint8Array(owner.buffer));
+    // One that cannot grow never moves, and needs no reservation.
+    if (reservedByteLength > this.#byteLength) {
+      checkReservation(this.path, address, this.#byteLength, reservedByteLength);
+    }
+    this.#attachment = { owner, address };
+    for (const extent of this.#mapped) this.#place(owner, address, extent);
+  }
+
+  /** `map` is what the memory holds now: of its extents, `changed` are mapped anew and all others already. */
+  remap(map: PageMap, changed: PageMap): void {
+    invariant(this.#attachment !== undefined || changed.length === 0, "only attached memory has changed");
+    this.#mapped = map;
+    if (this.#attachment === undefined) return;
+    for (const extent of changed) this.#place(this.#attachment.owner, this.#attachment.address, extent);
+  }
+
+  grow(byteLength: number): boolean {
+    invariant(byteLength >= this.byteLength, "a memory never shrinks");
+    this.#refusal = this.#store.lackOfRoom(byteLength - this.byteLength);
+    if (this.#refusal !== undefined) return false;
+    this.#byteLength = byteLength;
+    return true;
+  }
+
+  /** Pages that may differ from `mapped`, of which some may not after all. */
+  written(): PageRun[] {
+    if (this.#attachment === undefined || this.byteLength === 0) return [];
+    return writtenPages(this.#attachment.address, this.byteLength);
+  }
+
+  /** The bytes themselves, not a copy; gone once the guest runs. At most 1 GiB each, because of Node's limits. */
+  views({ page, count }: PageRun): Uint8Array[] {
+    const buffer = this.#attachment?.owner.buffer;
+    invariant(buffer !== undefined, "only attached memory is looked at");
+    const pieces: Uint8Array[] = [];
+    for (let from = page; from < page + count; from += LARGEST_PIECE) {
+      const length = Math.min(LARGEST_PIECE, page + count - from);
+      pieces.push(new Uint8Array(buffer, from * PAGE_BYTE_LENGTH, length * PAGE_BYTE_LENGTH));
+    }
+    return pieces;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const [first, last] = [this.#mapped[0], this.#mapped.at(-1)];
+    const attachment = this.#attachment;
+    this.#attachment = undefined;
+    this.#byteLength = attachment?.owner.buffer.byteLength ?? this.#byteLength;
+    if (attachment === undefined || first === undefined || last === undefined) return;
+    const from = attachment.address + first.page * PAGE_BYTE_LENGTH;
+    const byteLength = (endOf(last) - first.page) * PAGE_BYTE_LENGTH;
+    const flags = MAP.PRIVATE | MAP.ANONYMOUS | MAP.NORESERVE;
+    const errno = libc().mapFixed(from, byteLength, PROT.READ | PROT.WRITE, flags, -1, 0); // V3
+    if (errno !== 0) throw errnoError("unmap the memory", this.path, errno);
+  }
+
+  #place(owner: AddressOwner, address: number, extent: Extent): void {
+    const { pageByteLength, mapFixed } = libc();
+    const [from, byteLength, position] = [extent.page, extent.count, extent.storePage].map(
+      (pages) => pages * PAGE_BYTE_LENGTH,
+    ) as [number, number, number];
+    // An image from a kernel with smaller pages is read where its extents do not fit ours.
+    const fits = [from, byteLength, position].every((bytes) => bytes % pageByteLength === 0);
+    const errno = fits
+      ? mapFixed(
+          address + from,
+          byteLength,
+          PROT.READ | PROT.WRITE,
+          MAP.PRIVATE | MAP.NORESERVE,
+          this.#store.descriptor,
+          position,
+        )
+      : ENODEV;
+    if (errno === ENODEV) this.#read(owner, from, byteLength, position);
+    else if (errno !== 0) throw errnoError("map the saved memory", this.path, errno);
+  }
+
+  #read(owner: AddressOwner, from: number, byteLength: number, position: number): void {
+    const bytes = new Uint8Array(owner.buffer, from, byteLength);
+    for (let filled = 0; filled < byteLength; ) {
+      const length = Math.min(byteLength - filled, LARGEST_PIECE * PAGE_BYTE_LENGTH);
+      const count = attempt("read the saved memory", this.path, () =>
+        readSync(this.#store.descriptor, bytes, filled, length, position + filled),
+      );
+      if (count === 0) throw new VermilionError("IO_ERROR", `${this.path}: it became shorter while it was read`);
+      filled += count;
+    }
+  }
+}
+
+const LARGEST_PIECE = 2 ** 30 / PAGE_BYTE_LENGTH;

@@ -1,0 +1,101 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { PageMap } from "../../../pmem/page-map.js";
+import { decodePageMaps, EXTENT, encodePageMaps, storeByteLength } from "../../../runtime/process/image/page-maps.js";
+import { errorCode, PAGE } from "./support.js";
+
+const MAPS: readonly PageMap[] = [
+  [
+    { page: 0, count: 2, storePage: 7 },
+    { page: 2, count: 1, storePage: 0 },
+    { page: 15, count: 1, storePage: 9 },
+  ],
+  [],
+  [{ page: 2 ** 20 - 1, count: 1, storePage: 2 ** 40 }],
+];
+const LENGTHS = [PAGE, 0, 2 ** 32];
+
+describe("decodePageMaps", () => {
+  test("what was encoded", () => {
+    expect(decodePageMaps(encodePageMaps(MAPS), LENGTHS, "s")).toEqual(MAPS);
+    expect(decodePageMaps(encodePageMaps([]), [], "s")).toEqual([]);
+  });
+
+  test.each<[string, PageMap, number]>([
+    ["a page behind the memory's end", [{ page: 16, count: 1, storePage: 0 }], PAGE],
+    ["an extent that passes it", [{ page: 15, count: 2, storePage: 0 }], PAGE],
+    ["a page number beyond 2^53", [{ page: 2 ** 60, count: 1, storePage: 0 }], PAGE],
+    ["no pages", [{ page: 1, count: 0, storePage: 0 }], PAGE],
+    [
+      "out of order",
+      [
+        { page: 3, count: 1, storePage: 0 },
+        { page: 1, count: 1, storePage: 1 },
+      ],
+      PAGE,
+    ],
+    [
+      "overlapping",
+      [
+        { page: 1, count: 2, storePage: 0 },
+        { page: 2, count: 1, storePage: 9 },
+      ],
+      PAGE,
+    ],
+    [
+      "more extents than a save makes",
+      Array.from({ length: 20_000 }, (_, i) => ({ page: i, count: 1, storePage: i })),
+      2 ** 32,
+    ],
+  ])("%s: IMAGE_DAMAGED", (_what, map, byteLength) => {
+    expect(() => decodePageMaps(encodePageMaps([map]), [byteLength], "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+  });
+
+  test("another number of memories, cut anywhere, or with bytes behind it: IMAGE_DAMAGED", () => {
+    const bytes = encodePageMaps(MAPS);
+    expect(() => decodePageMaps(bytes, LENGTHS.slice(1), "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+    for (let length = 0; length < bytes.byteLength; length++) {
+      expect(() => decodePageMaps(bytes.subarray(0, length), LENGTHS, "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+    }
+    const longer = new Uint8Array([...bytes, ...new Uint8Array(8)]);
+    expect(() => decodePageMaps(longer, LENGTHS, "s")).toThrow(errorCode("IMAGE_DAMAGED"));
+  });
+
+  test("any numbers: maps that lie within their memories, in order, or IMAGE_DAMAGED", () => {
+    const value = fc.oneof(fc.constantFrom(0, 1, 2, 15, 16, 0x7fffffff, 0xffffffff), fc.nat(40));
+    const edit = fc.tuple(fc.nat(encodePageMaps(MAPS).byteLength / 4 - 1), value);
+    fc.assert(
+      fc.property(fc.array(edit, { minLength: 1, maxLength: 5 }), (edits) => {
+        const bytes = encodePageMaps(MAPS);
+        const view = new DataView(bytes.buffer);
+        for (const [word, number] of edits) view.setUint32(4 * word, number, true);
+        let maps: readonly PageMap[];
+        try {
+          maps = decodePageMaps(bytes, LENGTHS, "s");
+        } catch (error) {
+          expect(error).toEqual(errorCode("IMAGE_DAMAGED"));
+          return;
+        }
+        maps.forEach((map, index) => {
+          let end = 0;
+          for (const { page, count, storePage } of map) {
+            expect(page).toBeGreaterThanOrEqual(end);
+            expect(count).toBeGreaterThan(0);
+            expect(storePage).toBeGreaterThanOrEqual(0);
+            end = page + count;
+          }
+          expect(end * 4096).toBeLessThanOrEqual(LENGTHS[index] ?? 0);
+        });
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+test("storeByteLength: to the end of the last page that a map names; beyond all files, if it says so", () => {
+  expect(storeByteLength([])).toBe(0);
+  expect(storeByteLength(MAPS.slice(0, 2))).toBe(10 * 4096);
+  const huge = encodePageMaps([[{ page: 0, count: 1, storePage: 0 }]]);
+  new DataView(huge.buffer).setBigUint64(16 + EXTENT.storePage, 2n ** 64n - 1n, true);
+  expect(storeByteLength(decodePageMaps(huge, [PAGE], "s"))).toBeGreaterThan(2 ** 63);
+});
