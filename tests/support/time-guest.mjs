@@ -50,13 +50,16 @@ if (isMainThread) {
     preopens: values.dir.map((text) => ({ host: text.split("::")[0], guest: text.split("::")[1] })),
     invoke: null,
     maxMemoryByteLength: null,
+    maximumDescriptors: null,
+    listen: [],
+    instance: false,
   };
   const result = values.variant === "vermilion" ? await instrumented() : await uninstrumented();
   writeFileSync(join(values.scratch, "result.json"), JSON.stringify(result));
 
   async function instrumented() {
-    const [{ Guest }, { Machine }, { ControlBlock }] = await Promise.all(
-      ["guest", "machine", "control-block"].map((name) => load(`runtime/process/${name}.js`)),
+    const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }] = await Promise.all(
+      ["guest", "machine", "control-block", "host-functions"].map((name) => load(`runtime/process/${name}.js`)),
     );
     let times;
     const start = Machine.prototype.start;
@@ -71,7 +74,7 @@ if (isMainThread) {
       ...{ ifUnfinished: "fail", stdio: [0, 1, 2], onChangedFile: "fail", exact: false },
       cacheDirectory: undefined,
     };
-    const guest = new Guest(order, ControlBlock.create(), () => {});
+    const guest = new Guest(order, ControlBlock.create(), () => {}, new HostFunctions());
     const outcome = guest.run({ plan: {}, eintr: false }, () => {});
     if (outcome.kind !== "exited") throw new Error(JSON.stringify(outcome));
     return { status: outcome.status, ...times };

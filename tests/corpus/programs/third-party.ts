@@ -98,6 +98,15 @@ export const thirdPartyPrograms: readonly Program[] = [
     benchmark: { args: ["/data/workload.lua", "8000"], files: { "workload.lua": script("workload.lua") }, exitCode: 9 },
   },
   {
+    name: "lua-kernels",
+    about: "Lua 5.4: calls, tables, floats, strings, closures",
+    kind: "interpreter",
+    legacyExceptions: true,
+    build: buildLua,
+    test: { args: ["/data/kernels.lua", "12"], files: { "kernels.lua": script("kernels.lua") } },
+    benchmark: { args: ["/data/kernels.lua", "250"], files: { "kernels.lua": script("kernels.lua") } },
+  },
+  {
     name: "sqlite",
     about: "SQLite with a database file: transactions, joins, VACUUM",
     kind: "interpreter",
