@@ -4,6 +4,7 @@ export type { Command, Preopen } from "./process/command.js";
 export type { FailureAtCall, FailurePlan } from "./process/failure-source.js";
 export { type HostedGuest, type HostImports, type HostModule, replayable } from "./process/host-functions.js";
 export type { DescriptorInspection, FrameInspection, ImageSummary, Inspection } from "./process/inspect.js";
+export type { PersistEvery } from "./process/point-schedule.js";
 export {
   type CreateOptions,
   type OpenOptions,

@@ -4,6 +4,7 @@ import { defineCall } from "./call.js";
 import { defineFail } from "./fail.js";
 import { defineInspect } from "./inspect.js";
 import { Messages } from "./messages.js";
+import { definePersist } from "./persist.js";
 import { defineProcesses } from "./ps.js";
 import { defineResume } from "./resume.js";
 import { defineRun } from "./run.js";
@@ -29,6 +30,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   defineResume(command("resume"), messages, finish);
   defineCall(command("call"), messages, finish);
   defineFail(command("fail"), messages);
+  definePersist(command("persist"), messages);
   defineInspect(command("inspect"));
   defineProcesses(command("ps"));
   try {

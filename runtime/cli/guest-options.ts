@@ -1,7 +1,7 @@
 /** The options that `run` and `resume` share, and how their values read. */
 import { constants } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { FailureAtCall, FailurePlan, Preopen, SignalName } from "../index.js";
+import type { FailureAtCall, FailurePlan, PersistEvery, Preopen, SignalName } from "../index.js";
 import { DURATION_FORM, parseMilliseconds } from "./duration.js";
 
 export interface GuestOptions {
@@ -10,6 +10,8 @@ export interface GuestOptions {
   readonly eintr?: boolean;
   readonly onChangedFile: "fail" | "warn" | "ignore";
   readonly saveOn?: readonly SignalName[];
+  readonly persistEvery?: number;
+  readonly persistEveryCalls?: number;
   readonly failAt?: number;
   readonly failAfter?: number;
   readonly failAtCall?: FailureAtCall;
@@ -31,6 +33,8 @@ export function addGuestOptions(command: Command): Command {
         .default("warn"),
     )
     .option("--save-on <signals>", "signals that are power failures too, such as SIGTERM,SIGINT", signalNames)
+    .option("--persist-every <duration>", "a persistence point after each such time, as 100ms", period)
+    .option("--persist-every-calls <n>", "a persistence point at every nth host call", countingNumber)
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages on stderr as JSON, one a line")
     .option("--verbose", "print stack traces with errors")
@@ -54,6 +58,16 @@ export function failurePlan(options: GuestOptions): FailurePlan {
     atCall: failAtCall,
     rate: failRate === undefined ? undefined : { probability: failRate, seed: failSeed },
   };
+}
+
+export function persistEvery({ persistEvery, persistEveryCalls }: GuestOptions): PersistEvery {
+  return { milliseconds: persistEvery, hostCalls: persistEveryCalls };
+}
+
+/** What asks for a persistence point. Taken like those of `savingSignals`. */
+export function persistingSignals(): SignalName[] {
+  process.on("SIGUSR1", () => {});
+  return ["SIGUSR1"];
 }
 
 /**
@@ -112,9 +126,15 @@ function probability(text: string): number {
   return value;
 }
 
-function milliseconds(text: string): number {
+export function milliseconds(text: string): number {
   const value = parseMilliseconds(text);
   if (value === undefined) throw new InvalidArgumentError(`It is ${DURATION_FORM}.`);
+  return value;
+}
+
+function period(text: string): number {
+  const value = milliseconds(text);
+  if (value === 0) throw new InvalidArgumentError("It is longer than nothing.");
   return value;
 }
 

@@ -3,7 +3,7 @@ import { VermilionError } from "../index.js";
 import { EXIT } from "./status.js";
 
 /** What the user gave is wrong, not the disk or the image. */
-const USAGE_CODES = new Set(["BAD_ARGUMENT", "CALL_NEEDED", "NO_INSTANCE", "NO_SUCH_EXPORT", "USAGE"]);
+const USAGE_CODES = new Set(["BAD_ARGUMENT", "CALL_NEEDED", "IN_PLACE", "NO_INSTANCE", "NO_SUCH_EXPORT", "USAGE"]);
 
 export interface MessageOptions {
   readonly quiet?: boolean | undefined;

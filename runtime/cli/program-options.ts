@@ -2,7 +2,14 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { CreateOptions } from "../index.js";
 import { engineOptions, type Setting, settings, systemOptions } from "./engine-options.js";
-import { collect, failurePlan, type GuestOptions, savingSignals } from "./guest-options.js";
+import {
+  collect,
+  failurePlan,
+  type GuestOptions,
+  persistEvery,
+  persistingSignals,
+  savingSignals,
+} from "./guest-options.js";
 
 export interface ProgramOptions extends GuestOptions {
   readonly env?: readonly (readonly [string, string | undefined])[];
@@ -45,6 +52,8 @@ export async function createOptions(module: string, options: ProgramOptions): Pr
     ifUnfinished: options.fresh === true ? "replace" : "resume",
     onChangedFile: options.onChangedFile,
     saveOn: savingSignals(options),
+    persistOn: persistingSignals(),
+    persistEvery: persistEvery(options),
     failure: failurePlan(options),
     eintr: options.eintr,
   };

@@ -2,7 +2,14 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { type OpenOptions, Process } from "../index.js";
 import { engineOptions, onlySettings, type Setting, settings, systemOptions } from "./engine-options.js";
-import { addGuestOptions, failurePlan, type GuestOptions, savingSignals } from "./guest-options.js";
+import {
+  addGuestOptions,
+  failurePlan,
+  type GuestOptions,
+  persistEvery,
+  persistingSignals,
+  savingSignals,
+} from "./guest-options.js";
 import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
 import { runToEnd } from "./run-to-end.js";
@@ -41,6 +48,8 @@ export function openOptions(options: ResumeOptions): OpenOptions {
     timeLimitMilliseconds: engineOptions(options.W ?? []).timeLimitMilliseconds,
     onChangedFile: options.onChangedFile,
     saveOn: savingSignals(options),
+    persistOn: persistingSignals(),
+    persistEvery: persistEvery(options),
     failure: failurePlan(options),
     eintr: options.eintr,
   };

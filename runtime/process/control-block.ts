@@ -1,19 +1,20 @@
 /**
- * The words that the two threads of a running process share: the main thread asks for a power failure, the worker
- * with the guest in it obeys.
+ * The words that the two threads of a running process share: the main thread asks for a power failure or a
+ * persistence point, the worker with the guest in it obeys.
  *
  * C1  The failure word only ever grows: none, a power failure, or one that nobody wants to be saved (the guest is killed).
  *     A request cannot be taken back, a second one changes nothing.
  * C2  PREPARING is left by compare-and-exchange: to RUNNING by the worker before it makes the image unresumable, or to
  *     CANCELLED by the main thread, for good. So a failure before the guest has begun costs no state. The worker goes
  *     back to PREPARING when an instance is saved and waits for another call.
- * C3  The wake descriptor is stored before the worker first looks at the failure word, and read by the main thread
- *     after it has set it: whichever comes second sees the other, so no blocking poll(2) sleeps through a request.
+ * C3  A point's request only ever counts up, so that the worker sees which ones a point has answered.
+ * C4  The wake descriptor is stored before the worker first looks at the requests, and read by the main thread
+ *     after it has made one: whichever comes second sees the other, so no blocking poll(2) sleeps through a request.
  */
 import { closeSync, writeSync } from "node:fs";
 
 const FAILURE = { none: 0, power: 1, kill: 2 } as const;
-const WORD = { failure: 0, phase: 1, wakeDescriptor: 2, count: 3 } as const;
+const WORD = { failure: 0, phase: 1, wakeDescriptor: 2, points: 3, count: 4 } as const;
 const PHASE = { preparing: 0, running: 1, cancelled: 2 } as const;
 const NO_DESCRIPTOR = -1;
 
@@ -64,9 +65,26 @@ export class ControlBlock {
   #request(failure: number): boolean {
     Atomics.or(this.#words, WORD.failure, failure);
     if (this.#leavePreparing(PHASE.cancelled)) return true;
-    const descriptor = Atomics.load(this.#words, WORD.wakeDescriptor); // C3
-    if (descriptor !== NO_DESCRIPTOR) writeSync(descriptor, ONE_EVENT);
+    this.#wake();
     return false;
+  }
+
+  /** Main thread: asks for a persistence point. The result tells this request from others. */
+  requestPoint(): number {
+    const ticket = Atomics.add(this.#words, WORD.points, 1) + 1;
+    this.#wake();
+    return ticket;
+  }
+
+  /** The last request for a point; 0: none yet. */
+  get pointsRequested(): number {
+    return Atomics.load(this.#words, WORD.points);
+  }
+
+  /** A guest that waits in poll(2) looks at the words again. */
+  #wake(): void {
+    const descriptor = Atomics.load(this.#words, WORD.wakeDescriptor); // C4
+    if (descriptor !== NO_DESCRIPTOR) writeSync(descriptor, ONE_EVENT);
   }
 
   /** Worker. False: a failure came first, the guest must not begin. */

@@ -19,7 +19,7 @@ export class Fuel {
   #filledAt = 0;
   /** Safepoint at which to fail. */
   #failAt = Number.POSITIVE_INFINITY;
-  /** 1 when a resume crosses the loop header again at which it was stopped; that does not count. */
+  /** How often this run crosses a host call again at which it was stopped before; that does not count. */
   #recrossed = 0;
 
   constructor(global: WebAssembly.Global<"i32">) {
@@ -33,6 +33,12 @@ export class Fuel {
     this.#consumed = 0;
     this.#filledAt = performance.now();
     this.#fill();
+  }
+
+  /** The next safepoint is one that was crossed already, before a persistence point. */
+  recross(): void {
+    this.#recrossed++;
+    this.#failAt++;
   }
 
   /** Safepoints crossed since the run began; exact programs only. */

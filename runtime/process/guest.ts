@@ -8,7 +8,9 @@
  *     that, by the constructor.
  * G2  A save is, in this order: frames spilled (machine), open files flushed and described (wasi), image committed. Each
  *     step only adds what nothing names yet; the commit's last write is the persistence point.
- * G3  Whatever fails after G1 leaves the image running: it goes on from the epoch before, or, if that is gone (no save
+ * G3  A persistence point is the same while the guest stands still, but for the image, which stays "running", of the new
+ *     epoch. One that fails leaves the guest as it was, and the epoch before in place.
+ * G4  Whatever fails after G1 leaves the image running: it goes on from the epoch before, or, if that is gone (no save
  *     yet, or memory written in place), not at all. Never from a mix.
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
@@ -27,9 +29,11 @@ import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
+import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf } from "./process-state.js";
 import { Program } from "./program.js";
 import type { CallOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import { serializeError } from "./serialized-error.js";
 import type { EntryCall } from "./stacks.js";
 
 const PAGE_BYTE_LENGTH = 65_536;
@@ -52,6 +56,10 @@ export class Guest {
   readonly #machine: Machine;
   readonly #wakeDescriptor: number;
   readonly #hostFunctions: HostFunctions;
+  readonly #points: PointSchedule;
+  readonly #tell: (report: Report) => void;
+  /** The user knows that points fail at the moment. */
+  #pointsFail = false;
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
@@ -63,6 +71,12 @@ export class Guest {
     hostFunctions: HostFunctions,
   ) {
     const notice = (message: string) => tell({ kind: "notice", message });
+    const told = new Set<string>();
+    /** Each point looks at the same open files. */
+    const warn = (message: string) => {
+      if (!told.has(message)) notice(message);
+      told.add(message);
+    };
     const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program =>
       naming(path, () => {
         const program = Program.load(bytes, {
@@ -81,6 +95,8 @@ export class Guest {
     const opened: OpenedImage = openImage(order, { load, notice, creating });
     this.#control = control;
     this.#hostFunctions = hostFunctions;
+    this.#points = new PointSchedule(control);
+    this.#tell = tell;
     this.#program = opened.program;
     this.#image = opened.image;
     this.#state = opened.state;
@@ -98,13 +114,14 @@ export class Guest {
         stdio: order.stdio,
         keepAliveDirectory: openFiles(opened.image.path),
         onChangedFile: order.onChangedFile,
-        warn: notice,
+        warn,
       };
       this.#wasi = opened.state === undefined ? Wasi.create(options) : Wasi.restore(options, opened.state.wasi);
       closers.push(() => this.#wasi.close());
       this.#machine = new Machine(opened.program, this.#machineHost());
       this.#checkMemories();
       this.resumes = opened.state && this.#restore(opened.state);
+      if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);
     } catch (error) {
       for (const close of closers.reverse()) close();
       throw error;
@@ -126,15 +143,18 @@ export class Guest {
 
   /**
    * Runs until the guest ends or a failure is saved, and closes everything, unless the guest is an instance whose call has
-   * returned. `running` is called once the guest may store. CALL_NEEDED, CALL_UNFINISHED, NO_INSTANCE, NO_SUCH_EXPORT,
+   * returned. `running` is called once the guest may store. IN_PLACE, CALL_NEEDED, CALL_UNFINISHED, NO_INSTANCE, NO_SUCH_EXPORT,
    * BAD_ARGUMENT: nothing has changed.
    */
   run(order: RunOrder, running: () => void): Outcome {
     let returned = false;
     try {
+      const { milliseconds, hostCalls } = order.persistEvery;
+      if (milliseconds !== undefined || hostCalls !== undefined) this.#checkPoints();
       const entry = this.#nextCall(order.call);
       if (!this.#control.beginRunning()) return this.#cancelled();
       this.#image.markRunning(); // G1
+      this.#points.begin(order.persistEvery);
       running();
       const outcome = this.#ended(this.#executeGuarded(entry, order));
       returned = outcome.kind === "returned";
@@ -241,9 +261,39 @@ export class Guest {
   }
 
   #commit(machine: MachineState, frames: number): void {
+    this.#points.take(); // the outcome tells whoever waits
     const wasi = this.#wasi.save();
     this.#image.commit({ machine, wasi, process: { frames } });
     removeUnusedFiles(this.#image.path, wasi);
+  }
+
+  /** G3. */
+  #persist(machine: MachineState, frames: number): void {
+    const waited = this.#points.isRequested;
+    const ticket = this.#points.take();
+    try {
+      this.#checkPoints();
+      const wasi = this.#wasi.save();
+      this.#image.persist({ machine, wasi, process: { frames } });
+      removeUnusedFiles(this.#image.path, wasi);
+      this.#pointsFail = false;
+      if (waited) this.#tell({ kind: "persisted", ticket, epoch: this.#image.header.epoch });
+    } catch (error) {
+      if (!(error instanceof VermilionError) || this.#image.poisoned) throw error;
+      if (waited) this.#tell({ kind: "notPersisted", ticket, error: serializeError(error) });
+      if (!this.#pointsFail) this.#tell({ kind: "notice", message: `no persistence point: ${error.message}` });
+      this.#pointsFail = true;
+    } finally {
+      this.#points.done();
+    }
+  }
+
+  #checkPoints(): void {
+    if (!this.#image.header.inPlace) return;
+    throw new VermilionError(
+      "IN_PLACE",
+      `${this.#image.path}: its memory is written in place, so that no point of a run can be kept; make it without --in-place`,
+    );
   }
 
   #cancelled(): Outcome {
@@ -263,6 +313,11 @@ export class Guest {
       attachMemory: (index, memory) => this.#attachMemory(index, memory),
       growMemory: (index, byteLength) => this.#growMemory(index, byteLength),
       failurePending: () => this.#control.failurePending,
+      points: {
+        isDue: () => this.#points.isDue(),
+        isDueAtCall: () => this.#points.isDueAtCall(),
+        persist: (state, frames) => this.#persist(state, frames),
+      },
       exitStatus: (error) => (error instanceof ProcessExit ? error.status : undefined),
     };
   }
@@ -314,7 +369,7 @@ export class Guest {
     return {
       memory,
       memoryAddress,
-      failurePending: () => this.#control.failurePending,
+      failurePending: () => this.#control.failurePending || this.#points.isRequested,
       wakeDescriptor: this.#wakeDescriptor,
     };
   }

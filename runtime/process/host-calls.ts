@@ -16,12 +16,15 @@ const ANY_CALL = "*";
 
 type Values = readonly (number | bigint)[];
 
+/** Why a call is left: a failure strikes, or a persistence point is due and the call is then made again. */
+type Reason = "failure" | "point";
+
 /** What a call that is left asks of its machine. */
 interface Safepoints {
   /** Crosses a safepoint: says whether it is the one at which to fail. */
   burnFuel(): boolean;
   /** Saves the frames, with a record of the call innermost. */
-  suspend(place: number, types: readonly ValueType[], values: Values): never;
+  suspend(reason: Reason, place: number, types: readonly ValueType[], values: Values): never;
   /** Ends the run with an error. */
   leave(error: unknown): never;
 }
@@ -71,6 +74,8 @@ export class HostCalls {
   readonly #safepoints: Safepoints;
   #injected: Injection["atCall"];
   #callsLeft = 0;
+  /** The next call is the one that was left for a persistence point. */
+  #madeAgain = false;
 
   constructor(program: Program, host: MachineHost, safepoints: Safepoints) {
     this.#program = program;
@@ -90,19 +95,32 @@ export class HostCalls {
     const exact = this.#program.mode === "exact";
     return (...args) => {
       const wanted = exact && this.#safepoints.burnFuel();
-      if (wanted || this.#host.failurePending()) this.#suspendBefore(HOST_CALL, index, args);
+      if (wanted || this.#host.failurePending()) this.#suspendBefore("failure", HOST_CALL, index, args);
+      if (this.#isPointDue()) this.#suspendBefore("point", HOST_CALL, index, args);
+      const callsLeft = this.#callsLeft;
       const injected = this.#injected !== undefined && this.#countCall(name);
-      if (injected && this.#injected?.when === "before") this.#suspendBefore(HOST_CALL, index, args);
+      if (injected && this.#injected?.when === "before") this.#suspendBefore("failure", HOST_CALL, index, args);
       let result: HostResult;
       try {
         result = fn(...args);
       } catch (error) {
         this.#safepoints.leave(error);
       }
-      if (result === RESTART && restarts) this.#suspendBefore(BLOCKED_HOST_CALL, index, args);
+      if (result === RESTART && restarts) {
+        this.#callsLeft = callsLeft; // counted when it is made again
+        const point = this.#host.points !== undefined && !this.#host.failurePending();
+        this.#suspendBefore(point ? "point" : "failure", BLOCKED_HOST_CALL, index, args);
+      }
       if (injected) this.#suspendAfter(index, result);
       return result;
     };
+  }
+
+  /** A call that is made again has been asked about: otherwise it would never be made. */
+  #isPointDue(): boolean {
+    const madeAgain = this.#madeAgain;
+    this.#madeAgain = false;
+    return !madeAgain && this.#host.points?.isDueAtCall() === true;
   }
 
   #countCall(name: string): boolean {
@@ -111,13 +129,14 @@ export class HostCalls {
     return this.#callsLeft === 0;
   }
 
-  #suspendBefore(place: number, index: number, args: Values): never {
-    this.#safepoints.suspend(place | index, typeOfFunction(this.#program.module, index).params, args);
+  #suspendBefore(reason: Reason, place: number, index: number, args: Values): never {
+    this.#madeAgain = reason === "point";
+    this.#safepoints.suspend(reason, place | index, typeOfFunction(this.#program.module, index).params, args);
   }
 
   #suspendAfter(index: number, result: HostResult): never {
     const { results } = typeOfFunction(this.#program.module, index);
     const values = results.length === 0 || result === undefined ? [] : result;
-    this.#safepoints.suspend(HOST_RETURN | index, results, typeof values === "object" ? values : [values]);
+    this.#safepoints.suspend("failure", HOST_RETURN | index, results, typeof values === "object" ? values : [values]);
   }
 }

@@ -1,4 +1,5 @@
 /** What a machine needs from the process around it, and what tests may ask of it. */
+import type { MachineState } from "./image/state-file.js";
 
 export type HostFunction = (...args: (number | bigint)[]) => HostResult;
 
@@ -18,8 +19,20 @@ export interface MachineHost {
   growMemory(index: number, byteLength: number): boolean;
   /** Whether a power failure is pending. Cheap: asked at every host call and some ten thousand times a second. */
   failurePending(): boolean;
+  /** Undefined: the guest is never stopped to be persisted. */
+  readonly points?: PersistencePoints;
   /** The exit status that an error thrown by a host function stands for, or undefined when it stands for none. */
   exitStatus(error: unknown): number | undefined;
+}
+
+/** Persistence points during a run: the guest is stopped, its state taken, and it goes on. */
+export interface PersistencePoints {
+  /** Whether to stop now. As cheap as `failurePending`. */
+  isDue(): boolean;
+  /** The same in front of a host call, each of which is asked about once. */
+  isDueAtCall(): boolean;
+  /** The guest has stopped, and goes on when this returns. */
+  persist(state: MachineState, frames: number): void;
 }
 
 /** A failure to cause, for tests. Safepoints are counted from the start of this run, host calls included. */

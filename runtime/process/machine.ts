@@ -9,6 +9,8 @@
  * M2  The frame stack is empty whenever guest code runs (its records are consumed on the way in).
  * M3  Exceptions of the host never meet a guest's handlers: they cross guest frames as the exit tag.
  * M4  A stop to replace code ends where it began: nothing is saved, no other task runs, and the host hears nothing of it.
+ * M5  So does a stop for a persistence point, but the state of all tasks goes to the host in between. One stop has one
+ *     reason; should a failure come during a point's unwinding, the stop is the failure's.
  */
 import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
@@ -42,6 +44,9 @@ export interface ResumeOptions {
   readonly injection?: Injection;
 }
 
+/** Why the guest is stopped. */
+type Stop = "failure" | "replacement" | "point";
+
 /** What the engine says when a call finds no stack left. */
 const STACK_EXHAUSTED = "Maximum call stack size exceeded";
 
@@ -54,8 +59,8 @@ export class Machine {
   readonly #continuations: ContinuationRegistry;
   readonly #dropped = new DroppedSegments();
   readonly #replacement: Replacement;
-  /** The unwinding that is under way is not a failure: M4. */
-  #replacing = false;
+  /** Why the last unwinding was begun: M4, M5. */
+  #stop: Stop = "failure";
   #running: RunningFunctions | undefined;
   #entry: EntryCall = { exportName: "", args: [] };
   #restored: readonly Task[] = [];
@@ -70,7 +75,10 @@ export class Machine {
     this.#host = host;
     this.#hostCalls = new HostCalls(program, host, {
       burnFuel: () => this.#fuel.burn(),
-      suspend: (place, types, values) => this.#instance.suspend(place, types, values),
+      suspend: (reason, place, types, values) => {
+        this.#stop = reason;
+        return this.#instance.suspend(place, types, values);
+      },
       leave: (error) => this.#instance.leave(error),
     });
     const imports = importsOf(program, host, (...wanted) => this.#hostCalls.wrap(...wanted));
@@ -175,14 +183,19 @@ export class Machine {
   // What guest code asks.
 
   #poll(): boolean {
-    if (!this.#fuel.isGone() && !this.#host.failurePending()) {
-      // Deterministic failures count safepoints; what they strike must not depend on the time.
-      if (this.#program.mode === "exact" || !this.#replacement.isDue()) return false;
-      if (!this.#isWorthReplacing()) return false;
-      this.#replacing = true;
-    }
+    const stop = this.#reasonToStop();
+    if (stop === undefined) return false;
+    this.#stop = stop;
     this.#instance.beginUnwinding();
     return true;
+  }
+
+  #reasonToStop(): Stop | undefined {
+    if (this.#fuel.isGone() || this.#host.failurePending()) return "failure";
+    if (this.#host.points?.isDue() === true) return "point";
+    // Deterministic failures count safepoints; what they strike must not depend on the time.
+    if (this.#program.mode === "exact" || !this.#replacement.isDue()) return undefined;
+    return this.#isWorthReplacing() ? "replacement" : undefined;
   }
 
   /** A first guess, before anything is stopped for it. */
@@ -213,7 +226,7 @@ export class Machine {
       for (;;) {
         current = tasks.pop();
         if (current === undefined) break;
-        results = this.#runReplacing(current);
+        results = this.#runOn(current, tasks);
       }
     } catch (error) {
       return this.#stopped(error, tasks, current);
@@ -222,23 +235,37 @@ export class Machine {
     return { kind: "returned", results: list as (number | bigint)[] };
   }
 
-  /** M4: goes on with its frames whenever it was stopped only to replace their code. */
-  #runReplacing(task: Task): unknown {
-    for (let running = task; ; ) {
+  /** M4, M5: goes on with its frames whenever it was stopped for nothing that ends the run. `below`: the other tasks. */
+  #runOn(task: Task, below: readonly Task[]): unknown {
+    let stopped: Uint8Array | undefined;
+    for (;;) {
       try {
-        return this.#runTask(running);
+        return stopped === undefined ? this.#runTask(task) : this.#goOn(stopped);
       } catch (error) {
-        if (!this.#replacing || !this.#instance.isUnwinding(error)) throw error;
-        running = { kind: task.kind, frames: this.#instance.saved(0) };
+        if (!this.#instance.isUnwinding(error) || this.#endsRun()) throw error;
+        stopped = this.#instance.saved(0);
+        if (this.#stop === "point") this.#persist([...below, { kind: task.kind, frames: stopped }]);
       }
     }
   }
 
+  #endsRun(): boolean {
+    return this.#stop === "failure" || (this.#stop === "point" && this.#host.failurePending());
+  }
+
+  #persist(tasks: readonly Task[]): void {
+    const { state, frames } = this.#take(tasks);
+    this.#host.points?.persist(state, frames);
+  }
+
+  /** In the same instance; in better code if it is there, or worth being made. */
+  #goOn(frames: Uint8Array): unknown {
+    if (this.#program.mode !== "exact") return this.#continuations.replace(frames, this.#replacement);
+    if (this.#continuations.enterable(frames).at(-1)?.place.recrossed === true) this.#fuel.recross();
+    return this.#continuations.enter(frames);
+  }
+
   #runTask({ kind, frames }: Task): unknown {
-    if (this.#replacing) {
-      this.#replacing = false;
-      return this.#continuations.replace(frames as Uint8Array, this.#replacement);
-    }
     const instance = this.#instance;
     if (frames !== undefined) return this.#continuations.enter(frames);
     if (kind === "entry") return (instance.exports[this.#entry.exportName] as Fn)(...this.#entry.args);

@@ -5,7 +5,8 @@ import { VermilionError } from "../../pmem/error.js";
 import { type Command, defaultImageDirectory, type Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { ImageSummary, Inspection } from "./inspect.js";
-import type { CallOrder, IfUnfinished, Outcome, PrepareOrder, Surroundings } from "./protocol.js";
+import { checkPersistEvery, type PersistEvery } from "./point-schedule.js";
+import type { CallOrder, IfUnfinished, Outcome, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { type SignalName, SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -19,6 +20,11 @@ export interface RunOptions {
    * that was partly done returns what it has written.
    */
   readonly eintr?: boolean | undefined;
+  /**
+   * Persistence points during the run, so that a process which is killed goes on from the last one. Default: none but
+   * those that are asked for (`persist`, `persistOn`). docs/persistence-model.md#persistence-points
+   */
+  readonly persistEvery?: PersistEvery | undefined;
   /**
    * Wall time for this run, from the guest's first instruction. When it is over, the guest is saved as by a power
    * failure (`reason` of the outcome), so that nothing is lost and the next run goes on.
@@ -34,6 +40,11 @@ export interface ProcessOptions extends RunOptions {
    * ended or is closed. Default: none; the command line always has SIGPWR.
    */
   readonly saveOn?: readonly SignalName[] | undefined;
+  /**
+   * Signals to this program that ask for a persistence point, for as long as with `saveOn`. Default: none; the command line
+   * always has SIGUSR1.
+   */
+  readonly persistOn?: readonly SignalName[] | undefined;
   /** An open file that somebody else changed between failure and resume. Default: "warn" (through `onNotice`). */
   readonly onChangedFile?: "fail" | "warn" | "ignore" | undefined;
   /**
@@ -113,7 +124,7 @@ export class Process {
   /** The image directory, absolute. */
   readonly image: string;
   readonly #options: ProcessOptions;
-  readonly #signals: SignalSource;
+  readonly #signals: readonly SignalSource[];
   /** How to get the process again, for a run without a session. */
   #order: PrepareOrder;
   #session: Session | undefined;
@@ -129,7 +140,10 @@ export class Process {
     this.image = order.image;
     this.#order = order;
     this.#options = options;
-    this.#signals = new SignalSource(options.saveOn ?? [], () => this.powerFail());
+    this.#signals = [
+      new SignalSource(options.saveOn ?? [], () => this.powerFail()),
+      new SignalSource(options.persistOn ?? [], () => this.#running && this.#session?.requestPoint()),
+    ];
   }
 
   /** Starts the thread of the next process now, while its options are not known yet: saves some 25 ms. */
@@ -194,6 +208,20 @@ export class Process {
     return signalHolder(resolve(image));
   }
 
+  /**
+   * A persistence point of the process that holds an image, in whatever program it runs: sends the signal that the
+   * program takes for it, and waits for an epoch that is higher than before.
+   * Codes: IMAGE_NOT_HELD; SIGNAL_NOT_TAKEN (it has no `persistOn`); TIMEOUT (no new epoch after `timeoutMilliseconds`, by
+   * default 10,000; the guest may make it later); PROCESS_OVER (it ended first); PERMISSION_DENIED.
+   */
+  static async persistHolder(
+    image: string,
+    { timeoutMilliseconds = 10_000 }: { readonly timeoutMilliseconds?: number | undefined } = {},
+  ): Promise<{ readonly pid: number; readonly epoch: number }> {
+    const { persistHolder } = await import("./holder.js");
+    return persistHolder(resolve(image), timeoutMilliseconds);
+  }
+
   static async #make(order: PrepareOrder, options: ProcessOptions): Promise<Process> {
     const made = new Process(order, options);
     try {
@@ -213,7 +241,8 @@ export class Process {
   /**
    * Runs the guest until it exits, traps, or a power failure is saved; after the latter `run` goes on with it. With
    * `options` for this run only. An instance goes on with the call during which the power failed.
-   * Codes: PROCESS_OVER, PROCESS_RUNNING, PROCESS_CLOSED (see `close`); CANNOT_SAVE (the guest holds what no image can);
+   * Codes: USAGE (`persistEvery` makes no sense), IN_PLACE (there are no points in place), PROCESS_OVER, PROCESS_RUNNING,
+   * PROCESS_CLOSED (see `close`); CANNOT_SAVE (the guest holds what no image can);
    * CALL_NEEDED (no call is unfinished: use `call`).
    */
   run(options: RunOptions = {}): Promise<Outcome> {
@@ -235,6 +264,7 @@ export class Process {
     if (this.#running) throw new VermilionError("PROCESS_RUNNING", `${this.image}: this process is running already`);
     if (this.#over)
       throw new VermilionError("PROCESS_OVER", `${this.image}: this process has ended; create another one`);
+    checkPersistEvery(options.persistEvery ?? this.#options.persistEvery ?? {});
     this.#running = true;
     try {
       const outcome = await this.#runOnce(call, { ...this.#options, ...options });
@@ -257,6 +287,16 @@ export class Process {
     if (!this.#waiting) this.#session?.powerFail();
   }
 
+  /**
+   * A persistence point, now, of a guest that runs and goes on running; the result is its epoch. If the run ends in a save
+   * first, that is the epoch. Codes: PROCESS_IDLE (nothing runs, and so everything is saved), PROCESS_OVER (the guest
+   * ended first), PROCESS_CLOSED, IN_PLACE, DISK_FULL and the other codes of the disk: the epoch before stays.
+   */
+  async persist(): Promise<number> {
+    if (this.#running && this.#session !== undefined) return this.#session.persist();
+    throw new VermilionError("PROCESS_IDLE", `${this.image}: this process does not run now; persist needs a run`);
+  }
+
   inspect(): Promise<Inspection> {
     return Process.inspect(this.image);
   }
@@ -264,7 +304,7 @@ export class Process {
   /** Ends the process's thread and lets go of the image. A running guest is killed: what it did since its last save is lost. */
   async close(): Promise<void> {
     this.#over = true;
-    this.#signals.close();
+    for (const source of this.#signals) source.close();
     await this.#endSession();
   }
 
@@ -291,7 +331,7 @@ export class Process {
       timers.push(setTimeout(expire, limit));
     };
     session?.hold(true);
-    const end = this.#cancelled ? undefined : await session?.run({ call, plan, eintr: options.eintr ?? false });
+    const end = this.#cancelled ? undefined : await session?.run(orderOf(call, options));
     timers.forEach(clearTimeout);
     const { resumes } = this;
     this.#cancelled = false;
@@ -377,6 +417,10 @@ function commandOf(options: CreateOptions): Command {
   };
 }
 
+function orderOf(call: CallOrder | undefined, { failure, eintr, persistEvery }: ProcessOptions): RunOrder {
+  return { call, plan: failure ?? {}, eintr: eintr ?? false, persistEvery: persistEvery ?? {} };
+}
+
 /** As invocation.ts reads it. */
 function argumentText(value: number | bigint | string): string {
   if (Object.is(value, -0)) return "-0";
@@ -400,6 +444,7 @@ function surroundings(options: ProcessOptions): Surroundings {
     imports: moduleUrl(options.imports),
     cacheDirectory: options.cacheDirectory === null ? undefined : (options.cacheDirectory ?? defaultCacheDirectory()),
     exact: needsExactCounts(options.failure ?? {}),
+    persistOn: options.persistOn ?? [],
   };
 }
 

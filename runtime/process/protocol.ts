@@ -1,6 +1,8 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
+import type { PersistEvery } from "./point-schedule.js";
+import type { SignalName } from "./signals.js";
 
 export interface WorkerData {
   readonly control: SharedArrayBuffer;
@@ -20,6 +22,8 @@ export interface Surroundings {
   readonly cacheDirectory: string | undefined;
   /** Every safepoint is counted; needed by `FailurePlan.atSafepoint` and `rate`. */
   readonly exact: boolean;
+  /** Signals to this program that ask for a persistence point; whoever wants one reads them in the image's lock. */
+  readonly persistOn: readonly SignalName[];
 }
 
 export type PrepareOrder = Surroundings &
@@ -55,6 +59,7 @@ export interface RunOrder {
   /** Instances only; undefined: go on with the unfinished call. */
   readonly call: CallOrder | undefined;
   readonly plan: FailurePlan;
+  readonly persistEvery: PersistEvery;
   /** Host calls that a failure interrupted return EINTR instead of going on. */
   readonly eintr: boolean;
 }
@@ -105,6 +110,9 @@ export type Report =
   | { readonly kind: "needsStack" }
   | { readonly kind: "running" }
   | { readonly kind: "discarded" }
+  /** A persistence point, for all requests up to that ticket; or why there is none. */
+  | { readonly kind: "persisted"; readonly ticket: number; readonly epoch: number }
+  | { readonly kind: "notPersisted"; readonly ticket: number; readonly error: SerializedError }
   | { readonly kind: "notice"; readonly message: string }
   | { readonly kind: "ended"; readonly outcome: Outcome }
   | { readonly kind: "failed"; readonly error: SerializedError };

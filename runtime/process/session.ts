@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
+import { PointRequests } from "./point-requests.js";
 import type { Order, Outcome, PrepareOrder, Report, RunOrder, WorkerData } from "./protocol.js";
 import { deserializeError } from "./serialized-error.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -10,7 +11,13 @@ export type Prepared = Extract<Report, { kind: "prepared" }>;
 /** A failure came before the guest had begun; nothing has changed. */
 export type Cancelled = { readonly kind: "cancelled" };
 
-type Arrival = Report | Cancelled | Error;
+type Arrival = Answer | Cancelled | Error;
+
+/** What ends an order; all other reports come in between. */
+type Answer = Exclude<
+  Report,
+  { kind: "notice" | "instrumenting" | "running" | "creating" | "persisted" | "notPersisted" }
+>;
 
 /**
  * A worker is not terminated while it carries out an order, if that can be helped: the FFI aborts the whole program when
@@ -39,6 +46,7 @@ export class Session {
   readonly #worker: Worker;
   #events: SessionEvents = {};
   #settle: ((arrival: Arrival) => void) | undefined;
+  readonly #points = new PointRequests();
   /** What came before anybody waited for it. */
   readonly #early: Arrival[] = [];
   /** An order was given and not answered yet. */
@@ -85,6 +93,16 @@ export class Session {
     else setTimeout(() => this.#busy && this.#arrive({ kind: "cancelled" }), PATIENCE_MILLISECONDS).unref();
   }
 
+  /** The same as `persist`, for nobody in particular. */
+  requestPoint(): void {
+    this.#control.requestPoint();
+  }
+
+  /** The epoch of a persistence point that is at least as new as this call; PROCESS_OVER: the guest ended first. */
+  persist(): Promise<number> {
+    return this.#points.add(this.#control.requestPoint());
+  }
+
   /** Whether the guest waits for another call. A failure that came too late for the last one must not strike the next. */
   get reusable(): boolean {
     return this.#prepared && !this.#control.failurePending;
@@ -100,6 +118,7 @@ export class Session {
       await this.#untilIdle();
     }
     await this.#worker.terminate();
+    this.#points.answer(Number.POSITIVE_INFINITY, new VermilionError("PROCESS_CLOSED", "the guest runs no more"));
     this.#control.closeWakeDescriptor();
   }
 
@@ -138,17 +157,23 @@ export class Session {
     else if (report.kind === "instrumenting") this.#events.instrumenting?.(report.byteLength);
     else if (report.kind === "running") this.#events.running?.();
     else if (report.kind === "creating") this.#atImage = true;
+    else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
+    else if (report.kind === "notPersisted") this.#points.answer(report.ticket, deserializeError(report.error));
     else this.#answer(report);
   }
 
-  #answer(report: Exclude<Report, { kind: "notice" | "instrumenting" | "running" | "creating" }>): void {
+  #answer(report: Answer): void {
+    if (report.kind === "ended") this.#points.answer(Number.POSITIVE_INFINITY, savedBy(report.outcome));
     this.#busy = false;
     this.#atImage = false;
     this.#prepared = report.kind === "prepared" || (report.kind === "ended" && report.outcome.kind === "returned");
     this.#idle?.();
     if (report.kind === "discarded") return;
-    if (report.kind === "failed") this.#arrive(deserializeError(report.error));
-    else if (this.#cancelled && report.kind !== "ended") this.#arrive({ kind: "cancelled" });
+    if (report.kind === "failed") {
+      const error = deserializeError(report.error);
+      this.#points.answer(Number.POSITIVE_INFINITY, error);
+      this.#arrive(error);
+    } else if (this.#cancelled && report.kind !== "ended") this.#arrive({ kind: "cancelled" });
     else this.#arrive(report);
   }
 
@@ -156,6 +181,7 @@ export class Session {
     const error = this.#control.killed
       ? new VermilionError("PROCESS_CLOSED", "the guest was killed", { cause })
       : cause;
+    this.#points.answer(Number.POSITIVE_INFINITY, error);
     this.#busy = false;
     this.#prepared = false;
     this.#idle?.();
@@ -169,9 +195,9 @@ export class Session {
     else settle(arrival);
   }
 
-  async #next<Kind extends (Report | Cancelled)["kind"]>(
+  async #next<Kind extends (Answer | Cancelled)["kind"]>(
     ...kinds: Kind[]
-  ): Promise<Extract<Report | Cancelled, { kind: Kind }>> {
+  ): Promise<Extract<Answer | Cancelled, { kind: Kind }>> {
     const arrival = await new Promise<Arrival>((resolve) => {
       this.#settle = resolve;
       const early = this.#early.shift();
@@ -181,6 +207,12 @@ export class Session {
     invariant(isOneOf(arrival, kinds), `the worker reports "${arrival.kind}" out of turn`);
     return arrival;
   }
+}
+
+/** What a run's end means for those who wait for a persistence point. */
+function savedBy(outcome: Outcome): number | Error {
+  if (outcome.kind === "powerFailed" || outcome.kind === "returned") return outcome.epoch;
+  return new VermilionError("PROCESS_OVER", "the guest ended before the persistence point");
 }
 
 function isOneOf<Kind extends string, All extends { readonly kind: string }>(

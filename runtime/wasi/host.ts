@@ -31,7 +31,7 @@ export interface WasiEnvironment {
   readonly memory: WebAssembly.Memory;
   /** Address of byte 0 of the memory in this process; never moves. */
   readonly memoryAddress: number;
-  /** Whether a power failure was signalled: blocking calls then return RESTART. */
+  /** Whether a power failure was signalled, or anything else that wants the guest stopped: blocking calls return RESTART. */
   failurePending(): boolean;
   /** An eventfd that becomes readable when a failure is signalled; -1: none. */
   readonly wakeDescriptor: number;

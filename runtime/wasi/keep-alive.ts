@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { errnoError } from "../../pmem/error.js";
+import { attempt, errnoError } from "../../pmem/error.js";
 import type { Descriptor } from "./descriptors.js";
 import { LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
@@ -40,9 +40,11 @@ export class FileKeeper {
     const key = `${facts.device}:${facts.inode}`;
     const known = this.#kept.get(key);
     if (known !== undefined) return known;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
     const name = `file-${facts.inode.toString(16)}-${randomBytes(6).toString("hex")}`;
-    this.#copy(descriptor, facts, join(directory, name));
+    attempt("keep the content of an open file", join(directory, name), () => {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      this.#copy(descriptor, facts, join(directory, name));
+    });
     this.#kept.set(key, name);
     return name;
   }

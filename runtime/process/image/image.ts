@@ -70,14 +70,15 @@ interface Parts {
  *
  *     create -> running          open -> what the header says
  *     markRunning: saved -> running       commit: running -> saved       finish, trap: running -> finished, trapped
+ *     persist: running -> running, of the next epoch
  *
  * I1  The guest may store into its memory only after markRunning() has returned: then both slots name the epoch that it
  *     goes on from, and a save may overwrite whatever that epoch does not need. In place, no frames exist any more that
  *     could meet the changed memory.
  * I2  A commit makes durable, in this order: linear memory, state file, directory entries, header slot. A slot never
  *     names what a power cut could still take away, and until the last of these writes the epoch before is whole.
- * I3  The state file of the next epoch exists, empty, and its name is durable, since markRunning(), and the page store
- *     since create(): the commit, which may have to fit into the last milliseconds of power, creates and renames nothing.
+ * I3  The state file of the next epoch exists, empty, and its name is durable, since markRunning() or persist(), and the
+ *     page store since create(): the commit, which may have to fit into the last milliseconds of power, creates and renames nothing.
  * I4  After a failed flush of memory, header or state file nobody knows what the disk holds: no further transition.
  */
 export class Image {
@@ -287,6 +288,12 @@ export class Image {
     return (this.#saved ?? readState(this.#directory, { header: this.#header, command, damage: undefined })).state;
   }
 
+  /** Signals to this program that ask for a persistence point: for others to read, with our pid. */
+  announce(signals: readonly string[]): void {
+    this.#checkOpen();
+    attempt("write the lock", this.path, () => this.#lock.announce(signals));
+  }
+
   /** Durable before it returns, and to be called before the guest's first store (I1). */
   markRunning(): void {
     const { status, epoch, inPlace } = this.#header;
@@ -310,6 +317,32 @@ export class Image {
     const maps = this.#save("saved", state); // the persistence point
     this.#saved = { state, maps };
     this.#running().trim();
+  }
+
+  /**
+   * A persistence point of a guest that goes on at once in this process: what commit() and markRunning() do together, in
+   * one write of the header. Not in place, where the guest's next store would change the saved memory.
+   *
+   * If this throws, the epoch before stays, unless `header` names the next one; and unless the image is `poisoned`, the
+   * guest may go on all the same.
+   */
+  persist(state: ImageState): void {
+    this.#check("running");
+    invariant(!this.#header.inPlace, `the memory of ${this.path} cannot be kept while the guest runs`);
+    const before = this.#header.epoch;
+    const hadState = this.#saved !== undefined;
+    const maps = this.#save("running", state); // the persistence point
+    this.#saved = { state, maps };
+    this.#running().settle();
+    this.#running().trim();
+    if (hadState) this.#storage.remove(stateName(before));
+    this.#prepareNextState(); // I3
+    this.#syncDirectory();
+  }
+
+  /** I4: nothing more can be saved. */
+  get poisoned(): boolean {
+    return this.#poison !== undefined;
   }
 
   /** The guest has exited; its memory is of no use any more. */
@@ -353,7 +386,7 @@ export class Image {
   }
 
   /** I2. */
-  #save(status: "saved" | "trapped", state: ImageState, message = ""): readonly PageMap[] {
+  #save(status: "saved" | "running" | "trapped", state: ImageState, message = ""): readonly PageMap[] {
     const store = this.#running();
     const epoch = this.#header.epoch + 1;
     const maps = store.write();
@@ -370,7 +403,7 @@ export class Image {
       file.close();
     }
     this.#syncDirectory(); // nothing to do, unless regions were created since markRunning()
-    const named = status === "saved" ? epoch : epoch - 1; // a trap is no persistence point
+    const named = status === "trapped" ? epoch - 1 : epoch; // a trap is no persistence point
     this.#flip({ status, epoch: named, message, state: { byteLength, checksum } }, maps);
     return maps;
   }

@@ -5,7 +5,8 @@ import { imageError } from "./damage.js";
 import type { ImageDirectory } from "./storage.js";
 
 /**
- * The lock of an image: flock(2) on the file `lock`, which holds the pid of its holder as decimal text.
+ * The lock of an image: flock(2) on the file `lock`, which holds the pid of its holder as decimal text, and in a second
+ * line the signals by which it can be asked for a persistence point.
  *
  * The kernel releases it when the holder dies, however it dies. The pid is for messages and signals only: whether the
  * image is held is what flock says. A Worker's descriptors are closed when the Worker ends, and the lock with them.
@@ -33,7 +34,7 @@ export class ImageLock {
           return new ImageLock(descriptor);
         }
         // Readers hold it for microseconds, to see whether someone else does: not worth an error.
-        if (tries >= MAX_TRIES) throw busy(directory, readPid(descriptor));
+        if (tries >= MAX_TRIES) throw busy(directory, readHolder(descriptor).pid);
       } catch (error) {
         closeSync(descriptor);
         throw error;
@@ -43,21 +44,33 @@ export class ImageLock {
     }
   }
 
-  /** Who holds the image just now; `pid` is undefined in the instant between its flock and its writing it down. */
-  static holder(directory: ImageDirectory): { readonly pid: number | undefined } | undefined {
+  /** Who holds the image just now. */
+  static holder(directory: ImageDirectory): Holder | undefined {
     const file = directory.openFile(LOCK_NAME, constants.O_RDONLY);
     if (file === undefined) return undefined;
     try {
       if (flock(file.descriptor, LOCK.SHARED, directory.pathOf(LOCK_NAME))) return undefined;
-      return { pid: readPid(file.descriptor) };
+      return readHolder(file.descriptor);
     } finally {
       closeSync(file.descriptor);
     }
   }
 
+  /** The holder takes these signals from now on, and makes a persistence point for each. */
+  announce(signals: readonly string[]): void {
+    writeSync(this.#descriptor, `${process.pid}\n${signals.join(" ")}\n`, 0);
+  }
+
   release(): void {
     closeSync(this.#descriptor);
   }
+}
+
+export interface Holder {
+  /** Undefined in the instant between its flock and its writing it down. */
+  readonly pid: number | undefined;
+  /** Signals that ask it for a persistence point. */
+  readonly persistOn: readonly string[];
 }
 
 export const LOCK_NAME = "lock";
@@ -74,11 +87,11 @@ function flock(descriptor: number, operation: number, path: string): boolean {
   }
 }
 
-function readPid(descriptor: number): number | undefined {
-  const bytes = Buffer.alloc(16);
-  const text = bytes.toString("latin1", 0, readSync(descriptor, bytes, 0, 16, 0));
-  const match = /^([1-9][0-9]{0,9})\n/.exec(text);
-  return match === null ? undefined : Number(match[1]);
+function readHolder(descriptor: number): Holder {
+  const bytes = Buffer.alloc(256);
+  const text = bytes.toString("latin1", 0, readSync(descriptor, bytes, 0, 256, 0));
+  const [, pid, signals] = /^([1-9][0-9]{0,9})\n(?:(SIG[A-Z0-9 ]+)\n)?/.exec(text) ?? [];
+  return { pid: pid === undefined ? undefined : Number(pid), persistOn: signals?.split(" ") ?? [] };
 }
 
 function busy(directory: ImageDirectory, pid: number | undefined): VermilionError {

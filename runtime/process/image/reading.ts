@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import { PAGE_BYTE_LENGTH, type PageMap, pageCountOf } from "../../../pmem/page-map.js";
 import { damaged, imageError } from "./damage.js";
 import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
-import { ImageLock } from "./lock.js";
+import { type Holder, ImageLock } from "./lock.js";
 import { decodePageMaps, storeByteLength } from "./page-maps.js";
 import { type DecodedState, decodeJson, decodeState, type ImageState } from "./state-file.js";
 import { ImageDirectory } from "./storage.js";
@@ -148,13 +148,9 @@ export class ImageReading {
   /** What is wrong with the slot that is not current; undefined if nothing is. */
   readonly damage: string | undefined;
   /** The live process that holds the image. */
-  readonly holder: { readonly pid: number | undefined } | undefined;
+  readonly holder: Holder | undefined;
 
-  private constructor(
-    path: string,
-    verified: VerifiedHeader,
-    holder: { readonly pid: number | undefined } | undefined,
-  ) {
+  private constructor(path: string, verified: VerifiedHeader, holder: Holder | undefined) {
     this.path = path;
     this.header = verified.header;
     this.command = verified.command;

@@ -1,0 +1,211 @@
+import { describe, expect, test } from "vitest";
+import type { MachineState } from "../../../runtime/process/image/state-file.js";
+import { Machine, type Outcome } from "../../../runtime/process/machine.js";
+import { type HostFunction, type MachineHost, RESTART } from "../../../runtime/process/machine-host.js";
+import { Program } from "../../../runtime/process/program.js";
+import { assemble } from "./harness.js";
+
+/** Loops, recursion and operands below calls; memory, which a state must fit. */
+const CALLS = `(module
+  (import "env" "log" (func $log (param i32)))
+  (memory 1)
+  (func $fib (param $n i32) (result i32)
+    (if (result i32) (i32.lt_u (local.get $n) (i32.const 2)) (then (local.get $n))
+      (else (i32.add (call $fib (i32.sub (local.get $n) (i32.const 1))) (call $fib (i32.sub (local.get $n) (i32.const 2)))))))
+  (func (export "run") (local $i i32)
+    (loop $again
+      (i32.store (i32.const 8) (i32.add (i32.load (i32.const 8))
+        (i32.xor (local.get $i) (call $fib (i32.add (i32.const 10) (i32.rem_u (local.get $i) (i32.const 5)))))))
+      (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 20))) (then (call $log (i32.load (i32.const 8)))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $again (i32.lt_u (local.get $i) (i32.const 200))))
+    (call $log (i32.load (i32.const 8)))))`;
+
+/** A guest's own exceptions around loops and calls; none of its handlers may see a stop. */
+const EXCEPTIONS = `(module
+  (import "env" "log" (func $log (param i32)))
+  (memory 1)
+  (tag $e (param i32))
+  (global $caught (mut i32) (i32.const 0))
+  (func $work (param $n i32) (result i32) (local $i i32) (local $s i32)
+    (loop $l
+      (local.set $s (i32.add (i32.mul (local.get $s) (i32.const 31)) (local.get $i)))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $l (i32.lt_u (local.get $i) (i32.const 400))))
+    (if (i32.eqz (i32.rem_u (local.get $n) (i32.const 3))) (then (throw $e (local.get $s))))
+    (local.get $s))
+  (func (export "run") (local $i i32) (local $all i32)
+    (loop $again
+      (try
+        (do (local.set $all (i32.add (local.get $all) (call $work (local.get $i)))))
+        (catch $e (global.set $caught (i32.xor (global.get $caught))))
+        (catch_all (call $log (i32.const -1))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 50))) (then (call $log (local.get $all))))
+      (br_if $again (i32.lt_u (local.get $i) (i32.const 600))))
+    (call $log (global.get $caught))
+    (call $log (local.get $all))))`;
+
+/** A table that changes while the program runs, and grows. */
+const TABLES = `(module
+  (import "env" "log" (func $log (param i32)))
+  (memory 1)
+  (type $t (func (param i32) (result i32)))
+  (table $t 2 funcref)
+  (elem declare func $double $add)
+  (func $double (param i32) (result i32) (i32.shl (local.get 0) (i32.const 1)))
+  (func $add (param i32) (result i32) (i32.add (local.get 0) (i32.const 3)))
+  (func (export "run") (local $i i32) (local $x i32)
+    (table.set $t (i32.const 0) (ref.func $double))
+    (loop $again
+      (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 700)))
+        (then (drop (table.grow $t (ref.func $add) (i32.const 1)))))
+      (table.set $t (i32.const 1)
+        (table.get $t (select (i32.const 0) (i32.const 2) (i32.rem_u (local.get $i) (i32.const 3)))))
+      (local.set $x (call_indirect $t (type $t) (local.get $x) (i32.const 1)))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 400))) (then (call $log (local.get $x))))
+      (br_if $again (i32.lt_u (local.get $i) (i32.const 6000))))
+    (call $log (local.get $x))
+    (call $log (table.size $t))))`;
+
+interface Point {
+  readonly state: MachineState;
+  readonly memory: Uint8Array;
+  /** Lines that the program had logged before. */
+  readonly logged: number;
+}
+
+interface Stops {
+  readonly inPolls?: boolean;
+  /** Before every nth host call. */
+  readonly everyCall?: number;
+  /** A failure comes during the unwinding of the nth point. */
+  readonly failInPoint?: number;
+  /** The first call of each line is interrupted, as one that blocks. */
+  readonly blocking?: boolean;
+}
+
+interface Run {
+  readonly outcome: Outcome;
+  readonly log: readonly string[];
+  readonly points: readonly Point[];
+}
+
+class Guest {
+  readonly #programs = new Map<boolean, Program>();
+  readonly #bytes: Uint8Array;
+
+  constructor(text: string) {
+    this.#bytes = assemble(text);
+  }
+
+  run(stops: Stops, exact: boolean, from?: { readonly state: MachineState; readonly memory: Uint8Array }): Run {
+    const log: string[] = [];
+    const points: Point[] = [];
+    let memory: WebAssembly.Memory | undefined;
+    let calls = 0;
+    let interrupted = false;
+    let failing = false;
+    let requested = false;
+    const note: HostFunction = (value) => {
+      interrupted = stops.blocking === true && !interrupted;
+      requested = interrupted;
+      if (interrupted) return RESTART;
+      log.push(`${value}`);
+      return undefined;
+    };
+    const bytes = () => new Uint8Array((memory as WebAssembly.Memory).buffer);
+    const host: MachineHost = {
+      functions: { env: { log: note } },
+      attachMemory: (_, attached) => {
+        memory = attached;
+        if (from !== undefined) bytes().set(from.memory);
+      },
+      growMemory: () => true,
+      failurePending: () => failing,
+      points: {
+        isDue: () => {
+          const due = requested || stops.inPolls === true;
+          failing = due && points.length + 1 === stops.failInPoint;
+          return due;
+        },
+        isDueAtCall: () => stops.everyCall !== undefined && ++calls % stops.everyCall === 0,
+        persist: (state, frames) => {
+          expect(frames).toBeGreaterThan(0);
+          requested = false;
+          points.push({ state, memory: bytes().slice(), logged: log.length });
+        },
+      },
+      exitStatus: () => undefined,
+    };
+    const machine = new Machine(this.#program(exact), host);
+    if (from === undefined) return { outcome: machine.start("run"), log, points };
+    machine.restore(from.state);
+    return { outcome: machine.resume({ callback: true }), log, points };
+  }
+
+  #program(exact: boolean): Program {
+    const program = this.#programs.get(exact) ?? Program.load(this.#bytes, { cacheDirectory: undefined, exact });
+    this.#programs.set(exact, program);
+    return program;
+  }
+}
+
+const RETURNED = { kind: "returned", results: [] };
+const MOST_RESUMED = 40;
+
+/** Every state that was handed over gives the rest of the log; of very many, some. */
+function resumeAll(guest: Guest, { points }: Run, expected: readonly string[]): void {
+  const step = Math.ceil(points.length / MOST_RESUMED);
+  for (let index = 0; index < points.length; index += step) {
+    const point = points[index] as Point;
+    const rest = guest.run({}, index % 2 === 0, point);
+    expect(rest.outcome).toEqual(RETURNED);
+    expect(rest.log, `from point ${index}`).toEqual(expected.slice(point.logged));
+  }
+}
+
+describe.each([
+  ["calls", CALLS],
+  ["exceptions", EXCEPTIONS],
+  ["tables", TABLES],
+])("a program of %s", (_, text) => {
+  const guest = new Guest(text);
+  const plain = guest.run({}, false);
+  expect(plain.outcome).toEqual(RETURNED);
+  expect(plain.log.length).toBeGreaterThan(5);
+
+  test.each([
+    ["fast", false],
+    ["exact", true],
+  ])("a point at every poll, %s: the log of the plain run, and every state gives the rest of it", (_form, exact) => {
+    const run = guest.run({ inPolls: true }, exact);
+    expect(run.outcome).toEqual(RETURNED);
+    expect(run.log).toEqual(plain.log);
+    expect(run.points.length).toBeGreaterThan(5);
+    resumeAll(guest, run, plain.log);
+  });
+
+  test.each([1, 3])("a point at every host call number %i, in front of it", (everyCall) => {
+    const run = guest.run({ everyCall }, false);
+    expect(run.log).toEqual(plain.log);
+    expect(run.points.map(({ logged }) => logged)).toEqual(
+      plain.log.map((_line, index) => index).filter((index) => (index + 1) % everyCall === 0),
+    );
+    resumeAll(guest, run, plain.log);
+  });
+
+  test("a point while a call blocks: the call is made again, once", () => {
+    const run = guest.run({ blocking: true }, false);
+    expect(run.log).toEqual(plain.log);
+    expect(run.points.map(({ logged }) => logged)).toEqual(plain.log.map((_line, index) => index));
+    resumeAll(guest, run, plain.log);
+  });
+
+  test("a failure during a point's unwinding: the run ends, suspended, with that state", () => {
+    const run = guest.run({ inPolls: true, failInPoint: 3 }, false);
+    expect(run.outcome.kind).toBe("suspended");
+    expect(run.points).toHaveLength(2);
+  });
+});
