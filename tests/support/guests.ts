@@ -93,6 +93,37 @@ const TEXTS = {
         (br_if $read (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4))) (i32.const 4100000))))
       (call $print (local.get $sum))
       (call $print (memory.size))))`,
+  /**
+   * Writes 400 numbers into the file "out" of the directory 3, each after some milliseconds of work that goes on from the
+   * number before, and at last a sum over its memory, which holds them all.
+   */
+  ledger: `(module
+    (import "wasi_snapshot_preview1" "path_open"
+      (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    ${WASI.replace("(call $fd_write (i32.const 1)", "(call $fd_write (i32.const 4)")}
+    (func $work (param $state i32) (param $rounds i32) (result i32)
+      (loop $again
+        (local.set $state (i32.xor (i32.shl (local.get $state) (i32.const 5)) (i32.mul (local.get $state) (i32.const 69069))))
+        (local.set $rounds (i32.sub (local.get $rounds) (i32.const 1)))
+        (br_if $again (local.get $rounds)))
+      (local.get $state))
+    (func (export "_start") (local $count i32) (local $state i32)
+      (i32.store (i32.const 1024) (i32.const 0x74756f)) ;; "out"
+      (if (call $path_open (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 3) (i32.const 1)
+        (i64.const 0x40) (i64.const 0) (i32.const 0) (i32.const 1032)) (then (unreachable)))
+      (local.set $state (i32.const 12345))
+      (loop $next
+        (local.set $state (call $work (local.get $state) (i32.const 4000000)))
+        (i32.store (i32.add (i32.const 4096) (i32.mul (i32.const 256) (local.get $count))) (local.get $state))
+        (call $print (local.get $state))
+        (local.set $count (i32.add (local.get $count) (i32.const 1)))
+        (br_if $next (i32.lt_u (local.get $count) (i32.const 400))))
+      (loop $sum
+        (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+        (local.set $state (i32.add (i32.mul (local.get $state) (i32.const 31))
+          (i32.load (i32.add (i32.const 4096) (i32.mul (i32.const 256) (local.get $count))))))
+        (br_if $sum (local.get $count)))
+      (call $print (local.get $state))))`,
   /** Prints its arguments and environment, NULs as newlines, and returns. */
   echo: `(module ${WASI}
     (func (export "_start") (local $bytes i32)
