@@ -9,6 +9,7 @@ afterAll(() => shop.remove());
 
 const counter = placeGuest(shop.work, "counter");
 const cat = placeGuest(shop.work, "cat");
+const ledger = placeGuest(shop.work, "ledger");
 const mayMount = spawnSync("unshare", ["-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"]).status === 0;
 
 /** Shell commands in a mount namespace of their own, where `/mnt` is a tmpfs; `$V` runs vermilion. */
@@ -18,7 +19,7 @@ function onDisk(options: string, script: string): string {
     cwd: shop.work,
     encoding: "utf8",
     timeout: 60_000,
-    env: { ...shop.environment, V: `${process.execPath} ${mainPath}`, M: counter, C: cat, W: shop.work },
+    env: { ...shop.environment, V: `${process.execPath} ${mainPath}`, M: counter, C: cat, L: ledger, W: shop.work },
   });
 }
 
@@ -54,6 +55,28 @@ describe.skipIf(!mayMount)("disks (skipped where a user may not mount one)", () 
       expect(first).toContain("free some space");
       expect(second).toEqual([expect.stringContaining("starting from the beginning"), "again", "6"]);
     }
+  });
+
+  test("it fills up between persistence points: said once, the program goes on, and so do the points when there is room", () => {
+    const out = onDisk(
+      "size=1m",
+      `epoch() { $V inspect --json i 2> /dev/null | grep -o '"epoch": *[0-9]*' | grep -o '[0-9]*$'; }
+       ($V run --image i --persist-every 20ms --dir $W::/ $L 2> $W/errors; echo $? > $W/status) &
+       until test "$(epoch)" -gt 2 2> /dev/null; do :; done
+       head -c 2M /dev/zero > /mnt/filler 2> /dev/null
+       until test -s $W/errors; do :; done
+       full=$(epoch)
+       sleep 0.2
+       test "$(epoch)" = $full && echo stays
+       rm /mnt/filler
+       until test "$(epoch)" -gt $full; do :; done
+       wait
+       cat $W/status $W/errors
+       wc -l < $W/out`,
+    );
+    const [stays, status, errors, ...lines] = out.trimEnd().split("\n");
+    expect({ stays, status, lines }).toEqual({ stays: "stays", status: "0", lines: ["401"] });
+    expect(errors).toMatch(/^vermilion: no persistence point: \/mnt\/i.*free some space/);
   });
 
   test("it fills up before a later save: status 74, and the next run goes on from the save before", () => {

@@ -36,6 +36,64 @@ beforeAll(async () => {
   reference = options.output();
 });
 
+describe("persistence points", () => {
+  test("persist, of a run: epochs grow, and the run ends as if nothing had been", async () => {
+    const options = optionsFor(counter);
+    const guest = await Process.create(options);
+    await expect(guest.persist()).rejects.toMatchObject({ code: "PROCESS_IDLE" });
+    const run = guest.run();
+    const first = await guest.persist();
+    const more = await Promise.all([guest.persist(), guest.persist()]);
+    expect(Math.min(...more)).toBeGreaterThan(first);
+    await expect(Process.persistHolder(options.image as string)).rejects.toMatchObject({ code: "SIGNAL_NOT_TAKEN" });
+    expect(await run).toEqual({ kind: "exited", status: 7, results: [] });
+    expect(options.output()).toBe(reference);
+    await expect(guest.persist()).rejects.toMatchObject({ code: "PROCESS_IDLE" });
+  });
+
+  test("persist, and a failure at once: one of the two saves it, and nobody waits for ever", async () => {
+    const guest = await Process.create(optionsFor(counter));
+    const run = guest.run();
+    const first = await guest.persist();
+    const second = guest.persist();
+    guest.powerFail();
+    const outcome = await run;
+    expect(await second).toBeGreaterThan(first);
+    expect(outcome).toMatchObject({ kind: "powerFailed", epoch: expect.toSatisfy((epoch) => epoch >= first + 1) });
+    await guest.close();
+  });
+
+  test("every N host calls, a killed run goes on from the last of them", async () => {
+    const options = optionsFor(counter, { persistEvery: { hostCalls: 10 } });
+    const guest = await Process.create(options);
+    const failure = { atCall: { name: "fd_write", ordinal: 35, when: "before" } } as const;
+    expect(await guest.run({ failure })).toMatchObject({ kind: "powerFailed", epoch: 4 });
+    expect(await guest.run()).toMatchObject({ kind: "exited" });
+    expect(options.output()).toBe(reference);
+  });
+
+  test.each([{ milliseconds: 0 }, { milliseconds: Number.NaN }, { hostCalls: 0 }, { hostCalls: 1.5 }])(
+    "%o: refused",
+    async (persistEvery) => {
+      const guest = await Process.create(optionsFor(counter));
+      await expect(guest.run({ persistEvery })).rejects.toMatchObject({ code: "USAGE" });
+      await guest.close();
+    },
+  );
+
+  test("memory in place: persist says why not, and the run goes on", async () => {
+    const notices: string[] = [];
+    const options = optionsFor(counter, { inPlace: true, onNotice: (message) => notices.push(message) });
+    const guest = await Process.create(options);
+    const run = guest.run();
+    await expect(guest.persist()).rejects.toMatchObject({ code: "IN_PLACE" });
+    await expect(guest.persist()).rejects.toMatchObject({ code: "IN_PLACE" });
+    expect(await run).toMatchObject({ kind: "exited" });
+    expect(notices).toEqual([expect.stringContaining("no persistence point")]);
+    expect(options.output()).toBe(reference);
+  });
+});
+
 describe("run", () => {
   test("after a power failure the same object goes on, in a new thread", async () => {
     const options = optionsFor(counter, { failure: { atCall: { name: "fd_write", ordinal: 10, when: "after" } } });

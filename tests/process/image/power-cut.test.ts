@@ -51,6 +51,36 @@ function live(recorder: Recorder): Life {
   return { operations: recorder.operations, memories };
 }
 
+/** A guest that is persisted while it runs, and saved at the end; memory grows in between. */
+function liveWithPoints(recorder: Recorder): Life {
+  const path = join(scratchDirectory(), "image");
+  const { wrap: storage } = recorder;
+  const memories = new Map<number, Uint8Array>();
+  const next = random(2);
+  const image = Image.create(path, { moduleBytes: MODULE, command: COMMAND, ...VERSION, storage });
+  const memory = new WebAssembly.Memory({ initial: 2, maximum: 100 });
+  const backing = image.createMemory();
+  backing.grow(2 * PAGE);
+  backing.attach(memory, 100 * PAGE);
+  recorder.note({ kind: "mark", label: "starting" });
+  image.markRunning();
+  recorder.note({ kind: "mark", label: "running" });
+  for (let generation = 1; generation <= GENERATIONS; generation++) {
+    if (generation === 3) {
+      image.memories[0]?.grow(memory.buffer.byteLength + PAGE);
+      memory.grow(1);
+    }
+    scribble(new Uint8Array(memory.buffer), next);
+    recorder.note({ kind: "mark", label: "saving" });
+    if (generation < GENERATIONS) image.persist(state(generation));
+    else image.commit(state(generation));
+    memories.set(generation, new Uint8Array(memory.buffer).slice());
+    recorder.note({ kind: "mark", label: `saved ${generation}` });
+  }
+  finish(image, recorder);
+  return { operations: recorder.operations, memories };
+}
+
 /** Some pages get new bytes, each sector different, some become zeros, most stay. */
 function scribble(bytes: Uint8Array, next: () => number): void {
   for (let page = 0; page < bytes.byteLength / 4096; page++) {
@@ -174,6 +204,7 @@ function cutEverywhere({ operations, memories }: Life, rounds: number): Set<stri
 
 const WAYS = [
   ["page store", live],
+  ["page store, persistence points", liveWithPoints],
   ["in place", liveInPlace],
 ] as const;
 
