@@ -71,9 +71,22 @@ export interface DescriptorInspection {
   readonly access: "read" | "write" | "read-write" | "none";
 }
 
+const MOST_TRIES = 20;
+
 /** IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
 export function inspectImage(path: string): Inspection {
-  const reading = Image.read(path);
+  for (let tries = 1; ; tries++) {
+    const reading = Image.read(path);
+    try {
+      return inspectReading(reading);
+    } catch (error) {
+      // A holder that makes persistence points removes the files of the epoch that we have just read about.
+      if (tries === MOST_TRIES || Image.read(path).header.sequence === reading.header.sequence) throw error;
+    }
+  }
+}
+
+function inspectReading(reading: ImageReading): Inspection {
   const { header } = reading;
   const state = isResumable(header) ? reading.readState() : undefined;
   const diskByteLengths = reading.diskByteLengths();

@@ -28,6 +28,21 @@ describe("control block", () => {
     closeSync(event);
   });
 
+  test("requests for a point: counted, no failure, and the event wakes whoever polls", () => {
+    const main = ControlBlock.create();
+    const worker = ControlBlock.over(main.buffer);
+    expect(main.requestPoint()).toBe(1); // nobody to wake yet
+    const event = libc().createEvent();
+    worker.setWakeDescriptor(event);
+    expect(worker.beginRunning()).toBe(true);
+    expect(worker.pointsRequested).toBe(1);
+    expect(main.requestPoint()).toBe(2);
+    expect(worker.pointsRequested).toBe(2);
+    expect(worker.failurePending).toBe(false);
+    expect(readSync(event, Buffer.alloc(8))).toBe(8);
+    closeSync(event);
+  });
+
   test("a failure before there is an event: pending for the worker's first look", () => {
     const main = ControlBlock.create();
     const worker = ControlBlock.over(main.buffer);
