@@ -69,6 +69,21 @@ const TABLES = `(module
     (call $log (local.get $x))
     (call $log (table.size $t))))`;
 
+/** Two tasks: the entry waits while the start function runs. */
+const STARTS = `(module
+  (import "env" "log" (func $log (param i32)))
+  (memory 1)
+  (global $sum (mut i32) (i32.const 1))
+  (func $work (param $n i32) (local $i i32)
+    (loop $l
+      (global.set $sum (i32.add (i32.mul (global.get $sum) (i32.const 31)) (local.get $i)))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 1000))) (then (call $log (global.get $sum))))
+      (br_if $l (i32.lt_u (local.get $i) (local.get $n)))))
+  (func $start (call $work (i32.const 5000)))
+  (start $start)
+  (func (export "run") (call $work (i32.const 4000)) (call $log (i32.const -1))))`;
+
 interface Point {
   readonly state: MachineState;
   readonly memory: Uint8Array;
@@ -170,6 +185,7 @@ describe.each([
   ["calls", CALLS],
   ["exceptions", EXCEPTIONS],
   ["tables", TABLES],
+  ["a start function", STARTS],
 ])("a program of %s", (_, text) => {
   const guest = new Guest(text);
   const plain = guest.run({}, false);
