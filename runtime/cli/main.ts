@@ -5,4 +5,4 @@ import { Process } from "../index.js";
 const command = process.argv[2];
 if (command === "run" || command === "resume" || command === "call") Process.prepareThread();
 const { runCommandLine } = await import("./command-line.js");
-process.exit(await runCommandLine(process.argv));
+await Process.exit(await runCommandLine(process.argv));

@@ -65,6 +65,12 @@ export type Order =
   /** Let go of a prepared guest that is not going to run. */
   | { readonly kind: "discard" };
 
+/** End the whole program; there is no answer. */
+export interface ExitOrder {
+  readonly kind: "exit";
+  readonly status: number;
+}
+
 /** How a run ended. */
 export type Outcome =
   | { readonly kind: "exited"; readonly status: number; readonly results: readonly string[] }

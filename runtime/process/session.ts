@@ -1,7 +1,7 @@
-import { Worker } from "node:worker_threads";
+import { SHARE_ENV, Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
-import type { Order, Outcome, PrepareOrder, Report, RunOrder, WorkerData } from "./protocol.js";
+import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder, WorkerData } from "./protocol.js";
 import { deserializeError } from "./serialized-error.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 
@@ -58,6 +58,8 @@ export class Session {
       workerData,
       resourceLimits: { stackSizeMb: stackMegabytes },
       execArgv: [], // what this program was started with (--eval, --input-type ...) is not for the worker
+      env: SHARE_ENV, // nobody changes it there, and a copy takes milliseconds
+      trackUnmanagedFds: false, // ours are closed by their owners; the FFI's are not known to Node anyway
       name: "vermilion guest",
     });
     this.#worker.on("message", (report: Report) => this.#receive(report));
@@ -101,6 +103,17 @@ export class Session {
     }
     await this.#worker.terminate();
     this.#control.closeWakeDescriptor();
+  }
+
+  /**
+   * Ends the whole program from the worker, which must be idle. Node would wait for every thread of the engine, also for
+   * one that compiles a large function, which can take seconds; the system does not.
+   */
+  exitProgram(status: number): Promise<void> {
+    const order: ExitOrder = { kind: "exit", status };
+    this.#worker.ref();
+    this.#worker.postMessage(order);
+    return new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS));
   }
 
   #untilIdle(): Promise<void> {

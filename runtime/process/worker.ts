@@ -1,10 +1,11 @@
 /** The worker's entry: one guest, prepared and run as the main thread says. Everything the guest does blocks this thread. */
 import { parentPort, resourceLimits, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
+import { libc } from "../../pmem/libc.js";
 import { ControlBlock } from "./control-block.js";
 import { Guest, StartCancelled } from "./guest.js";
 import { HostFunctions } from "./host-functions.js";
-import type { Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
+import type { ExitOrder, Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import { needsMoreStack } from "./stack-size.js";
 
@@ -49,7 +50,8 @@ function fail(error: unknown): void {
   tell({ kind: "failed", error: serializeError(error) });
 }
 
-port.on("message", (message: Order) => {
+port.on("message", (message: Order | ExitOrder) => {
+  if (message.kind === "exit") return libc().exit(message.status);
   const imports = message.kind === "prepare" ? message.order.imports : undefined;
   if (imports === undefined) answer(message, new HostFunctions());
   else HostFunctions.load(imports).then((functions) => answer(message, functions), fail);
