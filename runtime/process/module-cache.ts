@@ -16,7 +16,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  rmSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -89,7 +89,9 @@ function write(path: string, parts: readonly Uint8Array[], durable: boolean): bo
     if (durable) syncDirectory(dirname(path));
     return true;
   } catch {
-    rmSync(temporary, { force: true });
+    try {
+      unlinkSync(temporary);
+    } catch {} // it is not there, or stays
     return false;
   }
 }
