@@ -63,10 +63,21 @@ export class ControlBlock {
 
   #request(failure: number): boolean {
     Atomics.or(this.#words, WORD.failure, failure);
+    this.wakeWaiting();
     if (this.#leavePreparing(PHASE.cancelled)) return true;
     const descriptor = Atomics.load(this.#words, WORD.wakeDescriptor); // C3
     if (descriptor !== NO_DESCRIPTOR) writeSync(descriptor, ONE_EVENT);
     return false;
+  }
+
+  /** Ends `waitForFailure`. */
+  wakeWaiting(): void {
+    Atomics.notify(this.#words, WORD.failure);
+  }
+
+  /** Worker. Returns when there is a failure, somebody wakes it, or the time is over. */
+  waitForFailure(milliseconds: number): void {
+    Atomics.wait(this.#words, WORD.failure, FAILURE.none, milliseconds);
   }
 
   /** Worker. False: a failure came first, the guest must not begin. */

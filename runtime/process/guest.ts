@@ -25,8 +25,10 @@ import { checkImports } from "./imports.js";
 import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invocation.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import type { Injection, MachineHost } from "./machine-host.js";
+import { ReplacementSchedule } from "./on-stack-replacement.js";
 import { openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
+import { type Compile, compileOptimized } from "./optimizing-compiler.js";
 import { frameCountOf } from "./process-state.js";
 import { Program } from "./program.js";
 import type { CallOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
@@ -61,6 +63,7 @@ export class Guest {
     control: ControlBlock,
     tell: (report: Report) => void,
     hostFunctions: HostFunctions,
+    compile: Compile = compileOptimized,
   ) {
     const notice = (message: string) => tell({ kind: "notice", message });
     const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program =>
@@ -102,7 +105,7 @@ export class Guest {
       };
       this.#wasi = opened.state === undefined ? Wasi.create(options) : Wasi.restore(options, opened.state.wasi);
       closers.push(() => this.#wasi.close());
-      this.#machine = new Machine(opened.program, this.#machineHost());
+      this.#machine = new Machine(opened.program, this.#machineHost(), new ReplacementSchedule(compile));
       this.#checkMemories();
       this.resumes = opened.state && this.#restore(opened.state);
     } catch (error) {

@@ -23,6 +23,7 @@ import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
 import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js";
+import { compileOptimized } from "./optimizing-compiler.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
 import { RunningFunctions } from "./running-functions.js";
@@ -64,7 +65,11 @@ export class Machine {
    * @throws VermilionError UNKNOWN_IMPORT for an import that the host does not have, MODULE_INVALID when the engine
    * cannot instantiate the module.
    */
-  constructor(program: Program, host: MachineHost, replacement: Replacement = new ReplacementSchedule()) {
+  constructor(
+    program: Program,
+    host: MachineHost,
+    replacement: Replacement = new ReplacementSchedule(compileOptimized),
+  ) {
     this.#program = program;
     this.#replacement = replacement;
     this.#host = host;
@@ -229,7 +234,10 @@ export class Machine {
         return this.#runTask(running);
       } catch (error) {
         if (!this.#replacing || !this.#instance.isUnwinding(error)) throw error;
-        running = { kind: task.kind, frames: this.#instance.saved(0) };
+        const frames = this.#instance.saved(0);
+        this.#continuations.optimize(frames, this.#replacement);
+        if (this.#host.failurePending()) throw error; // which has unwound already
+        running = { kind: task.kind, frames };
       }
     }
   }
@@ -237,7 +245,7 @@ export class Machine {
   #runTask({ kind, frames }: Task): unknown {
     if (this.#replacing) {
       this.#replacing = false;
-      return this.#continuations.replace(frames as Uint8Array, this.#replacement);
+      return this.#continuations.enterOptimized(frames as Uint8Array);
     }
     const instance = this.#instance;
     if (frames !== undefined) return this.#continuations.enter(frames);

@@ -1,9 +1,12 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
+import type { MessagePort } from "node:worker_threads";
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 
 export interface WorkerData {
   readonly control: SharedArrayBuffer;
+  /** Takes the bytes of modules and gives them back compiled: see optimizing-compiler.ts. */
+  readonly compiler: MessagePort;
 }
 
 /** What to do with an image that is there already and could go on. */

@@ -1,6 +1,7 @@
-import { SHARE_ENV, Worker } from "node:worker_threads";
+import { MessageChannel, SHARE_ENV, Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
+import { serveCompiler } from "./optimizing-compiler.js";
 import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder, WorkerData } from "./protocol.js";
 import { deserializeError } from "./serialized-error.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -53,9 +54,12 @@ export class Session {
   #idle: (() => void) | undefined;
 
   constructor(stackMegabytes: number = STACK_MEGABYTES.usual) {
-    const workerData: WorkerData = { control: this.#control.buffer };
+    const { port1: compiler, port2 } = new MessageChannel();
+    serveCompiler(compiler, this.#control);
+    const workerData: WorkerData = { control: this.#control.buffer, compiler: port2 };
     this.#worker = new Worker(new URL("./worker.cjs", import.meta.url), {
       workerData,
+      transferList: [port2],
       resourceLimits: { stackSizeMb: stackMegabytes },
       execArgv: [], // what this program was started with (--eval, --input-type ...) is not for the worker
       env: SHARE_ENV, // nobody changes it there, and a copy takes milliseconds
