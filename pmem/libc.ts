@@ -36,6 +36,8 @@ export interface Libc {
   readonly pageByteLength: number;
   /** eventfd(2), close-on-exec and non-blocking: a descriptor, or a negative errno. */
   createEvent(): number;
+  /** _exit(2): the whole program ends now, and waits for no thread of it. */
+  exit(status: number): void;
   /** Of the first byte; also for empty arrays over a real backing store. */
   addressOf(bytes: Uint8Array): number;
 }
@@ -96,6 +98,7 @@ function bind(): Libc {
   const fallocate: (d: number, m: number, p: number, l: number) => number = library.func(
     "int fallocate(int descriptor, int mode, int64_t position, int64_t length)",
   );
+  const exit: (status: number) => void = library.func("void _exit(int status)");
   const getpagesize: () => number = library.func("int getpagesize()");
   const zeros = new Uint8Array(ZERO_BYTES);
   const zeroAddress = Number(koffi.address(zeros));
@@ -127,6 +130,7 @@ function bind(): Libc {
       const descriptor = eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK);
       return descriptor === -1 ? -koffi.errno() : descriptor;
     },
+    exit,
     addressOf: (bytes) => Number(koffi.address(bytes)),
   };
 }

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 /** The command line. A guest's thread takes longest to start, so it starts first and boots while the options are parsed. */
 import { Process } from "../index.js";
+import { setEngineFlags } from "./engine-flags.js";
 
+setEngineFlags();
 const command = process.argv[2];
 if (command === "run" || command === "resume" || command === "call") Process.prepareThread();
 const { runCommandLine } = await import("./command-line.js");
-process.exit(await runCommandLine(process.argv));
+await Process.exit(await runCommandLine(process.argv));

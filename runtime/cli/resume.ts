@@ -30,6 +30,7 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
     const progress = new Progress(messages, basename(image));
     const resumed = await Process.open(image, {
       ...openOptions(options),
+      endsProgram: options.imports === undefined,
       onNotice: (message) => messages.news("notice", message),
       onInstrument: (byteLength) => progress.instrumenting(byteLength),
     });

@@ -28,6 +28,7 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
       ...(await createOptions(module, options)),
       args: args[0] === "--" ? args.slice(1) : args,
       invoke: options.invoke,
+      endsProgram: options.imports === undefined, // else what they print may still be on its way
       onNotice: (message) => messages.news("notice", message),
       onInstrument: (byteLength) => progress.instrumenting(byteLength),
     });

@@ -7,11 +7,11 @@
  * A place may have two continuations: one that was compiled quickly, for a resume, and one that was compiled well, for
  * on-stack replacement.
  */
-import { setFlagsFromString } from "node:v8";
 import { CONTINUATION_IMPORTS, continuationExport } from "../instrument/continuation.js";
 import { bodyByteLength } from "../wasm/module.js";
 import type { Fn, MachineInstance } from "./machine-instance.js";
 import type { Replacement } from "./on-stack-replacement.js";
+import type { Compile } from "./optimizing-compiler.js";
 import { type Frame, readFrames } from "./stacks.js";
 
 /** By place. */
@@ -43,16 +43,20 @@ export class ContinuationRegistry {
     return this.#enter(bytes, this.enterable(bytes), this.#quick);
   }
 
-  /** The same, with optimised code for the frames that are in loops, as far as the replacement affords it. */
-  replace(bytes: Uint8Array, replacement: Replacement): unknown {
+  /** Optimised code for the frames of a stack that are in loops, as far as the replacement affords it. */
+  optimize(bytes: Uint8Array, replacement: Replacement): void {
     const frames = readFrames(bytes, this.#instance.program.continuations);
     const loops = frames.filter(({ place, name }) => place.inLoop && !this.#optimized.has(name));
     const byteLength = this.#bodyByteLength(loops);
-    if (replacement.affords(byteLength)) {
-      const startedAt = performance.now();
-      this.#provide(loops, this.#optimized);
-      replacement.done(byteLength, performance.now() - startedAt);
-    }
+    if (!replacement.affords(byteLength)) return;
+    const startedAt = performance.now();
+    this.#provide(loops, this.#optimized, (module) => replacement.compile(Buffer.concat([module, MARK])));
+    replacement.done(byteLength, performance.now() - startedAt);
+  }
+
+  /** As `enter`, in optimised code where there is any. */
+  enterOptimized(bytes: Uint8Array): unknown {
+    const frames = readFrames(bytes, this.#instance.program.continuations);
     this.#provide(
       frames.filter(({ name }) => !this.#optimized.has(name)),
       this.#quick,
@@ -75,15 +79,16 @@ export class ContinuationRegistry {
     return [...functions.values()].reduce((sum, index) => sum + bodyByteLength(module, index), 0);
   }
 
-  #provide(frames: readonly Frame[], slots: Slots): void {
+  #provide(frames: readonly Frame[], slots: Slots, compile: Compile = compileQuickly): void {
     const names = new Set(frames.map(({ name }) => name));
     const missing = [...names].filter((name) => !slots.has(name)).sort((a, b) => a - b);
     if (missing.length === 0) return;
     const { program, exports, stack } = this.#instance;
     const { bytes, importedFunctions } = program.continuations.build(missing, program.mode);
+    const module = compile(bytes);
+    if (module === undefined) return;
     const functions: Record<string, WebAssembly.ImportValue> = {};
     for (const index of importedFunctions) functions[`${index}`] = this.#instance.functionAt(index) as Fn;
-    const module = slots === this.#optimized ? compileOptimized(bytes) : compileQuickly(bytes);
     const continuations = new WebAssembly.Instance(module, {
       [CONTINUATION_IMPORTS.main]: exports as WebAssembly.ModuleImports,
       [CONTINUATION_IMPORTS.stack]: stack as WebAssembly.ModuleImports,
@@ -104,15 +109,3 @@ function compileQuickly(bytes: Uint8Array): WebAssembly.Module {
 
 /** The engine knows compiled code by the bytes of its module, so those that are compiled in another way must differ. */
 const MARK = Uint8Array.of(0, 2, 1, 0x6f); // a custom section with the name "o" and nothing in it
-
-/** By the optimising tier, at once and whole, so that nothing of it is ever run in baseline code. */
-function compileOptimized(bytes: Uint8Array): WebAssembly.Module {
-  setFlagsFromString("--no-liftoff");
-  setFlagsFromString("--no-wasm-lazy-compilation");
-  try {
-    return new WebAssembly.Module(Buffer.concat([bytes, MARK]));
-  } finally {
-    setFlagsFromString("--liftoff");
-    setFlagsFromString("--wasm-lazy-compilation");
-  }
-}

@@ -64,6 +64,7 @@ export class ControlBlock {
 
   #request(failure: number): boolean {
     Atomics.or(this.#words, WORD.failure, failure);
+    this.wakeWaiting();
     if (this.#leavePreparing(PHASE.cancelled)) return true;
     this.#wake();
     return false;
@@ -85,6 +86,16 @@ export class ControlBlock {
   #wake(): void {
     const descriptor = Atomics.load(this.#words, WORD.wakeDescriptor); // C4
     if (descriptor !== NO_DESCRIPTOR) writeSync(descriptor, ONE_EVENT);
+  }
+
+  /** Ends `waitForFailure`. */
+  wakeWaiting(): void {
+    Atomics.notify(this.#words, WORD.failure);
+  }
+
+  /** Worker. Returns when there is a failure, somebody wakes it, or the time is over. */
+  waitForFailure(milliseconds: number): void {
+    Atomics.wait(this.#words, WORD.failure, FAILURE.none, milliseconds);
   }
 
   /** Worker. False: a failure came first, the guest must not begin. */

@@ -27,8 +27,10 @@ import { checkImports } from "./imports.js";
 import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invocation.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import type { Injection, MachineHost } from "./machine-host.js";
+import { ReplacementSchedule } from "./on-stack-replacement.js";
 import { openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
+import { type Compile, compileOptimized } from "./optimizing-compiler.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf } from "./process-state.js";
 import { Program } from "./program.js";
@@ -69,6 +71,7 @@ export class Guest {
     control: ControlBlock,
     tell: (report: Report) => void,
     hostFunctions: HostFunctions,
+    compile: Compile = compileOptimized,
   ) {
     const notice = (message: string) => tell({ kind: "notice", message });
     const told = new Set<string>();
@@ -118,7 +121,7 @@ export class Guest {
       };
       this.#wasi = opened.state === undefined ? Wasi.create(options) : Wasi.restore(options, opened.state.wasi);
       closers.push(() => this.#wasi.close());
-      this.#machine = new Machine(opened.program, this.#machineHost());
+      this.#machine = new Machine(opened.program, this.#machineHost(), new ReplacementSchedule(compile));
       this.#checkMemories();
       this.resumes = opened.state && this.#restore(opened.state);
       if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);

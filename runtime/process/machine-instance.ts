@@ -147,6 +147,11 @@ export class MachineInstance {
     });
   }
 
+  /** What has been saved behind `from` is not part of the frames. */
+  forgetSaved(from: number): void {
+    this.#top.value = from;
+  }
+
   /** Puts records into the frame stack, ready to be entered from their end. */
   placeRecords(records: Uint8Array): void {
     const memory = this.stack["memory"] as WebAssembly.Memory;

@@ -25,11 +25,12 @@ export class DroppedSegments {
   }
 }
 
-/** Behind the frames, whose records are still in the frame stack; they must have been taken. */
+/** Behind the frames, whose records are still in the frame stack, and stay there. */
 export function saveInstance(instance: MachineInstance, dropped: DroppedSegments): InstanceState {
   const from = instance.savedByteLength;
   instance.callHelper("saveGlobals");
   const globals = instance.saved(from);
+  instance.forgetSaved(from);
   return { globals, tables: saveTables(instance), segments: dropped.bytes };
 }
 

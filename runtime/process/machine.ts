@@ -25,6 +25,7 @@ import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
 import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js";
+import { compileOptimized } from "./optimizing-compiler.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
 import { RunningFunctions } from "./running-functions.js";
@@ -69,7 +70,11 @@ export class Machine {
    * @throws VermilionError UNKNOWN_IMPORT for an import that the host does not have, MODULE_INVALID when the engine
    * cannot instantiate the module.
    */
-  constructor(program: Program, host: MachineHost, replacement: Replacement = new ReplacementSchedule()) {
+  constructor(
+    program: Program,
+    host: MachineHost,
+    replacement: Replacement = new ReplacementSchedule(compileOptimized),
+  ) {
     this.#program = program;
     this.#replacement = replacement;
     this.#host = host;
@@ -242,15 +247,18 @@ export class Machine {
       try {
         return stopped === undefined ? this.#runTask(task) : this.#goOn(stopped);
       } catch (error) {
-        if (!this.#instance.isUnwinding(error) || this.#endsRun()) throw error;
+        // What has unwound already is a failure's stop as well as any other's.
+        if (!this.#instance.isUnwinding(error) || this.#isFailing()) throw error;
         stopped = this.#instance.saved(0);
         if (this.#stop === "point") this.#persist([...below, { kind: task.kind, frames: stopped }]);
+        if (this.#program.mode !== "exact") this.#continuations.optimize(stopped, this.#replacement);
+        if (this.#isFailing()) throw error;
       }
     }
   }
 
-  #endsRun(): boolean {
-    return this.#stop === "failure" || (this.#stop === "point" && this.#host.failurePending());
+  #isFailing(): boolean {
+    return this.#stop === "failure" || this.#host.failurePending();
   }
 
   #persist(tasks: readonly Task[]): void {
@@ -258,9 +266,9 @@ export class Machine {
     this.#host.points?.persist(state, frames);
   }
 
-  /** In the same instance; in better code if it is there, or worth being made. */
+  /** In the same instance; in better code if it is there. */
   #goOn(frames: Uint8Array): unknown {
-    if (this.#program.mode !== "exact") return this.#continuations.replace(frames, this.#replacement);
+    if (this.#program.mode !== "exact") return this.#continuations.enterOptimized(frames);
     if (this.#continuations.enterable(frames).at(-1)?.place.recrossed === true) this.#fuel.recross();
     return this.#continuations.enter(frames);
   }

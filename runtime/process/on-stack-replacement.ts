@@ -9,6 +9,7 @@
  * When to stop: at times that double, because what has run long is likely to run on. Compiling holds the guest up, so it
  * may take a share of the time that the guest has run, and no more.
  */
+import type { Compile } from "./optimizing-compiler.js";
 
 const FIRST_STOP_MS = 40;
 const GROWTH = 2;
@@ -24,15 +25,21 @@ export interface Replacement {
   isDue(): boolean;
   /** Whether compiling that many bytes of function bodies is worth its time now. If not, a stop is due once it is. */
   affords(byteLength: number): boolean;
+  readonly compile: Compile;
   /** That many bytes have been compiled; and the guest goes on. */
   done(byteLength: number, milliseconds: number): void;
 }
 
 export class ReplacementSchedule implements Replacement {
+  readonly compile: Compile;
   #startedAt = 0;
   #stopAt = 0;
   #spent = 0;
   #speed = USUAL_SPEED;
+
+  constructor(compile: Compile) {
+    this.compile = compile;
+  }
 
   begin(): void {
     this.#startedAt = performance.now();

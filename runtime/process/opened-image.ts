@@ -72,6 +72,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   Image.remove(path);
   const image = Image.create(path, {
     moduleBytes,
+    moduleCopy: program.durableCopy(),
     command: recordGrant(command, moduleBytes),
     instrumenterVersion: INSTRUMENTER_VERSION,
     inPlace: order.inPlace,

@@ -54,6 +54,11 @@ export interface ProcessOptions extends RunOptions {
   readonly imports?: string | URL | undefined;
   /** Where instrumented modules are kept. Default: `$XDG_CACHE_HOME/vermilion`; null: nowhere. */
   readonly cacheDirectory?: string | null | undefined;
+  /**
+   * This program ends when the guest does, by `Process.exit`: the guest's thread, which the engine's compilers may keep
+   * busy for seconds, is not waited for. Default: false.
+   */
+  readonly endsProgram?: boolean | undefined;
   /** Receives one line for whatever is not as one would expect. */
   readonly onNotice?: ((message: string) => void) | undefined;
   /** A module of that many bytes is about to be instrumented, which takes about a second for 20 MB. */
@@ -106,6 +111,9 @@ export interface OpenOptions extends ProcessOptions {
   /** Addresses to listen on again. Default: likewise. */
   readonly listen?: readonly string[] | undefined;
 }
+
+/** A session that waits for the end of the program. */
+let lastSession: Session | undefined;
 
 /** A session started ahead, before anyone knows for what. */
 let spare: Session | undefined;
@@ -222,6 +230,12 @@ export class Process {
     return persistHolder(resolve(image), timeoutMilliseconds);
   }
 
+  /** Ends this program at once: see `ProcessOptions.endsProgram`. */
+  static async exit(status: number): Promise<never> {
+    await lastSession?.exitProgram(status);
+    return process.exit(status);
+  }
+
   static async #make(order: PrepareOrder, options: ProcessOptions): Promise<Process> {
     const made = new Process(order, options);
     try {
@@ -336,8 +350,7 @@ export class Process {
     const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {
-      if (end.outcome.kind !== "returned")
-        void this.#endSession(); // the worker has let go of the image
+      if (end.outcome.kind !== "returned") this.#letGo();
       else if (session?.reusable === true) this.#wait(session);
       else await this.#endSession();
       this.#order = reopening(this.#order, this.#options);
@@ -378,6 +391,15 @@ export class Process {
     if (report.kind === "prepared") this.#prepared = report;
     else this.#cancelled = true;
     this.#session.hold(false); // a process that is never run does not keep the program alive
+  }
+
+  /** The guest has ended, and its thread has let go of the image. */
+  #letGo(): void {
+    if (this.#options.endsProgram === true) {
+      lastSession = this.#session;
+      this.#session = undefined;
+      this.#prepared = undefined;
+    } else void this.#endSession();
   }
 
   async #endSession(): Promise<void> {

@@ -1,13 +1,8 @@
 /**
  * A guest's module made ready to run: instrumented, compiled, and able to build continuations.
  *
- * The instrumented form is cached under the content hash, so that it is made once. A cache file ends with a checksum;
- * one that is damaged or of another version is made again, never trusted.
+ * The instrumented form is cached, so that it is made once; one that is damaged or of another version is made again.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import { VermilionError } from "../../pmem/error.js";
 import { buildCallGraph, type CallGraph } from "../instrument/call-graph.js";
 import type { PollMode } from "../instrument/code-target.js";
@@ -19,6 +14,7 @@ import { TypeTable } from "../instrument/type-table.js";
 import { MalformedModule, UnsupportedModule } from "../wasm/byte-reader.js";
 import { decodeModule, type Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
+import { ModuleCache } from "./module-cache.js";
 
 export { INSTRUMENTER_VERSION };
 
@@ -31,23 +27,23 @@ export interface ProgramOptions {
   readonly onInstrument?: (byteLength: number) => void;
 }
 
-const TRAILER_BYTES = 4;
-
 export class Program {
   readonly bytes: Uint8Array;
   readonly mode: PollMode;
   readonly compiled: WebAssembly.Module;
   readonly #metadata: Uint8Array;
+  readonly #cache: ModuleCache | undefined;
   #module: Module | undefined;
   #graph: CallGraph | undefined;
   #continuations: ContinuationBuilder | undefined;
   #names: ReadonlyMap<number, string> | undefined;
 
-  private constructor(bytes: Uint8Array, mode: PollMode, compiled: WebAssembly.Module, metadata: Uint8Array) {
+  private constructor(bytes: Uint8Array, mode: PollMode, made: Made, cache: ModuleCache | undefined) {
     this.bytes = bytes;
     this.mode = mode;
-    this.compiled = compiled;
-    this.#metadata = metadata;
+    this.compiled = made.compiled;
+    this.#metadata = made.metadata;
+    this.#cache = cache;
   }
 
   /**
@@ -56,19 +52,25 @@ export class Program {
    */
   static load(bytes: Uint8Array, options: ProgramOptions): Program {
     const mode: PollMode = options.exact ? "exact" : "fast";
-    const path = cachePath(bytes, options.cacheDirectory, mode);
-    const cached = path === undefined ? undefined : readCached(path);
+    const { cacheDirectory } = options;
+    const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes);
+    const cached = cache?.readForm(mode);
     if (cached !== undefined) {
       const program = fromInstrumented(bytes, mode, cached);
-      if (program !== undefined) return new Program(bytes, mode, program.compiled, program.metadata);
+      if (program !== undefined) return new Program(bytes, mode, program, cache);
     }
     options.onInstrument?.(bytes.length);
     validate(bytes);
     const instrumented = instrumentBytes(bytes, mode);
-    if (path !== undefined) writeCached(path, instrumented);
+    cache?.writeForm(mode, instrumented);
     const made = fromInstrumented(bytes, mode, instrumented);
     if (made === undefined) throw new Error("an instrumented module has no metadata");
-    return new Program(bytes, mode, made.compiled, made.metadata);
+    return new Program(bytes, mode, made, cache);
+  }
+
+  /** Path of a durable copy of the module that an image may link; undefined: there is none. */
+  durableCopy(): string | undefined {
+    return this.#cache?.durableCopy();
   }
 
   get module(): Module {
@@ -98,43 +100,12 @@ export class Program {
   }
 }
 
-function cachePath(bytes: Uint8Array, directory: string | undefined, mode: PollMode): string | undefined {
-  if (directory === undefined) return undefined;
-  const hash = createHash("sha256").update(bytes).digest("hex");
-  return join(directory, `instrumented-${INSTRUMENTER_VERSION}`, `${hash}-${mode}.wasm`);
+interface Made {
+  readonly compiled: WebAssembly.Module;
+  readonly metadata: Uint8Array;
 }
 
-function readCached(path: string): Uint8Array | undefined {
-  try {
-    const file = readFileSync(path);
-    const end = file.length - TRAILER_BYTES;
-    if (end < 8 || file.readUInt32LE(end) !== crc32(file.subarray(0, end))) return undefined;
-    return file.subarray(0, end);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The cache is a convenience: a directory that cannot be written costs time, not the run. */
-function writeCached(path: string, instrumented: Uint8Array): void {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}`;
-  try {
-    mkdirSync(join(path, ".."), { recursive: true, mode: 0o700 });
-    const trailer = Buffer.alloc(TRAILER_BYTES);
-    trailer.writeUInt32LE(crc32(instrumented));
-    writeFileSync(temporary, instrumented, { mode: 0o600 });
-    appendFileSync(temporary, trailer);
-    renameSync(temporary, path);
-  } catch {
-    rmSync(temporary, { force: true });
-  }
-}
-
-function fromInstrumented(
-  bytes: Uint8Array,
-  mode: PollMode,
-  instrumented: Uint8Array,
-): { compiled: WebAssembly.Module; metadata: Uint8Array } | undefined {
+function fromInstrumented(bytes: Uint8Array, mode: PollMode, instrumented: Uint8Array): Made | undefined {
   const metadata = readMetadata(instrumented);
   if (metadata === undefined) return undefined;
   const compiled = compile(instrumented, `the instrumented form (${mode}, of ${bytes.length} bytes)`);

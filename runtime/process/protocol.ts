@@ -1,4 +1,5 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
+import type { MessagePort } from "node:worker_threads";
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { PersistEvery } from "./point-schedule.js";
@@ -6,6 +7,8 @@ import type { SignalName } from "./signals.js";
 
 export interface WorkerData {
   readonly control: SharedArrayBuffer;
+  /** Takes the bytes of modules and gives them back compiled: see optimizing-compiler.ts. */
+  readonly compiler: MessagePort;
 }
 
 /** What to do with an image that is there already and could go on. */
@@ -69,6 +72,12 @@ export type Order =
   | { readonly kind: "run"; readonly order: RunOrder }
   /** Let go of a prepared guest that is not going to run. */
   | { readonly kind: "discard" };
+
+/** End the whole program; there is no answer. */
+export interface ExitOrder {
+  readonly kind: "exit";
+  readonly status: number;
+}
 
 /** How a run ended. */
 export type Outcome =

@@ -1,8 +1,9 @@
-import { Worker } from "node:worker_threads";
+import { MessageChannel, SHARE_ENV, Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
+import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
-import type { Order, Outcome, PrepareOrder, Report, RunOrder, WorkerData } from "./protocol.js";
+import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder, WorkerData } from "./protocol.js";
 import { deserializeError } from "./serialized-error.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 
@@ -61,11 +62,16 @@ export class Session {
   #idle: (() => void) | undefined;
 
   constructor(stackMegabytes: number = STACK_MEGABYTES.usual) {
-    const workerData: WorkerData = { control: this.#control.buffer };
+    const { port1: compiler, port2 } = new MessageChannel();
+    serveCompiler(compiler, this.#control);
+    const workerData: WorkerData = { control: this.#control.buffer, compiler: port2 };
     this.#worker = new Worker(new URL("./worker.cjs", import.meta.url), {
       workerData,
+      transferList: [port2],
       resourceLimits: { stackSizeMb: stackMegabytes },
       execArgv: [], // what this program was started with (--eval, --input-type ...) is not for the worker
+      env: SHARE_ENV, // nobody changes it there, and a copy takes milliseconds
+      trackUnmanagedFds: false, // ours are closed by their owners; the FFI's are not known to Node anyway
       name: "vermilion guest",
     });
     this.#worker.on("message", (report: Report) => this.#receive(report));
@@ -120,6 +126,17 @@ export class Session {
     await this.#worker.terminate();
     this.#points.answer(Number.POSITIVE_INFINITY, new VermilionError("PROCESS_CLOSED", "the guest runs no more"));
     this.#control.closeWakeDescriptor();
+  }
+
+  /**
+   * Ends the whole program from the worker, which must be idle. Node would wait for every thread of the engine, also for
+   * one that compiles a large function, which can take seconds; the system does not.
+   */
+  exitProgram(status: number): Promise<void> {
+    const order: ExitOrder = { kind: "exit", status };
+    this.#worker.ref();
+    this.#worker.postMessage(order);
+    return new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS));
   }
 
   #untilIdle(): Promise<void> {

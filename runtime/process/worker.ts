@@ -1,16 +1,20 @@
 /** The worker's entry: one guest, prepared and run as the main thread says. Everything the guest does blocks this thread. */
 import { parentPort, resourceLimits, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
+import { libc } from "../../pmem/libc.js";
 import { ControlBlock } from "./control-block.js";
 import { Guest, StartCancelled } from "./guest.js";
 import { HostFunctions } from "./host-functions.js";
-import type { Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
+import { remoteCompiler } from "./optimizing-compiler.js";
+import type { ExitOrder, Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import { needsMoreStack } from "./stack-size.js";
 
 const port = parentPort;
 invariant(port !== null, "the worker's entry runs in a worker");
-const control = ControlBlock.over((workerData as WorkerData).control);
+const given = workerData as WorkerData;
+const control = ControlBlock.over(given.control);
+const compile = remoteCompiler(given.compiler, control);
 let guest: Guest | undefined;
 
 const tell = (report: Report): void => port.postMessage(report);
@@ -27,7 +31,7 @@ function carryOut(message: Order, functions: HostFunctions): Report {
 }
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
-  guest = new Guest(order, control, tell, functions);
+  guest = new Guest(order, control, tell, functions, compile);
   const { command, imagePath, resumes } = guest;
   if (resumes === undefined || !needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {
     return { kind: "prepared", image: imagePath, command, resumes };
@@ -49,7 +53,8 @@ function fail(error: unknown): void {
   tell({ kind: "failed", error: serializeError(error) });
 }
 
-port.on("message", (message: Order) => {
+port.on("message", (message: Order | ExitOrder) => {
+  if (message.kind === "exit") return libc().exit(message.status);
   const imports = message.kind === "prepare" ? message.order.imports : undefined;
   if (imports === undefined) answer(message, new HostFunctions());
   else HostFunctions.load(imports).then((functions) => answer(message, functions), fail);

@@ -10,8 +10,12 @@ afterAll(() => shop.remove());
 
 const churn = placeGuest(shop.work, "churn");
 let expected: string;
+/** Milliseconds of an uninterrupted run. */
+let duration: number;
 beforeAll(async () => {
+  const startedAt = performance.now();
   const { stdout, status } = await shop.run(["run", "--image", "reference", churn]);
+  duration = performance.now() - startedAt;
   expect(status).toBe(0);
   expected = stdout;
 });
@@ -46,7 +50,7 @@ describe("SIGKILL at random moments, several in a chain", () => {
       for (let runs = 1; runs <= MOST_RUNS; runs++) {
         const run = shop.start(["run", "--quiet", "--image", image, churn], { input: "" });
         // The command line needs some 150 ms before the guest runs: some are killed in their start or resume.
-        await Promise.race([run.ended, sleep(80 + 400 * next())]);
+        await Promise.race([run.ended, sleep(80 + (duration / 4) * next())]);
         const kind = next();
         if (kind < 0.75) run.kill("SIGPWR");
         if (kind < 0.5) await Promise.race([run.ended, sleep(12 * next())]);

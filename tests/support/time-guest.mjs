@@ -58,6 +58,7 @@ if (isMainThread) {
   writeFileSync(join(values.scratch, "result.json"), JSON.stringify(result));
 
   async function instrumented() {
+    (await load("runtime/cli/engine-flags.js")).setEngineFlags();
     const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }] = await Promise.all(
       ["guest", "machine", "control-block", "host-functions"].map((name) => load(`runtime/process/${name}.js`)),
     );

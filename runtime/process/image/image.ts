@@ -37,6 +37,8 @@ import { ImageDirectory, type ImageStorage, OPEN_FILES_NAME, type StorageFile } 
 
 export interface CreateOptions {
   readonly moduleBytes: Uint8Array;
+  /** A file with these bytes, durable and never written again: linked instead of copied, where that is possible. */
+  readonly moduleCopy?: string | undefined;
   /** Plain JSON data; comes back as `command`. */
   readonly command: object;
   readonly instrumenterVersion: number;
@@ -138,11 +140,13 @@ export class Image {
       const storage = options.storage?.(directory) ?? directory;
       for (const name of leftovers) storage.remove(name);
 
-      const { moduleBytes } = options;
-      const moduleFile = storage.create(MODULE_NAME);
-      moduleFile.write([moduleBytes], 0);
-      moduleFile.sync();
-      moduleFile.close();
+      const { moduleBytes, moduleCopy } = options;
+      if (moduleCopy === undefined || !directory.link(moduleCopy, MODULE_NAME)) {
+        const moduleFile = storage.create(MODULE_NAME);
+        moduleFile.write([moduleBytes], 0);
+        moduleFile.sync();
+        moduleFile.close();
+      }
       const inPlace = options.inPlace ?? false;
       store = createStore(directory, storage, inPlace);
       const header: ImageHeader = {

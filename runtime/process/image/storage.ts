@@ -5,6 +5,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -87,6 +88,16 @@ export class ImageDirectory implements ImageStorage {
 
   pathOf(name: string): string {
     return `${this.path}/${name}`;
+  }
+
+  /** A second name for a file of the same disk. False: not possible, and nothing has changed. */
+  link(from: string, name: string): boolean {
+    try {
+      linkSync(from, this.#at(name));
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   names(): string[] {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { Machine } from "../../../runtime/process/machine.js";
 import type { MachineHost } from "../../../runtime/process/machine-host.js";
 import { type Replacement, ReplacementSchedule } from "../../../runtime/process/on-stack-replacement.js";
+import { compileOptimized } from "../../../runtime/process/optimizing-compiler.js";
 import { Program } from "../../../runtime/process/program.js";
 import { assemble } from "./harness.js";
 
@@ -65,6 +66,7 @@ const MOST_STOPS = 60;
 
 /** Stops at the first polls that find code to replace. */
 class Always implements Replacement {
+  readonly compile = compileOptimized;
   compiled = 0;
   begin(): void {}
   isDue(): boolean {
@@ -123,7 +125,7 @@ describe("the schedule", () => {
 
   test("doubles the time between stops, and waits until compiling is worth it", () => {
     vi.useFakeTimers({ toFake: ["performance"] });
-    const schedule = new ReplacementSchedule();
+    const schedule = new ReplacementSchedule(compileOptimized);
     schedule.begin();
     expect(schedule.isDue()).toBe(false);
     vi.advanceTimersByTime(50);

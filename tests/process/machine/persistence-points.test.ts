@@ -97,6 +97,8 @@ interface Stops {
   readonly everyCall?: number;
   /** A failure comes during the unwinding of the nth point. */
   readonly failInPoint?: number;
+  /** A failure comes while the nth point is made. */
+  readonly failBehindPoint?: number;
   /** The first call of each line is interrupted, as one that blocks. */
   readonly blocking?: boolean;
 }
@@ -105,6 +107,8 @@ interface Run {
   readonly outcome: Outcome;
   readonly log: readonly string[];
   readonly points: readonly Point[];
+  /** At the end. */
+  readonly memory: Uint8Array;
 }
 
 class Guest {
@@ -150,14 +154,15 @@ class Guest {
           expect(frames).toBeGreaterThan(0);
           requested = false;
           points.push({ state, memory: bytes().slice(), logged: log.length });
+          failing = points.length === stops.failBehindPoint;
         },
       },
       exitStatus: () => undefined,
     };
     const machine = new Machine(this.#program(exact), host);
-    if (from === undefined) return { outcome: machine.start("run"), log, points };
-    machine.restore(from.state);
-    return { outcome: machine.resume({ callback: true }), log, points };
+    if (from !== undefined) machine.restore(from.state);
+    const outcome = from === undefined ? machine.start("run") : machine.resume({ callback: true });
+    return { outcome, log, points, memory: bytes() };
   }
 
   #program(exact: boolean): Program {
@@ -219,9 +224,15 @@ describe.each([
     resumeAll(guest, run, plain.log);
   });
 
-  test("a failure during a point's unwinding: the run ends, suspended, with that state", () => {
-    const run = guest.run({ inPolls: true, failInPoint: 3 }, false);
-    expect(run.outcome.kind).toBe("suspended");
-    expect(run.points).toHaveLength(2);
+  test.each([
+    ["during a point's unwinding", { failInPoint: 3 }, 2],
+    ["while a point is made", { failBehindPoint: 2 }, 2],
+  ])("a failure %s: the run ends there, suspended", (_when, failure, points) => {
+    const { outcome, ...run } = guest.run({ inPolls: true, ...failure }, false);
+    expect(run.points).toHaveLength(points);
+    if (outcome.kind !== "suspended") throw new Error(`the run ${outcome.kind}`);
+    const rest = guest.run({}, false, { state: outcome.state, memory: run.memory });
+    expect(rest.outcome).toEqual(RETURNED);
+    expect([...run.log, ...rest.log]).toEqual(plain.log);
   });
 });

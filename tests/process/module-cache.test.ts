@@ -1,0 +1,57 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Image } from "../../runtime/process/image/image.js";
+import { ModuleCache } from "../../runtime/process/module-cache.js";
+
+const large = new Uint8Array(1 << 20).fill(7);
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "vermilion-module-cache-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+test("an instrumented form comes back as it was, for its module and mode only", () => {
+  const form = Uint8Array.from({ length: 100 }, (_, i) => i);
+  new ModuleCache(directory, large).writeForm("fast", form);
+  expect(new ModuleCache(directory, large).readForm("fast")).toEqual(Buffer.from(form));
+  expect(new ModuleCache(directory, large).readForm("exact")).toBeUndefined();
+  expect(new ModuleCache(directory, large.slice(1)).readForm("fast")).toBeUndefined();
+});
+
+test("the copy of a large module is its bytes, read-only, and made anew when they have changed", () => {
+  const path = new ModuleCache(directory, large).durableCopy();
+  expect(path).toBeDefined();
+  expect(readFileSync(path ?? "").equals(large)).toBe(true);
+  expect(statSync(path ?? "").mode & 0o777).toBe(0o400);
+  chmodSync(path ?? "", 0o600);
+  writeFileSync(path ?? "", "something else");
+  expect(new ModuleCache(directory, large).durableCopy()).toBe(path);
+  expect(readFileSync(path ?? "").equals(large)).toBe(true);
+});
+
+test("there is no copy of a small module, nor where none can be written", () => {
+  expect(new ModuleCache(directory, new Uint8Array(8)).durableCopy()).toBeUndefined();
+  writeFileSync(join(directory, "a file"), "");
+  expect(new ModuleCache(join(directory, "a file"), large).durableCopy()).toBeUndefined();
+});
+
+test("an image links the copy, and outlives it", () => {
+  const copy = new ModuleCache(directory, large).durableCopy() ?? "";
+  const path = join(directory, "image");
+  const options = { moduleBytes: large, moduleCopy: copy, command: {}, instrumenterVersion: 1 };
+  Image.create(path, options).close();
+  expect(statSync(join(path, "module.wasm")).ino).toBe(statSync(copy).ino);
+  rmSync(copy);
+  const opened = Image.open(path, { instrumenterVersion: 1 });
+  expect(Buffer.from(opened.moduleBytes).equals(large)).toBe(true);
+  opened.close();
+});
+
+test("without a copy that can be linked, the image holds the bytes themselves", () => {
+  const path = join(directory, "image");
+  const options = { moduleBytes: large, moduleCopy: join(directory, "gone"), command: {}, instrumenterVersion: 1 };
+  Image.create(path, options).close();
+  expect(readFileSync(join(path, "module.wasm")).equals(large)).toBe(true);
+});
