@@ -192,8 +192,9 @@ function means(all: readonly Measurement[], kind: Program["kind"], { variants, t
       .filter((variant) => variant !== "plain")
       .map((variant) => {
         const able = ofKind.filter(({ missing }) => !missing.has(variant));
-        return [variant, Number(geometricMean(able.map((each) => ratio(each, variant, time))).toFixed(4))];
-      }),
+        return [variant, Number(geometricMean(able.map((each) => ratio(each, variant, time))).toFixed(4))] as const;
+      })
+      .filter(([, mean]) => !Number.isNaN(mean)),
   );
 }
 
