@@ -83,7 +83,7 @@ const NUMBERS_MAXIMUM = 1 << 20;
 /** IMAGE_DAMAGED: the state is not of the form above. */
 export function parseState(value: unknown): SavedState {
   const state = object(value, "the state");
-  if (state["version"] !== WASI_STATE_VERSION) damaged(`its version is ${String(state["version"])}`);
+  if (state["version"] !== WASI_STATE_VERSION) damaged(`its version is ${JSON.stringify(state["version"])}`);
   const clocks = object(state["clocks"], "clocks");
   const numbers = new Set<number>();
   const descriptors = array(state["descriptors"], "descriptors", NUMBERS_MAXIMUM).map((entry) => {
@@ -164,7 +164,7 @@ function parseDescriptor(fields: Fields): SavedDescriptor {
     case "lost":
       return { ...common, kind, path: text(fields["path"], "a path") };
     default:
-      return damaged(`a descriptor is of the kind ${String(kind)}`);
+      return damaged(`a descriptor is of the kind ${JSON.stringify(kind)}`);
   }
 }
 
