@@ -1,15 +1,8 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
-import type { MessagePort } from "node:worker_threads";
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { SignalName } from "./signals.js";
-
-export interface WorkerData {
-  readonly control: SharedArrayBuffer;
-  /** Takes the bytes of modules and gives them back compiled: see optimizing-compiler.ts. */
-  readonly compiler: MessagePort;
-}
 
 /** What to do with an image that is there already and could go on. */
 export type IfUnfinished = "resume" | "replace" | "fail";

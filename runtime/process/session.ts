@@ -3,9 +3,10 @@ import { invariant, VermilionError } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
 import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
-import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder, WorkerData } from "./protocol.js";
+import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { deserializeError } from "./serialized-error.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
+import type { WorkerData } from "./worker-data.js";
 
 export type Prepared = Extract<Report, { kind: "prepared" }>;
 

@@ -6,9 +6,10 @@ import { ControlBlock } from "./control-block.js";
 import { Guest, StartCancelled } from "./guest.js";
 import { HostFunctions } from "./host-functions.js";
 import { remoteCompiler } from "./optimizing-compiler.js";
-import type { ExitOrder, Order, PrepareOrder, Report, WorkerData } from "./protocol.js";
+import type { ExitOrder, Order, PrepareOrder, Report } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import { needsMoreStack } from "./stack-size.js";
+import type { WorkerData } from "./worker-data.js";
 
 const port = parentPort;
 invariant(port !== null, "the worker's entry runs in a worker");

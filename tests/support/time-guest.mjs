@@ -72,11 +72,11 @@ if (isMainThread) {
     };
     const order = {
       ...{ kind: "create", command, moduleBytes: undefined, image: join(values.scratch, "image") },
-      ...{ ifUnfinished: "fail", stdio: [0, 1, 2], onChangedFile: "fail", exact: false },
+      ...{ ifUnfinished: "fail", stdio: [0, 1, 2], onChangedFile: "fail", exact: false, persistOn: [] },
       cacheDirectory: undefined,
     };
     const guest = new Guest(order, ControlBlock.create(), () => {}, new HostFunctions());
-    const outcome = guest.run({ plan: {}, eintr: false }, () => {});
+    const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () => {});
     if (outcome.kind !== "exited") throw new Error(JSON.stringify(outcome));
     return { status: outcome.status, ...times };
   }

@@ -103,7 +103,7 @@ if (isMainThread) {
     },
   });
   const surroundings = {
-    ...{ image: values.image, stdio: [0, 1, 2], onChangedFile: "fail", exact: false },
+    ...{ image: values.image, stdio: [0, 1, 2], onChangedFile: "fail", exact: false, persistOn: [] },
     cacheDirectory: join(dirname(values.image), "cache"),
   };
   const command = {
@@ -119,7 +119,7 @@ if (isMainThread) {
     () => {},
     new HostFunctions(),
   );
-  const outcome = guest.run({ plan: {}, eintr: false }, () => {});
+  const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () => {});
   if (outcome.kind !== "powerFailed") throw new Error(JSON.stringify(outcome));
   parentPort.postMessage({ ...at, flushing });
 }

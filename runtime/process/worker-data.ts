@@ -1,0 +1,8 @@
+/** What a worker is started with. Not beside the messages: those are part of the public types, which need nothing of Node's. */
+import type { MessagePort } from "node:worker_threads";
+
+export interface WorkerData {
+  readonly control: SharedArrayBuffer;
+  /** Takes the bytes of modules and gives them back compiled: see optimizing-compiler.ts. */
+  readonly compiler: MessagePort;
+}
