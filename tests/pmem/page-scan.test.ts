@@ -48,7 +48,8 @@ function mapped(): Mapped {
 }
 
 const ways: ScanWay[] = ["ioctl", "pagemap"];
-describe.each(ways)("writtenPages by %s", (way) => {
+const missing = ioctlWorks ? "" : " (ioctl skipped: PAGEMAP_SCAN needs Linux 6.7)";
+describe.each(ways)(`writtenPages by %s${missing}`, (way) => {
   test.skipIf(way === "ioctl" && !ioctlWorks)("what was written, and no page of the file that was only read", () => {
     const { bytes, address } = mapped();
     const readOnly = 2 ** 20 + 4 * 65_536;

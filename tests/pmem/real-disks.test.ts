@@ -26,7 +26,7 @@ function onSmallDisk(options: string, script: string): string {
 }
 const mayMount = spawnSync("unshare", ["-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"]).status === 0;
 
-describe.skipIf(!mayMount)("a small disk", () => {
+describe.skipIf(!mayMount)("a small disk (skipped where a user may not mount one)", () => {
   test("growth up to its size: granted; beyond: refused, holes of earlier growth counted as used", () => {
     const out = onSmallDisk(
       "size=1m",
