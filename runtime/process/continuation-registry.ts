@@ -40,7 +40,7 @@ export class ContinuationRegistry {
 
   /** Calls the outermost continuation, which calls the next, and so on. */
   enter(bytes: Uint8Array): unknown {
-    return this.#enter(bytes, this.enterable(bytes), this.#quick);
+    return this.#enter(bytes, this.enterable(bytes), (name) => this.#quick.get(name));
   }
 
   /** Optimised code for the frames of a stack that are in loops, as far as the replacement affords it. */
@@ -61,13 +61,13 @@ export class ContinuationRegistry {
       frames.filter(({ name }) => !this.#optimized.has(name)),
       this.#quick,
     );
-    return this.#enter(bytes, frames, new Map([...this.#quick, ...this.#optimized]));
+    return this.#enter(bytes, frames, (name) => this.#optimized.get(name) ?? this.#quick.get(name));
   }
 
-  #enter(bytes: Uint8Array, frames: readonly Frame[], slots: Slots): unknown {
+  #enter(bytes: Uint8Array, frames: readonly Frame[], slotOf: (name: number) => number | undefined): unknown {
     const records = new Uint8Array(bytes);
     const view = new DataView(records.buffer);
-    for (const frame of frames) view.setUint32(frame.nameOffset, slots.get(frame.name) as number, true);
+    for (const frame of frames) view.setUint32(frame.nameOffset, slotOf(frame.name) as number, true);
     this.#instance.placeRecords(records);
     return (this.#table.get(this.#instance.nextRecord()) as Fn)();
   }

@@ -6,12 +6,13 @@
  * also after the image was moved or copied; what anybody else wrote into an image grants nothing.
  * docs/rationale.md#grants
  */
-import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
 import type { Command, Preopen } from "./command.js";
+import { contentHash } from "./image/content-hash.js";
 import type { Image } from "./image/image.js";
 
 const KEY_BYTE_LENGTH = 32;
@@ -30,7 +31,7 @@ export function recordGrant(command: Command, moduleBytes: Uint8Array): Command 
   if (grantsNothing(command)) return command;
   const key = readKey() ?? createKey();
   if (key === undefined) return command;
-  return { ...command, grant: macOf(key, command, createHash("sha256").update(moduleBytes).digest("hex")) };
+  return { ...command, grant: macOf(key, command, contentHash(moduleBytes)) };
 }
 
 /** What the record grants, if this user put it there, without what is `given` now instead. GRANT_NEEDED. */

@@ -7,7 +7,7 @@
  * The cache is a convenience: what cannot be written or read costs time, not the run. Nothing in it is trusted: forms have
  * a checksum, and a copy is compared.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -22,6 +22,7 @@ import {
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { INSTRUMENTER_VERSION } from "../instrument/metadata.js";
+import { contentHash } from "./image/content-hash.js";
 
 const TRAILER_BYTES = 4;
 /** Smaller modules are copied into their images as fast as they are linked. */
@@ -35,7 +36,7 @@ export class ModuleCache {
   constructor(directory: string, bytes: Uint8Array) {
     this.#directory = directory;
     this.#bytes = bytes;
-    this.#hash = createHash("sha256").update(bytes).digest("hex");
+    this.#hash = contentHash(bytes);
   }
 
   #formPath(mode: string): string {

@@ -5,12 +5,12 @@
  * is over (finished, trapped) or lost anyway (killed before its first save) makes room for a clean start. The module is
  * loaded, and so refused if it cannot run, before anything on the disk is touched.
  */
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { attempt, VermilionError } from "../../pmem/error.js";
 import { type Command, sameCommand } from "./command.js";
 import { parseCommand } from "./command-record.js";
 import { grantsOf, recordGrant } from "./grants.js";
+import { contentHash } from "./image/content-hash.js";
 import { Image } from "./image/image.js";
 import { type ImageReading, isResumable } from "./image/reading.js";
 import type { ImageState } from "./image/state-file.js";
@@ -130,7 +130,7 @@ function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Arr
           "go on with it as it is (vermilion resume), start over (--fresh), or name another image",
       );
     }
-    if (createHash("sha256").update(moduleBytes).digest("hex") !== image.header.moduleSha256) {
+    if (contentHash(moduleBytes) !== image.header.moduleSha256) {
       throw new VermilionError(
         "MODULE_CHANGED",
         `${command.module}: the file has changed since its process was saved in ${path}; ` +

@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import { rmdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { crc32 } from "node:zlib";
 import { attempt, errorName, invariant, VermilionError } from "../../../pmem/error.js";
 import type { MemoryBacking } from "../../../pmem/memory-backing.js";
 import type { PageMap } from "../../../pmem/page-map.js";
+import { contentHash } from "./content-hash.js";
 import { damaged, imageError } from "./damage.js";
 import { checkOnlyImageFiles, checkVacant, makeDirectories, syncParents } from "./directories.js";
 import {
@@ -157,7 +157,7 @@ export class Image {
         message: "",
         instrumenterVersion: options.instrumenterVersion,
         moduleByteLength: moduleBytes.byteLength,
-        moduleSha256: createHash("sha256").update(moduleBytes).digest("hex"),
+        moduleSha256: contentHash(moduleBytes),
         state: undefined,
         command: { byteLength: commandBytes.byteLength, checksum: crc32(commandBytes) },
         inPlace,

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { PAGE_BYTE_LENGTH, type PageMap, pageCountOf } from "../../../pmem/page-map.js";
+import { contentHash } from "./content-hash.js";
 import { damaged, imageError } from "./damage.js";
 import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
 import { type Holder, ImageLock } from "./lock.js";
@@ -43,7 +43,7 @@ export function readModule(directory: ImageDirectory, header: ImageHeader): Uint
   if (bytes.byteLength !== header.moduleByteLength) {
     throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${header.moduleByteLength}`);
   }
-  if (createHash("sha256").update(bytes).digest("hex") !== header.moduleSha256) {
+  if (contentHash(bytes) !== header.moduleSha256) {
     throw damaged(path, "it is not the module that was saved (wrong SHA-256)");
   }
   return bytes;

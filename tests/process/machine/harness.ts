@@ -34,7 +34,7 @@ export function assemble(text: string): Uint8Array {
 }
 
 /** The log of the same program on the bare engine: the oracle. Wordings of traps differ between an engine's tiers. */
-function plainLog(bytes: Uint8Array): string[] {
+export function plainLog(bytes: Uint8Array): string[] {
   const log: string[] = [];
   const note = (...values: unknown[]): void => {
     log.push(values.map((value) => (Object.is(value, -0) ? "-0" : `${value}`)).join(" "));

@@ -4,7 +4,7 @@ import type { MachineHost } from "../../../runtime/process/machine-host.js";
 import { type Replacement, ReplacementSchedule } from "../../../runtime/process/on-stack-replacement.js";
 import { compileOptimized } from "../../../runtime/process/optimizing-compiler.js";
 import { Program } from "../../../runtime/process/program.js";
-import { assemble } from "./harness.js";
+import { assemble, plainLog } from "./harness.js";
 
 /** Calls through a table inside nested loops, a br_table out of them, operands below the calls, and recursion. */
 const CALLS = `(module
@@ -95,27 +95,19 @@ function run(text: string, replacement: Replacement, exact: boolean): string[] {
   return log;
 }
 
-function plain(text: string): string[] {
-  const log: string[] = [];
-  const imports = { env: { log_i32: (value: number) => void log.push(`${value}`) } };
-  const module = new WebAssembly.Module(assemble(text) as Uint8Array<ArrayBuffer>);
-  (new WebAssembly.Instance(module, imports).exports["run"] as () => void)();
-  return log;
-}
-
 describe.each([
   ["calls", CALLS],
   ["exceptions", EXCEPTIONS],
 ])("a program of %s", (_, text) => {
   test("goes on in optimised code as if nothing had been", () => {
     const replacement = new Always();
-    expect(run(text, replacement, false)).toEqual(plain(text));
+    expect(run(text, replacement, false)).toEqual(plainLog(assemble(text)));
     expect(replacement.compiled).toBeGreaterThan(0);
   });
 
   test("is never stopped where safepoints are counted", () => {
     const replacement = new Always();
-    expect(run(text, replacement, true)).toEqual(plain(text));
+    expect(run(text, replacement, true)).toEqual(plainLog(assemble(text)));
     expect(replacement.compiled).toBe(0);
   });
 });

@@ -1,0 +1,13 @@
+import { createHash } from "node:crypto";
+
+const known = new WeakMap<Uint8Array, string>();
+
+/** SHA-256 of a module, hexadecimal. Computed once for an array, whose bytes never change: large modules take a while. */
+export function contentHash(module: Uint8Array): string {
+  let hash = known.get(module);
+  if (hash === undefined) {
+    hash = createHash("sha256").update(module).digest("hex");
+    known.set(module, hash);
+  }
+  return hash;
+}
