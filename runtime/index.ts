@@ -5,12 +5,7 @@ export type { FailureAtCall, FailurePlan } from "./process/failure-source.js";
 export { type HostedGuest, type HostImports, type HostModule, replayable } from "./process/host-functions.js";
 export type { DescriptorInspection, FrameInspection, ImageSummary, Inspection } from "./process/inspect.js";
 export type { PersistEvery } from "./process/point-schedule.js";
-export {
-  type CreateOptions,
-  type OpenOptions,
-  Process,
-  type ProcessOptions,
-  type RunOptions,
-} from "./process/process.js";
+export { Process } from "./process/process.js";
+export type { CreateOptions, OpenOptions, ProcessOptions, RunOptions } from "./process/process-options.js";
 export type { IfUnfinished, Outcome } from "./process/protocol.js";
 export type { SignalName } from "./process/signals.js";

@@ -16,6 +16,11 @@ export function damaged(path: string, reason: string, cause?: unknown): Vermilio
   );
 }
 
+/** IMAGE_LIMIT: more than the format has room for. */
+export function beyondLimit(path: string, what: string, limit: number): VermilionError {
+  return imageError("IMAGE_LIMIT", path, what, `an image holds at most ${limit}`);
+}
+
 export function isZero(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0);
 }

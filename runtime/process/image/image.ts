@@ -1,71 +1,23 @@
-import { rmdirSync } from "node:fs";
 import { resolve } from "node:path";
-import { crc32 } from "node:zlib";
-import { attempt, errorName, invariant, VermilionError } from "../../../pmem/error.js";
+import { attempt, invariant, VermilionError } from "../../../pmem/error.js";
 import type { MemoryBacking } from "../../../pmem/memory-backing.js";
 import type { PageMap } from "../../../pmem/page-map.js";
-import { contentHash } from "./content-hash.js";
-import { damaged, imageError } from "./damage.js";
-import { checkOnlyImageFiles, checkVacant, makeDirectories, syncParents } from "./directories.js";
+import { beyondLimit, imageError } from "./damage.js";
+import { encodeSlot, type ImageHeader, MAX_MEMORIES, MAX_STATE_BYTES, SLOT_BYTE_LENGTH } from "./header.js";
+import type { ImageLock } from "./lock.js";
 import {
-  encodeSlot,
-  type ImageHeader,
-  MAX_COMMAND_BYTES,
-  MAX_MEMORIES,
-  MAX_STATE_BYTES,
-  SLOT_BYTE_LENGTH,
-} from "./header.js";
-import { ImageLock, LOCK_NAME } from "./lock.js";
-import { createStore, type MemoryStore, openStore } from "./memory-store.js";
+  type CreateOptions,
+  createImage,
+  type ImageParts,
+  type OpenOptions,
+  openImage,
+  removeImage,
+} from "./making.js";
+import type { MemoryStore } from "./memory-store.js";
 import { encodePageMaps } from "./page-maps.js";
-import {
-  checkMemories,
-  HEADER_NAME,
-  ImageReading,
-  isImageName,
-  isResumable,
-  MODULE_NAME,
-  PAGES_NAME,
-  readHeader,
-  readModule,
-  readState,
-  type SavedState,
-  stateName,
-} from "./reading.js";
+import { HEADER_NAME, ImageReading, PAGES_NAME, readState, type SavedState, stateName } from "./reading.js";
 import { encodeState, type ImageState } from "./state-file.js";
-import { ImageDirectory, type ImageStorage, OPEN_FILES_NAME, type StorageFile } from "./storage.js";
-
-export interface CreateOptions {
-  readonly moduleBytes: Uint8Array;
-  /** A file with these bytes, durable and never written again: linked instead of copied, where that is possible. */
-  readonly moduleCopy?: string | undefined;
-  /** Plain JSON data; comes back as `command`. */
-  readonly command: object;
-  readonly instrumenterVersion: number;
-  /** Linear memory in regions that the guest writes in place, instead of a page store; see RegionStore. */
-  readonly inPlace?: boolean;
-  /** Tests only: stands between the image and its directory. */
-  readonly storage?: (directory: ImageStorage) => ImageStorage;
-}
-
-export interface OpenOptions {
-  /** Of the running program: a saved image of another version is refused, its frames do not fit. */
-  readonly instrumenterVersion: number;
-  /** Tests only. */
-  readonly storage?: (directory: ImageStorage) => ImageStorage;
-}
-
-interface Parts {
-  readonly directory: ImageDirectory;
-  readonly storage: ImageStorage;
-  readonly lock: ImageLock;
-  readonly header: ImageHeader;
-  readonly command: unknown;
-  readonly moduleBytes: Uint8Array;
-  readonly saved: SavedState | undefined;
-  /** Undefined: nothing can run in this image any more. */
-  readonly store: MemoryStore | undefined;
-}
+import type { ImageDirectory, ImageStorage, StorageFile } from "./storage.js";
 
 /**
  * An image that this process holds: the directory of one process, its lock, header, state file and linear memory.
@@ -102,7 +54,7 @@ export class Image {
   #closed = false;
   #poison: unknown;
 
-  private constructor(parts: Parts) {
+  private constructor(parts: ImageParts) {
     this.path = parts.directory.path;
     this.moduleBytes = parts.moduleBytes;
     this.command = parts.command;
@@ -120,69 +72,7 @@ export class Image {
    * IMAGE_EXISTS, IMAGE_FOREIGN (other files in the directory), IMAGE_BUSY, IMAGE_LIMIT, and the codes of the disk.
    */
   static create(path: string, options: CreateOptions): Image {
-    const absolute = resolve(path);
-    const commandBytes = Buffer.from(JSON.stringify(options.command), "utf8");
-    if (commandBytes.byteLength > MAX_COMMAND_BYTES) {
-      throw beyondLimit(
-        absolute,
-        `its arguments and environment take ${commandBytes.byteLength} bytes`,
-        MAX_COMMAND_BYTES,
-      );
-    }
-    const firstCreated = attempt("create the image", absolute, () => makeDirectories(absolute));
-    const directory = ImageDirectory.open(absolute);
-    let lock: ImageLock | undefined;
-    let store: MemoryStore | undefined;
-    try {
-      checkVacant(directory); // before the lock file is put there, and again under the lock
-      lock = ImageLock.acquire(directory);
-      const leftovers = checkVacant(directory);
-      const storage = options.storage?.(directory) ?? directory;
-      for (const name of leftovers) storage.remove(name);
-
-      const { moduleBytes, moduleCopy } = options;
-      if (moduleCopy === undefined || !directory.link(moduleCopy, MODULE_NAME)) {
-        const moduleFile = storage.create(MODULE_NAME);
-        moduleFile.write([moduleBytes], 0);
-        moduleFile.sync();
-        moduleFile.close();
-      }
-      const inPlace = options.inPlace ?? false;
-      store = createStore(directory, storage, inPlace);
-      const header: ImageHeader = {
-        status: "running",
-        sequence: 1,
-        epoch: 0,
-        exitStatus: 0,
-        message: "",
-        instrumenterVersion: options.instrumenterVersion,
-        moduleByteLength: moduleBytes.byteLength,
-        moduleSha256: contentHash(moduleBytes),
-        state: undefined,
-        command: { byteLength: commandBytes.byteLength, checksum: crc32(commandBytes) },
-        inPlace,
-        memoryByteLengths: [],
-        writtenAt: Date.now(),
-      };
-      // Renamed into place once all the rest is durable, its name included: a header is there with everything that
-      // it names or not at all (H1). Later writes flip slots.
-      const headerFile = storage.create(NEW_HEADER_NAME);
-      headerFile.write([new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(header), commandBytes], 0);
-      headerFile.sync();
-      headerFile.close();
-      directory.makeOpenFiles();
-      storage.syncDirectory();
-      storage.rename(NEW_HEADER_NAME, HEADER_NAME);
-      storage.syncDirectory();
-      syncParents(absolute, firstCreated);
-      const command: unknown = JSON.parse(commandBytes.toString("utf8"));
-      return new Image({ directory, storage, lock, header, command, moduleBytes, saved: undefined, store });
-    } catch (error) {
-      store?.close();
-      lock?.release();
-      directory.close();
-      throw error;
-    }
+    return new Image(createImage(path, options));
   }
 
   /**
@@ -192,35 +82,7 @@ export class Image {
    * IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED, IMAGE_UNSAFE, IMAGE_BUSY.
    */
   static open(path: string, options: OpenOptions): Image {
-    const directory = ImageDirectory.open(resolve(path));
-    let lock: ImageLock | undefined;
-    let store: MemoryStore | undefined;
-    try {
-      if (directory.statOf(HEADER_NAME) === undefined) readHeader(directory); // throws, and puts no lock file there
-      lock = ImageLock.acquire(directory);
-      const verified = readHeader(directory);
-      const { header, command, damage } = verified;
-      directory.makeOpenFiles(); // copying tools may have left it out, empty as it mostly is
-      const moduleBytes = readModule(directory, header);
-      const storage = options.storage?.(directory) ?? directory;
-      let saved: SavedState | undefined;
-      if (header.status === "running" && damage !== undefined) {
-        // The damaged slot may have said "saved", or that it is over: not ours to go back behind without being asked.
-        throw damaged(directory.pathOf(HEADER_NAME), damage);
-      }
-      if (isResumable(header)) {
-        checkInstrumenter(directory, header, options.instrumenterVersion);
-        saved = readState(directory, verified);
-        checkMemories(directory, header, saved.maps);
-        store = openStore(directory, storage, header, saved.maps);
-      }
-      return new Image({ directory, storage, lock, header, command, moduleBytes, saved, store });
-    } catch (error) {
-      store?.close();
-      lock?.release();
-      directory.close();
-      throw error;
-    }
+    return new Image(openImage(path, options));
   }
 
   /** Without the lock, for inspection: IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
@@ -233,37 +95,7 @@ export class Image {
    * IMAGE_BUSY; IMAGE_FOREIGN: the directory holds other files, nothing was removed.
    */
   static remove(path: string): boolean {
-    const absolute = resolve(path);
-    let directory: ImageDirectory;
-    try {
-      directory = ImageDirectory.open(absolute);
-    } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "IMAGE_MISSING") return false;
-      throw error;
-    }
-    let lock: ImageLock | undefined;
-    try {
-      checkOnlyImageFiles(directory);
-      lock = ImageLock.acquire(directory);
-      // Durably first: an old header must not come back among the files of a new image.
-      directory.remove(HEADER_NAME);
-      directory.syncDirectory();
-      for (const name of directory.names()) {
-        if (isImageName(name) && name !== LOCK_NAME && name !== OPEN_FILES_NAME) directory.remove(name);
-      }
-      directory.removeOpenFiles();
-      directory.remove(LOCK_NAME);
-      try {
-        rmdirSync(absolute);
-      } catch (error) {
-        // Someone creates a new image there already.
-        if (errorName(error) !== "ENOTEMPTY") attempt("remove the image", absolute, () => rmdirSync(absolute));
-      }
-      return true;
-    } finally {
-      lock?.release();
-      directory.close();
-    }
+    return removeImage(path);
   }
 
   get header(): ImageHeader {
@@ -478,8 +310,6 @@ export class Image {
   }
 }
 
-const NEW_HEADER_NAME = "header.new";
-
 /** What is saved of a trapped guest: its frames are gone. */
 const MEMORY_ONLY: ImageState = {
   machine: {
@@ -491,13 +321,3 @@ const MEMORY_ONLY: ImageState = {
   wasi: null,
   process: null,
 };
-
-function beyondLimit(path: string, what: string, limit: number): VermilionError {
-  return imageError("IMAGE_LIMIT", path, what, `an image holds at most ${limit}`);
-}
-
-function checkInstrumenter(directory: ImageDirectory, header: ImageHeader, version: number): void {
-  if (header.instrumenterVersion === version) return;
-  const reason = `its frames are of instrumenter version ${header.instrumenterVersion}, and this Vermilion has ${version}`;
-  throw imageError("IMAGE_VERSION", directory.path, reason, "resume it with the Vermilion that saved it");
-}

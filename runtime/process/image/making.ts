@@ -1,0 +1,210 @@
+/** How an image comes to be, is opened and is removed again: all that is done before and after somebody holds it. */
+import { rmdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { crc32 } from "node:zlib";
+import { attempt, errorName } from "../../../pmem/error.js";
+import { contentHash } from "./content-hash.js";
+import { beyondLimit, damaged, imageError } from "./damage.js";
+import { checkOnlyImageFiles, checkVacant, makeDirectories, syncParents } from "./directories.js";
+import { encodeSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOT_BYTE_LENGTH } from "./header.js";
+import { ImageLock, LOCK_NAME } from "./lock.js";
+import { createStore, type MemoryStore, openStore } from "./memory-store.js";
+import {
+  checkMemories,
+  HEADER_NAME,
+  isImageName,
+  isResumable,
+  MODULE_NAME,
+  readHeader,
+  readModule,
+  readState,
+  type SavedState,
+} from "./reading.js";
+import { ImageDirectory, type ImageStorage, OPEN_FILES_NAME } from "./storage.js";
+
+export interface CreateOptions {
+  readonly moduleBytes: Uint8Array;
+  /** A file with these bytes, durable and never written again: linked instead of copied, where that is possible. */
+  readonly moduleCopy?: string | undefined;
+  /** Plain JSON data; comes back as `command`. */
+  readonly command: object;
+  readonly instrumenterVersion: number;
+  /** Linear memory in regions that the guest writes in place, instead of a page store; see RegionStore. */
+  readonly inPlace?: boolean;
+  /** Tests only: stands between the image and its directory. */
+  readonly storage?: (directory: ImageStorage) => ImageStorage;
+}
+
+export interface OpenOptions {
+  /** Of the running program: a saved image of another version is refused, its frames do not fit. */
+  readonly instrumenterVersion: number;
+  /** Tests only. */
+  readonly storage?: (directory: ImageStorage) => ImageStorage;
+}
+
+/** What creating or opening an image makes, for the one handle that will own it. */
+export interface ImageParts {
+  readonly directory: ImageDirectory;
+  readonly storage: ImageStorage;
+  readonly lock: ImageLock;
+  readonly header: ImageHeader;
+  readonly command: unknown;
+  readonly moduleBytes: Uint8Array;
+  readonly saved: SavedState | undefined;
+  /** Undefined: nothing can run in this image any more. */
+  readonly store: MemoryStore | undefined;
+}
+
+/**
+ * A new image, status "running", in a new or empty directory; what an earlier creation left unfinished is replaced.
+ * IMAGE_EXISTS, IMAGE_FOREIGN (other files in the directory), IMAGE_BUSY, IMAGE_LIMIT, and the codes of the disk.
+ */
+export function createImage(path: string, options: CreateOptions): ImageParts {
+  const absolute = resolve(path);
+  const commandBytes = Buffer.from(JSON.stringify(options.command), "utf8");
+  if (commandBytes.byteLength > MAX_COMMAND_BYTES) {
+    throw beyondLimit(
+      absolute,
+      `its arguments and environment take ${commandBytes.byteLength} bytes`,
+      MAX_COMMAND_BYTES,
+    );
+  }
+  const firstCreated = attempt("create the image", absolute, () => makeDirectories(absolute));
+  const directory = ImageDirectory.open(absolute);
+  let lock: ImageLock | undefined;
+  let store: MemoryStore | undefined;
+  try {
+    checkVacant(directory); // before the lock file is put there, and again under the lock
+    lock = ImageLock.acquire(directory);
+    const leftovers = checkVacant(directory);
+    const storage = options.storage?.(directory) ?? directory;
+    for (const name of leftovers) storage.remove(name);
+
+    const { moduleBytes, moduleCopy } = options;
+    if (moduleCopy === undefined || !directory.link(moduleCopy, MODULE_NAME)) {
+      const moduleFile = storage.create(MODULE_NAME);
+      moduleFile.write([moduleBytes], 0);
+      moduleFile.sync();
+      moduleFile.close();
+    }
+    const inPlace = options.inPlace ?? false;
+    store = createStore(directory, storage, inPlace);
+    const header: ImageHeader = {
+      status: "running",
+      sequence: 1,
+      epoch: 0,
+      exitStatus: 0,
+      message: "",
+      instrumenterVersion: options.instrumenterVersion,
+      moduleByteLength: moduleBytes.byteLength,
+      moduleSha256: contentHash(moduleBytes),
+      state: undefined,
+      command: { byteLength: commandBytes.byteLength, checksum: crc32(commandBytes) },
+      inPlace,
+      memoryByteLengths: [],
+      writtenAt: Date.now(),
+    };
+    // Renamed into place once all the rest is durable, its name included: a header is there with everything that
+    // it names or not at all (H1). Later writes flip slots.
+    const headerFile = storage.create(NEW_HEADER_NAME);
+    headerFile.write([new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(header), commandBytes], 0);
+    headerFile.sync();
+    headerFile.close();
+    directory.makeOpenFiles();
+    storage.syncDirectory();
+    storage.rename(NEW_HEADER_NAME, HEADER_NAME);
+    storage.syncDirectory();
+    syncParents(absolute, firstCreated);
+    const command: unknown = JSON.parse(commandBytes.toString("utf8"));
+    return { directory, storage, lock, header, command, moduleBytes, saved: undefined, store };
+  } catch (error) {
+    store?.close();
+    lock?.release();
+    directory.close();
+    throw error;
+  }
+}
+
+/**
+ * Takes the lock and verifies everything but the bytes of linear memory, of whose files only the lengths are looked at.
+ *
+ * Succeeds also for an image that is not resumable: see `header`; readState() then says why.
+ * IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED, IMAGE_UNSAFE, IMAGE_BUSY.
+ */
+export function openImage(path: string, options: OpenOptions): ImageParts {
+  const directory = ImageDirectory.open(resolve(path));
+  let lock: ImageLock | undefined;
+  let store: MemoryStore | undefined;
+  try {
+    if (directory.statOf(HEADER_NAME) === undefined) readHeader(directory); // throws, and puts no lock file there
+    lock = ImageLock.acquire(directory);
+    const verified = readHeader(directory);
+    const { header, command, damage } = verified;
+    directory.makeOpenFiles(); // copying tools may have left it out, empty as it mostly is
+    const moduleBytes = readModule(directory, header);
+    const storage = options.storage?.(directory) ?? directory;
+    let saved: SavedState | undefined;
+    if (header.status === "running" && damage !== undefined) {
+      // The damaged slot may have said "saved", or that it is over: not ours to go back behind without being asked.
+      throw damaged(directory.pathOf(HEADER_NAME), damage);
+    }
+    if (isResumable(header)) {
+      checkInstrumenter(directory, header, options.instrumenterVersion);
+      saved = readState(directory, verified);
+      checkMemories(directory, header, saved.maps);
+      store = openStore(directory, storage, header, saved.maps);
+    }
+    return { directory, storage, lock, header, command, moduleBytes, saved, store };
+  } catch (error) {
+    store?.close();
+    lock?.release();
+    directory.close();
+    throw error;
+  }
+}
+
+/**
+ * Removes an image that nobody holds, whole or damaged. False: there was none.
+ * IMAGE_BUSY; IMAGE_FOREIGN: the directory holds other files, nothing was removed.
+ */
+export function removeImage(path: string): boolean {
+  const absolute = resolve(path);
+  let directory: ImageDirectory;
+  try {
+    directory = ImageDirectory.open(absolute);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "IMAGE_MISSING") return false;
+    throw error;
+  }
+  let lock: ImageLock | undefined;
+  try {
+    checkOnlyImageFiles(directory);
+    lock = ImageLock.acquire(directory);
+    // Durably first: an old header must not come back among the files of a new image.
+    directory.remove(HEADER_NAME);
+    directory.syncDirectory();
+    for (const name of directory.names()) {
+      if (isImageName(name) && name !== LOCK_NAME && name !== OPEN_FILES_NAME) directory.remove(name);
+    }
+    directory.removeOpenFiles();
+    directory.remove(LOCK_NAME);
+    try {
+      rmdirSync(absolute);
+    } catch (error) {
+      // Someone creates a new image there already.
+      if (errorName(error) !== "ENOTEMPTY") attempt("remove the image", absolute, () => rmdirSync(absolute));
+    }
+    return true;
+  } finally {
+    lock?.release();
+    directory.close();
+  }
+}
+
+const NEW_HEADER_NAME = "header.new";
+
+function checkInstrumenter(directory: ImageDirectory, header: ImageHeader, version: number): void {
+  if (header.instrumenterVersion === version) return;
+  const reason = `its frames are of instrumenter version ${header.instrumenterVersion}, and this Vermilion has ${version}`;
+  throw imageError("IMAGE_VERSION", directory.path, reason, "resume it with the Vermilion that saved it");
+}
