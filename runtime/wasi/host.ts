@@ -5,6 +5,7 @@ import type { InterruptedCalls } from "./interrupted.js";
 import type { Libc } from "./libc.js";
 import type { GuestMemory } from "./memory.js";
 import type { ResolvedOptions } from "./options.js";
+import type { RandomBytes } from "./random.js";
 import type { PathArgument, Resolver } from "./resolve.js";
 import type { HostBuffer } from "./scratch.js";
 
@@ -44,6 +45,7 @@ export class WasiHost {
   readonly options: ResolvedOptions;
   readonly table: DescriptorTable;
   readonly clocks: Clocks;
+  readonly random: RandomBytes;
   readonly resolver: Resolver;
   readonly interrupted: InterruptedCalls;
   /** The two path arguments that one call can have. */
@@ -60,6 +62,7 @@ export class WasiHost {
     options: ResolvedOptions;
     table: DescriptorTable;
     clocks: Clocks;
+    random: RandomBytes;
     resolver: Resolver;
     interrupted: InterruptedCalls;
     pathA: PathArgument;
@@ -71,6 +74,7 @@ export class WasiHost {
     this.options = fields.options;
     this.table = fields.table;
     this.clocks = fields.clocks;
+    this.random = fields.random;
     this.resolver = fields.resolver;
     this.interrupted = fields.interrupted;
     this.pathA = fields.pathA;

@@ -12,6 +12,7 @@ import { type Libc, libc } from "./libc.js";
 import { openListener } from "./listen.js";
 import { GuestMemory } from "./memory.js";
 import { DESCRIPTORS_MAXIMUM, resolveOptions, type WasiOptions } from "./options.js";
+import { RandomBytes } from "./random.js";
 import { PathArgument, Resolver } from "./resolve.js";
 import { restoreDescriptors } from "./restore.js";
 import { saveState } from "./save.js";
@@ -142,6 +143,7 @@ function makeHost(options: WasiOptions, saved: SavedState | undefined): WasiHost
       Math.max(Math.min(resolved.maximumDescriptors, hostDescriptors(calls, scratch)), saved?.descriptors.length ?? 0),
     ),
     clocks: new Clocks(calls, scratch, readings),
+    random: new RandomBytes(calls),
     resolver: new Resolver(calls, scratch, resolved.resolver === "kernel"),
     interrupted: new InterruptedCalls(saved ? parseInterrupted(saved.interrupted) : []),
     pathA: new PathArgument(scratch, SCRATCH.pathA),
