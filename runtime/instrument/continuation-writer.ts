@@ -8,7 +8,8 @@
  *     <the rest of the body>
  *
  * An enclosing block, if or caught section is entered in its middle, so a plain block stands for it; a try and a
- * try_table keep their handlers; a loop is met again behind the rest of its turn.
+ * try_table keep their handlers; a loop is met again behind the rest of its turn. The way back to its header is a safepoint
+ * there too where each of them counts: a run crosses as many whether or not it was stopped on its way.
  */
 import type { ByteWriter } from "../wasm/byte-writer.js";
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
@@ -17,7 +18,7 @@ import type { CodeTarget, PollMode, WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { resumeCall } from "./guarded-calls.js";
 import { openTry, openTryTable, rethrowCaught } from "./guest-exceptions.js";
-import { writeLoop } from "./loops.js";
+import { pollOnWayBack, writeLoop } from "./loops.js";
 import { copyResult, loadFrame } from "./polls-and-spills.js";
 import { type Site, SiteKind } from "./sites.js";
 import type { TypeTable } from "./type-table.js";
@@ -127,6 +128,7 @@ export class ContinuationWriter {
       code.withIndex(Op.br, code.labelAt(exit));
       code.bytes(Op.end);
       code.leave();
+      if (this.#context.mode === "exact") pollOnWayBack(this.#context, step.start);
       this.#writeLoop(step.start);
       code.bytes(Op.end);
       code.unnest();

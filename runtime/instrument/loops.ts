@@ -85,12 +85,25 @@ function writeLoopWithParams(context: WriterContext, i: number, site: Site, writ
   code.enter();
   code.withBlockType(Op.block, types.index(params, params));
   writeTurn(context, i, exit, writeSequence);
-  code.localSets(locals);
-  burnFuelAndPoll(context, site);
-  code.localGets(locals);
+  pollWithParams(context, locals, site);
   code.bytes(Op.br, 0, Op.end, Op.end);
   code.leave();
   code.unnest();
+}
+
+/** The way back to the header of the loop at `i`, with its parameters on the stack, which stay there. */
+export function pollOnWayBack(context: WriterContext, i: number): void {
+  const { analysis } = context;
+  const site = analysis.sites[(analysis.siteOf[i] as number) - 1] as Site;
+  const params = analysis.blockParams(analysis.operands[i] as number);
+  const locals = operandLocals(context, analysis.multiProducers.get(i)?.height ?? 0, params);
+  pollWithParams(context, locals, site);
+}
+
+function pollWithParams(context: WriterContext, locals: readonly number[], site: Site): void {
+  context.code.localSets(locals);
+  burnFuelAndPoll(context, site);
+  context.code.localGets(locals);
 }
 
 /** The body inside the block that has just begun: branches to the header leave that block, its end leaves the loop. */

@@ -56,6 +56,7 @@ export class Fuel {
   /** The fuel is gone: says whether the wanted safepoint is reached, else fills it again. */
   isGone(): boolean {
     this.#consumed += this.#set;
+    this.#set = 0;
     if (this.#consumed >= this.#failAt) return true;
     const now = performance.now();
     const fitting = (this.#ration * POLL_INTERVAL_MS) / Math.max(now - this.#filledAt, POLL_INTERVAL_MS / MOST_FUEL);

@@ -54,6 +54,7 @@ export function plainLog(bytes: Uint8Array): string[] {
 interface Run {
   readonly log: readonly string[];
   readonly resumes: number;
+  /** Crossed in all, whichever machine ran; the exact form only. */
   readonly safepoints: number;
   readonly outcome: Outcome;
 }
@@ -104,6 +105,7 @@ export class Guest {
     let machine = new Machine(this.#exact, host());
     let outcome = machine.start("run", [], injection(0));
     let resumes = 0;
+    let safepoints = machine.safepointsCrossed;
     while (outcome.kind === "suspended") {
       if (++resumes > MOST_RESUMES) throw new Error("no progress");
       memories = live.map((memory) => new Uint8Array(memory.buffer).slice());
@@ -111,8 +113,9 @@ export class Guest {
       machine = new Machine(alternate && failAt(resumes) === undefined ? this.#fast : this.#exact, host());
       machine.restore(outcome.state);
       outcome = machine.resume({ callback: true, injection: injection(resumes) });
+      safepoints += machine.safepointsCrossed;
     }
-    return { log, resumes, safepoints: machine.safepointsCrossed, outcome };
+    return { log, resumes, safepoints, outcome };
   }
 }
 
@@ -122,15 +125,19 @@ export function interruptEverywhere(text: string, given?: readonly string[]): nu
   const expected = given ?? guest.plainLog;
   const reference = guest.run();
   compare(reference, guest.plainLog, "uninterrupted");
+  /** A callback is called on resume, and crosses safepoints of its own. */
+  const called = expected.join("\n") !== guest.plainLog.join("\n");
   let resumes = 0;
   for (let at = 1; at <= reference.safepoints; at++) {
     const once = guest.run((run) => (run === 0 ? at : undefined), at % 2 === 0);
     compare(once, expected, `stopped at safepoint ${at}`);
+    if (at % 2 !== 0 && !called) sameCount(once, reference, `stopped at safepoint ${at}`);
     resumes += once.resumes;
   }
   for (const step of [1, 2, 3, 7]) {
     const chain = guest.run(() => step);
     compare(chain, expected, `stopped at every safepoint number ${step}`);
+    if (!called) sameCount(chain, reference, `stopped at every safepoint number ${step}`);
     resumes += chain.resumes;
   }
   return resumes;
@@ -140,4 +147,10 @@ function compare(run: Run, expected: readonly string[], when: string): void {
   const got = run.outcome.kind === "trapped" ? [...run.log, "trap"] : run.log;
   if (got.join("\n") === expected.join("\n")) return;
   throw new Error(`${when}: expected\n${expected.join("\n")}\ngot\n${got.join("\n")}`);
+}
+
+/** What --fail-at counts must not depend on where the program was stopped before. */
+function sameCount(run: Run, reference: Run, when: string): void {
+  if (run.safepoints === reference.safepoints) return;
+  throw new Error(`${when}: crossed ${run.safepoints} safepoints, not ${reference.safepoints}`);
 }
