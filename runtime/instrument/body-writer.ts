@@ -24,6 +24,7 @@ import { thunkName } from "./helpers.js";
 import { counterStep, refillCounter, type WriteSequence, writeLoop } from "./loops.js";
 import { burnFuelAndPoll, copyResult } from "./polls-and-spills.js";
 import { SiteKind } from "./sites.js";
+import { addStoreLocals, NO_STORE_LOCALS, storeOf, writeTrackedStore } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
 
 export class BodyWriter {
@@ -32,7 +33,7 @@ export class BodyWriter {
 
   constructor(analysis: FunctionAnalysis, target: CodeTarget, types: TypeTable, mode: PollMode, out: ByteWriter) {
     const code = new CodeBuffer(analysis, out);
-    this.context = { analysis, target, types, mode, code, locals: NO_ADDED_LOCALS };
+    this.context = { analysis, target, types, mode, code, locals: NO_ADDED_LOCALS, storeLocals: NO_STORE_LOCALS };
   }
 
   /** The current function's body, sized. */
@@ -47,9 +48,10 @@ export class BodyWriter {
 
   /** Begins a body whose first locals are `params` (those that are not parameters of the emitted function). */
   begin(params: readonly ValueType[]): number {
-    const { analysis, code } = this.context;
+    const { analysis, code, target } = this.context;
     analysis.dropAddedLocals();
     this.context.locals = this.#addLocals();
+    if (target.helpers.stored !== undefined) this.context.storeLocals = addStoreLocals(analysis);
     const groups: [number, ValueType][] = [];
     const add = (count: number, valueType: ValueType): void => {
       const last = groups[groups.length - 1];
@@ -149,16 +151,26 @@ export class BodyWriter {
         case Op.memoryGrow:
           code.call(target.helper(`grow:${operands[i]}`));
           break;
-        case Op.prefixMisc:
-          this.#misc(i);
-          break;
         default:
-          code.copyInstruction(i);
+          this.#value(i, opcode);
       }
       // The copy of a loop's results belongs to its end, where `i` stands now.
       if ((analysis.copies[i] as number) !== 0 || analysis.multiProducers.size > 0) copyResult(context, i);
     }
     code.flush();
+  }
+
+  /** An instruction that only moves values. */
+  #value(i: number, opcode: number): void {
+    const { analysis, target } = this.context;
+    const store = target.helpers.stored === undefined ? undefined : storeOf(analysis, i);
+    if (store === undefined) this.#write(i, opcode);
+    else writeTrackedStore(this.context, store, () => this.#write(i, opcode));
+  }
+
+  #write(i: number, opcode: number): void {
+    if (opcode === Op.prefixMisc) this.#misc(i);
+    else this.context.code.copyInstruction(i);
   }
 
   #branch(i: number, opcode: number, depth: number): void {

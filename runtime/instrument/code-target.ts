@@ -2,10 +2,18 @@
 import type { CodeBuffer } from "./code-buffer.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import type { HelperIndices } from "./helpers.js";
+import type { StoreLocals } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
 
 /** How safepoints are counted: every one of them, or so that hot loops pay least. Frames are the same. */
 export type PollMode = "exact" | "fast";
+
+/** What a module is made into. */
+export interface Form {
+  readonly mode: PollMode;
+  /** Whether the host is told of every store: see tracked-stores.ts. */
+  readonly tracking: boolean;
+}
 
 /** Where code is written for: index mappings of the main module or of a continuation module. */
 export interface CodeTarget {
@@ -37,6 +45,7 @@ export interface WriterContext {
   readonly code: CodeBuffer;
   /** Of the function that is being written. */
   locals: AddedLocals;
+  storeLocals: StoreLocals;
 }
 
 /** Locals that a function gets for its polls and calls; NO_LOCAL for those that it does not need. */

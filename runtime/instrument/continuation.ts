@@ -66,14 +66,16 @@ export function continuationExport(index: number): string {
 export class ContinuationBuilder {
   readonly #module: Module;
   readonly #graph: CallGraph;
+  readonly #tracking: boolean;
   readonly #analysis: FunctionAnalysis;
   readonly #places = new Map<number, Place | undefined>();
   /** The function that #analysis holds. */
   #analyzed = -1;
 
-  constructor(module: Module, graph: CallGraph) {
+  constructor(module: Module, graph: CallGraph, tracking: boolean) {
     this.#module = module;
     this.#graph = graph;
+    this.#tracking = tracking;
     this.#analysis = new FunctionAnalysis(module, graph);
   }
 
@@ -141,7 +143,7 @@ export class ContinuationBuilder {
   build(places: readonly number[], mode: PollMode): ContinuationModule {
     const module = this.#module;
     const types = new TypeTable(module.types);
-    const appendix = new Appendix(module, this.#graph.features, types);
+    const appendix = new Appendix(module, this.#graph.features, types, this.#tracking);
     const imports = new ImportedFunctions(FRAME_STACK_FUNCTIONS.length);
     const target: CodeTarget = {
       helpers: this.#helperIndices(appendix, imports),
@@ -184,6 +186,7 @@ export class ContinuationBuilder {
       put: accessors("put", put),
       get: accessors("get", get),
       frame: Array.from({ length: CHUNK + 1 }, (_, count) => direct(`frame${count}`)),
+      stored: this.#tracking ? direct("stored") : undefined,
     };
   }
 

@@ -59,7 +59,14 @@ export const FRAME_STACK_FUNCTIONS: readonly (FrameStackFunction & { readonly ho
   { name: "getF64", params: [], results: [f64] },
   { name: "getV128", params: [], results: [v128] },
   { name: "next", params: [], results: [i32] },
+  // Behind all others: a module whose stores are not tracked has no slot for it.
+  { name: "stored", params: [i32, i32, i32], results: [], host: true },
 ];
+
+/** Those that a module's dispatch table has. */
+export function dispatchedFunctions(tracking: boolean): typeof FRAME_STACK_FUNCTIONS {
+  return tracking ? FRAME_STACK_FUNCTIONS : FRAME_STACK_FUNCTIONS.slice(0, -1);
+}
 
 export function frameStackSlot(name: string): number {
   return FRAME_STACK_FUNCTIONS.findIndex((candidate) => candidate.name === name);

@@ -10,7 +10,7 @@ import type { Module } from "../wasm/module.js";
 import { EMPTY_BLOCK, Misc, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { CodeFeatures } from "./call-graph.js";
-import { CHUNK, FRAME_STACK_FUNCTIONS, frameStackSlot } from "./frame-stack.js";
+import { CHUNK, dispatchedFunctions, frameStackSlot } from "./frame-stack.js";
 import type { TypeTable } from "./type-table.js";
 
 const { i32, funcref, externref, exnref } = ValueType;
@@ -27,6 +27,8 @@ export interface HelperIndices {
   readonly get: ReadonlyMap<number, number>;
   /** By the number of i32 values in the last chunk. */
   readonly frame: readonly number[];
+  /** Undefined: stores are not tracked. */
+  readonly stored: number | undefined;
 }
 
 interface Helper {
@@ -58,6 +60,7 @@ export function thunkName(sub: number, segment: number, target: number): string 
 export class Appendix {
   readonly #module: Module;
   readonly #types: TypeTable;
+  readonly #tracking: boolean;
   readonly #helpers: Helper[] = [];
   readonly #indexOf = new Map<string, number>();
   readonly dispatchTable: number;
@@ -66,15 +69,16 @@ export class Appendix {
   readonly unwindTag: number;
   readonly exitTag: number;
 
-  constructor(module: Module, features: CodeFeatures, types: TypeTable) {
+  constructor(module: Module, features: CodeFeatures, types: TypeTable, tracking: boolean) {
     this.#module = module;
     this.#types = types;
+    this.#tracking = tracking;
     this.dispatchTable = module.tables.length;
     this.functionTable = module.tables.length + 1;
     this.fuelGlobal = module.globals.length;
     this.unwindTag = module.tags.length;
     this.exitTag = module.tags.length + 1;
-    for (const fn of FRAME_STACK_FUNCTIONS) {
+    for (const fn of dispatchedFunctions(tracking)) {
       this.#add(fn.name, fn, (out) => {
         fn.params.forEach((_, index) => {
           out.copy(Uint8Array.of(Op.localGet, index));
@@ -132,6 +136,7 @@ export class Appendix {
       put: accessors("put"),
       get: accessors("get"),
       frame: Array.from({ length: CHUNK + 1 }, (_, count) => this.index(`frame${count}`)),
+      stored: this.#tracking ? this.index("stored") : undefined,
     };
   }
 

@@ -14,8 +14,8 @@ import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import { BodyWriter } from "./body-writer.js";
 import type { CallGraph } from "./call-graph.js";
-import type { CodeTarget, PollMode } from "./code-target.js";
-import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
+import type { CodeTarget, Form } from "./code-target.js";
+import { dispatchedFunctions } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix } from "./helpers.js";
 import { TypeTable } from "./type-table.js";
@@ -119,7 +119,7 @@ function writeCode(
   graph: CallGraph,
   appendix: Appendix,
   types: TypeTable,
-  mode: PollMode,
+  { mode, tracking }: Form,
 ): void {
   const analysis = new FunctionAnalysis(module, graph);
   const target: CodeTarget = {
@@ -136,9 +136,10 @@ function writeCode(
   out.u32(definedCount + appendix.helperCount);
   for (let defined = 0; defined < definedCount; defined++) {
     const index = module.importedFunctionCount + defined;
-    if (graph.mayUnwind[index] === 1 || graph.replacesInstructions[index] === 1) {
+    const replaces = tracking || graph.replacesInstructions[index] === 1;
+    if (graph.mayUnwind[index] === 1 || replaces) {
       analysis.analyze(index);
-      if (analysis.sites.length > 0 || graph.replacesInstructions[index] === 1) {
+      if (analysis.sites.length > 0 || replaces) {
         writer.writeFunction();
         continue;
       }
@@ -174,7 +175,13 @@ function copyCustomNames(out: ByteWriter, module: Module): void {
 }
 
 /** All sections before the code. */
-function writeHead(module: Module, appendix: Appendix, types: TypeTable, tagType: number): ByteWriter {
+function writeHead(
+  module: Module,
+  appendix: Appendix,
+  types: TypeTable,
+  tagType: number,
+  tracking: boolean,
+): ByteWriter {
   const head = new ByteWriter(65536);
   head.copy(WASM_HEADER);
   writeExtended(head, module, SectionId.type, types.addedCount, () => types.writeAdded(head));
@@ -183,7 +190,7 @@ function writeHead(module: Module, appendix: Appendix, types: TypeTable, tagType
     for (const type of appendix.typeIndices()) head.u32(type);
   });
   writeExtended(head, module, SectionId.table, 2, () => {
-    for (const length of [FRAME_STACK_FUNCTIONS.length, appendix.functionCount]) {
+    for (const length of [dispatchedFunctions(tracking).length, appendix.functionCount]) {
       head.u8(ValueType.funcref);
       head.u8(1);
       head.u32(length);
@@ -215,16 +222,16 @@ function writeHead(module: Module, appendix: Appendix, types: TypeTable, tagType
  *
  * @param metadata bytes that are put into a custom section of their own, for the cache.
  */
-export function instrument(module: Module, graph: CallGraph, mode: PollMode, metadata: Uint8Array): Uint8Array {
+export function instrument(module: Module, graph: CallGraph, form: Form, metadata: Uint8Array): Uint8Array {
   const types = new TypeTable(module.types);
-  const appendix = new Appendix(module, graph.features, types);
+  const appendix = new Appendix(module, graph.features, types, form.tracking);
   const tagType = types.index([], []);
   // Code is written first, behind room for what stands before it, so that the whole is made without a second copy.
   const room = headRoom(module, appendix);
   const out = new ByteWriter(room + Math.ceil(module.bytes.length * 1.25));
   out.length = room;
-  writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, mode));
-  const head = writeHead(module, appendix, types, tagType);
+  writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form));
+  const head = writeHead(module, appendix, types, tagType, form.tracking);
   if (head.length > room) throw new Error(`sections before the code take ${head.length} bytes, room is for ${room}`);
   out.bytes.set(head.view(), room - head.length);
   writeData(out, module);

@@ -19,6 +19,8 @@ export interface MachineHost {
   growMemory(index: number, byteLength: number): boolean;
   /** Whether a power failure is pending. Cheap: asked at every host call and some ten thousand times a second. */
   failurePending(): boolean;
+  /** Told behind every store of a tracking program into its first memory; the bytes are there. */
+  stored?(address: number, byteLength: number): void;
   /** Undefined: the guest is never stopped to be persisted. */
   readonly points?: PersistencePoints;
   /** The exit status that an error thrown by a host function stands for, or undefined when it stands for none. */

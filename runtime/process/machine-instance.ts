@@ -6,7 +6,7 @@
  * the host past every handler of the guest (M3 in machine.ts).
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
-import { buildFrameStack, FRAME_STACK_FUNCTIONS } from "../instrument/frame-stack.js";
+import { buildFrameStack, dispatchedFunctions } from "../instrument/frame-stack.js";
 import { accessorName, REFUSALS } from "../instrument/helpers.js";
 import { EXPORT, type HOST_CALLED_HELPERS } from "../instrument/instrument.js";
 import { ValueType } from "../wasm/value-types.js";
@@ -23,6 +23,8 @@ export interface InstanceHost {
   grow(memory: number, pages: number): boolean;
   /** A segment has been dropped. */
   dropped(sub: number, segment: number): void;
+  /** The guest has stored into its first memory; asked of tracking programs only. */
+  stored(address: number, byteLength: number): void;
 }
 
 let frameStackModule: WebAssembly.Module | undefined;
@@ -49,6 +51,8 @@ export class MachineInstance {
       poll: () => (host.poll() ? 1 : 0),
       grow: (memory, pages) => (host.grow(memory as number, pages as number) ? 1 : 0),
       dropped: (sub, segment) => host.dropped(sub as number, segment as number),
+      stored: (address, offset, byteLength) =>
+        host.stored(((address as number) >>> 0) + ((offset as number) >>> 0), (byteLength as number) >>> 0),
       refuse: (reason) => this.refuse(REFUSALS[reason as number]),
       functionIndex: (fn) => this.functionIndex(fn),
       functionAt: (index) => this.functionAt(index as number),
@@ -62,7 +66,7 @@ export class MachineInstance {
     this.#unwind = new WebAssembly.Exception(this.exports[EXPORT.unwind] as WebAssembly.Tag, []);
     this.#exit = new WebAssembly.Exception(this.exports[EXPORT.exit] as WebAssembly.Tag, []);
     const dispatch = this.exports[EXPORT.dispatch] as WebAssembly.Table;
-    FRAME_STACK_FUNCTIONS.forEach((fn, slot) => {
+    dispatchedFunctions(program.tracking).forEach((fn, slot) => {
       dispatch.set(slot, this.stack[fn.name]);
     });
   }

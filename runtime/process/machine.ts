@@ -91,6 +91,7 @@ export class Machine {
       poll: () => this.#poll(),
       grow: (memory, pages) => this.#grow(memory, pages),
       dropped: (sub, segment) => this.#dropped.add(sub, segment),
+      stored: (address, byteLength) => host.stored?.(address, byteLength),
     });
     this.#fuel = new Fuel(this.#instance.fuel);
     this.#continuations = new ContinuationRegistry(this.#instance);

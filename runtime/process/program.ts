@@ -5,7 +5,7 @@
  */
 import { VermilionError } from "../../pmem/error.js";
 import { buildCallGraph, type CallGraph } from "../instrument/call-graph.js";
-import type { PollMode } from "../instrument/code-target.js";
+import type { Form, PollMode } from "../instrument/code-target.js";
 import { ContinuationBuilder } from "../instrument/continuation.js";
 import { Appendix } from "../instrument/helpers.js";
 import { instrument } from "../instrument/instrument.js";
@@ -23,6 +23,8 @@ export interface ProgramOptions {
   readonly cacheDirectory: string | undefined;
   /** Count every safepoint, for deterministic failures; otherwise hot loops count in steps. */
   readonly exact: boolean;
+  /** Tell the host of every store: for simulated failures of persistent memory. */
+  readonly tracking?: boolean;
   /** Told when instrumenting starts, which can take seconds for big modules. */
   readonly onInstrument?: (byteLength: number) => void;
 }
@@ -30,6 +32,7 @@ export interface ProgramOptions {
 export class Program {
   readonly bytes: Uint8Array;
   readonly mode: PollMode;
+  readonly tracking: boolean;
   readonly compiled: WebAssembly.Module;
   readonly #metadata: Uint8Array;
   readonly #cache: ModuleCache | undefined;
@@ -38,9 +41,10 @@ export class Program {
   #continuations: ContinuationBuilder | undefined;
   #names: ReadonlyMap<number, string> | undefined;
 
-  private constructor(bytes: Uint8Array, mode: PollMode, made: Made, cache: ModuleCache | undefined) {
+  private constructor(bytes: Uint8Array, { mode, tracking }: Form, made: Made, cache: ModuleCache | undefined) {
     this.bytes = bytes;
     this.mode = mode;
+    this.tracking = tracking;
     this.compiled = made.compiled;
     this.#metadata = made.metadata;
     this.#cache = cache;
@@ -51,21 +55,22 @@ export class Program {
    * MODULE_UNSUPPORTED (needs a feature that we do not carry; it is named).
    */
   static load(bytes: Uint8Array, options: ProgramOptions): Program {
-    const mode: PollMode = options.exact ? "exact" : "fast";
-    const { cacheDirectory } = options;
+    const { cacheDirectory, exact, tracking = false } = options;
+    const form: Form = { mode: exact ? "exact" : "fast", tracking };
+    const name = nameOf(form);
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes);
-    const cached = cache?.readForm(mode);
+    const cached = cache?.readForm(name);
     if (cached !== undefined) {
-      const program = fromInstrumented(bytes, mode, cached);
-      if (program !== undefined) return new Program(bytes, mode, program, cache);
+      const program = fromInstrumented(bytes, name, cached);
+      if (program !== undefined) return new Program(bytes, form, program, cache);
     }
     options.onInstrument?.(bytes.length);
     validate(bytes);
-    const instrumented = instrumentBytes(bytes, mode);
-    cache?.writeForm(mode, instrumented);
-    const made = fromInstrumented(bytes, mode, instrumented);
+    const instrumented = instrumentBytes(bytes, form);
+    cache?.writeForm(name, instrumented);
+    const made = fromInstrumented(bytes, name, instrumented);
     if (made === undefined) throw new Error("an instrumented module has no metadata");
-    return new Program(bytes, mode, made, cache);
+    return new Program(bytes, form, made, cache);
   }
 
   /** Path of a durable copy of the module that an image may link; undefined: there is none. */
@@ -84,13 +89,13 @@ export class Program {
   }
 
   get continuations(): ContinuationBuilder {
-    this.#continuations ??= new ContinuationBuilder(this.module, this.graph);
+    this.#continuations ??= new ContinuationBuilder(this.module, this.graph, this.tracking);
     return this.#continuations;
   }
 
   /** Index of a helper function that the instrumenter appended. */
   helperIndex(name: string): number {
-    return new Appendix(this.module, this.graph.features, new TypeTable(this.module.types)).index(name);
+    return new Appendix(this.module, this.graph.features, new TypeTable(this.module.types), this.tracking).index(name);
   }
 
   /** Function names of the name section. */
@@ -105,10 +110,15 @@ interface Made {
   readonly metadata: Uint8Array;
 }
 
-function fromInstrumented(bytes: Uint8Array, mode: PollMode, instrumented: Uint8Array): Made | undefined {
+/** Of the form, in the cache and in messages. */
+function nameOf({ mode, tracking }: Form): string {
+  return tracking ? `${mode}-tracking` : mode;
+}
+
+function fromInstrumented(bytes: Uint8Array, form: string, instrumented: Uint8Array): Made | undefined {
   const metadata = readMetadata(instrumented);
   if (metadata === undefined) return undefined;
-  const compiled = compile(instrumented, `the instrumented form (${mode}, of ${bytes.length} bytes)`);
+  const compiled = compile(instrumented, `the instrumented form (${form}, of ${bytes.length} bytes)`);
   return { compiled, metadata: metadata.slice() };
 }
 
@@ -127,11 +137,11 @@ function validate(bytes: Uint8Array): void {
   compile(bytes, "the module");
 }
 
-function instrumentBytes(bytes: Uint8Array, mode: PollMode): Uint8Array {
+function instrumentBytes(bytes: Uint8Array, form: Form): Uint8Array {
   return refuseUnsupported(() => {
     const module = decodeModule(bytes);
     const graph = buildCallGraph(module);
-    return instrument(module, graph, mode, encodeMetadata(graph));
+    return instrument(module, graph, form, encodeMetadata(graph));
   });
 }
 

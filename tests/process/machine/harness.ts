@@ -64,6 +64,7 @@ const MOST_RESUMES = 100_000;
 export class Guest {
   readonly #exact: Program;
   readonly #fast: Program;
+  readonly #tracking: Program;
   readonly plainLog: readonly string[];
 
   constructor(text: string) {
@@ -71,10 +72,14 @@ export class Guest {
     this.plainLog = plainLog(bytes);
     this.#exact = Program.load(bytes, { cacheDirectory: undefined, exact: true });
     this.#fast = Program.load(bytes, { cacheDirectory: undefined, exact: false });
+    this.#tracking = Program.load(bytes, { cacheDirectory: undefined, exact: true, tracking: true });
   }
 
   /** Runs to the end; `failAt(n)` is the safepoint at which the nth run (from 0) is stopped, or undefined. */
-  run(failAt: (run: number) => number | undefined = () => undefined, alternate = false): Run {
+  run(
+    failAt: (run: number) => number | undefined = () => undefined,
+    others: "fast" | "tracking" | "none" = "none",
+  ): Run {
     const log: string[] = [];
     let memories: Uint8Array[] | undefined;
     let live: WebAssembly.Memory[] = [];
@@ -102,7 +107,8 @@ export class Guest {
       const atSafepoint = failAt(run);
       return atSafepoint === undefined ? {} : { atSafepoint };
     };
-    let machine = new Machine(this.#exact, host());
+    const usual = others === "tracking" ? this.#tracking : this.#exact;
+    let machine = new Machine(usual, host());
     let outcome = machine.start("run", [], injection(0));
     let resumes = 0;
     let safepoints = machine.safepointsCrossed;
@@ -110,7 +116,7 @@ export class Guest {
       if (++resumes > MOST_RESUMES) throw new Error("no progress");
       memories = live.map((memory) => new Uint8Array(memory.buffer).slice());
       // A fast program counts in steps, so it only carries the state over: it is stopped at its first host call.
-      machine = new Machine(alternate && failAt(resumes) === undefined ? this.#fast : this.#exact, host());
+      machine = new Machine(others === "fast" && failAt(resumes) === undefined ? this.#fast : usual, host());
       machine.restore(outcome.state);
       outcome = machine.resume({ callback: true, injection: injection(resumes) });
       safepoints += machine.safepointsCrossed;
@@ -129,7 +135,7 @@ export function interruptEverywhere(text: string, given?: readonly string[]): nu
   const called = expected.join("\n") !== guest.plainLog.join("\n");
   let resumes = 0;
   for (let at = 1; at <= reference.safepoints; at++) {
-    const once = guest.run((run) => (run === 0 ? at : undefined), at % 2 === 0);
+    const once = guest.run((run) => (run === 0 ? at : undefined), at % 2 === 0 ? "fast" : "none");
     compare(once, expected, `stopped at safepoint ${at}`);
     if (at % 2 !== 0 && !called) sameCount(once, reference, `stopped at safepoint ${at}`);
     resumes += once.resumes;
@@ -140,6 +146,17 @@ export function interruptEverywhere(text: string, given?: readonly string[]): nu
     if (!called) sameCount(chain, reference, `stopped at every safepoint number ${step}`);
     resumes += chain.resumes;
   }
+  // Telling the host of stores must change nothing, in the program or in its continuations.
+  compare(
+    guest.run(() => undefined, "tracking"),
+    guest.plainLog,
+    "with stores tracked",
+  );
+  compare(
+    guest.run(() => 2, "tracking"),
+    expected,
+    "with stores tracked, stopped at every second safepoint",
+  );
   return resumes;
 }
 
