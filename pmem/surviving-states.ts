@@ -53,6 +53,24 @@ export function survivingState(model: CacheModel, name: string): SurvivingState 
   return stateOf(model, lines, parseChoice(lines, name));
 }
 
+/** The parts of stores, by line, that a state does not have, oldest first. */
+export function lostStores(
+  model: CacheModel,
+  name: string,
+): { sequence: number; address: number; byteLength: number }[] {
+  const lines = model.dirtyLines();
+  const choice = parseChoice(lines, name);
+  const lost = lines.flatMap((stores, line) => {
+    const { stores: kept, words } = choice[line] ?? NOTHING;
+    return stores.slice(kept).flatMap(({ sequence, pieces }, index) => {
+      const missing = pieces.filter((_, word) => index > 0 || ((words >> word) & 1) === 0);
+      const byteLength = missing.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      return [{ sequence, address: missing[0]?.address ?? 0, byteLength }];
+    });
+  });
+  return lost.sort((a, b) => a.sequence - b.sequence);
+}
+
 function* choices(lines: readonly (readonly LineStore[])[], limit: number, seed: number): Iterable<Choice> {
   const options = lines.map(optionsOf);
   const count = options.reduce((product, { length }) => product * length, 1);

@@ -31,6 +31,7 @@ import { ReplacementSchedule } from "./on-stack-replacement.js";
 import { openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
 import { type Compile, compileOptimized } from "./optimizing-compiler.js";
+import { pmemCalls, VERMILION_MODULE } from "./pmem-calls.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf } from "./process-state.js";
 import { Program } from "./program.js";
@@ -309,6 +310,7 @@ export class Guest {
     return {
       functions: {
         ...given,
+        [VERMILION_MODULE]: { ...pmemCalls(), ...given[VERMILION_MODULE] },
         wasi_snapshot_preview1: this.#wasi.functions,
         wasi_unstable: this.#wasi.unstableFunctions,
       },

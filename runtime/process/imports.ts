@@ -3,6 +3,7 @@ import { WASI_SIGNATURES } from "../wasi/index.js";
 import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import { type HostFunctions, isNumeric } from "./host-functions.js";
+import { PMEM_SIGNATURES, VERMILION_MODULE } from "./pmem-calls.js";
 
 const WASI_MODULES = new Set(["wasi_snapshot_preview1", "wasi_unstable"]);
 const LETTERS: ReadonlyMap<number, string> = new Map([
@@ -26,18 +27,28 @@ export function checkImports(module: Module, given: HostFunctions): void {
         `the module imports "${from}"."${name}" with references or vectors, which a host function cannot take or return`,
       );
     }
-    const signatures: Readonly<Record<string, string>> = WASI_SIGNATURES;
-    const expected = WASI_MODULES.has(from) && Object.hasOwn(signatures, name) ? signatures[name] : undefined;
+    const expected = signatureOf(from, name);
     if (expected === undefined) {
       throw new VermilionError(
         "UNKNOWN_IMPORT",
-        `the module needs the function "${from}"."${name}", which is not part of WASI preview1; ` +
+        `the module needs the function "${from}"."${name}", which is part neither of WASI preview1 nor of vermilion.h; ` +
           "build it for wasm32-wasi, or give it that function (imports)",
       );
     }
-    const letters = params.map((type) => LETTERS.get(type) ?? "?").join("");
-    const result = results.map((type) => LETTERS.get(type) ?? "?").join("");
-    if (letters === expected && result === (name === "proc_exit" ? "" : "i")) continue;
-    throw new VermilionError("UNKNOWN_IMPORT", `the module imports "${from}"."${name}" with other types than WASI's`);
+    if (lettersOf(params) === expected[0] && lettersOf(results) === expected[1]) continue;
+    const owner = from === VERMILION_MODULE ? "those of vermilion.h" : "WASI's";
+    throw new VermilionError("UNKNOWN_IMPORT", `the module imports "${from}"."${name}" with other types than ${owner}`);
   }
+}
+
+/** Letters of parameters and results; undefined: no function of ours. */
+function signatureOf(from: string, name: string): readonly [params: string, results: string] | undefined {
+  if (from === VERMILION_MODULE) return Object.hasOwn(PMEM_SIGNATURES, name) ? PMEM_SIGNATURES[name] : undefined;
+  const signatures: Readonly<Record<string, string>> = WASI_SIGNATURES;
+  const params = WASI_MODULES.has(from) && Object.hasOwn(signatures, name) ? signatures[name] : undefined;
+  return params === undefined ? undefined : [params, name === "proc_exit" ? "" : "i"];
+}
+
+function lettersOf(types: readonly ValueType[]): string {
+  return types.map((type) => LETTERS.get(type) ?? "?").join("");
 }
