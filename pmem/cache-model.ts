@@ -97,10 +97,12 @@ export class CacheModel {
       const from = Math.max(address, range.address);
       const to = Math.min(address + byteLength, range.address + range.medium.length);
       if (from >= to) continue;
-      if (!touched) this.#sequence++;
+      if (!touched) {
+        if (this.domain === "eadr") this.#settleAll(); // what came before is durable once the next is made
+        this.#sequence++;
+      }
       touched = true;
       range.written.set(memory.subarray(from, to), from - range.address);
-      if (this.domain === "eadr") this.#keepLastOnly();
       for (let at = from; at < to; ) {
         const end = Math.min(to, endOfBlock(at, LINE_BYTE_LENGTH));
         this.#lineOf(at).stores.push({ sequence: this.#sequence, pieces: piecesOf(at, end, memory) });
@@ -110,13 +112,14 @@ export class CacheModel {
     return touched;
   }
 
-  /** Under eADR a store is durable once the next is made. */
-  #keepLastOnly(): void {
-    for (const [number, line] of this.#lines) {
-      if (line.stores.every(({ sequence }) => sequence === this.#sequence)) continue;
-      for (const store of line.stores) this.#apply(store);
-      this.#lines.delete(number);
-    }
+  /** The program has gone on from its last store to something else: under eADR that store is whole. */
+  goOn(): void {
+    if (this.domain === "eadr") this.#settleAll();
+  }
+
+  #settleAll(): void {
+    for (const { stores } of this.#lines.values()) for (const store of stores) this.#apply(store);
+    this.#lines.clear();
   }
 
   /**
@@ -150,7 +153,7 @@ export class CacheModel {
 
   /** Begins to write lines back. Returns whether any of them was dirty. */
   writeBack(address: number, byteLength: number): boolean {
-    if (byteLength === 0) return false;
+    if (byteLength === 0 || this.domain === "eadr") return false;
     let dirty = false;
     const last = Math.floor((address + byteLength - 1) / LINE_BYTE_LENGTH);
     for (let number = Math.floor(address / LINE_BYTE_LENGTH); number <= last; number++) {
@@ -166,6 +169,7 @@ export class CacheModel {
   /** What was written back is durable now. */
   fence(): void {
     if (this.domain === "none") return; // it has left the cache, and is in memory that loses it
+    this.goOn();
     this.#settle();
   }
 
@@ -173,7 +177,7 @@ export class CacheModel {
   persist(address: number, byteLength: number): void {
     this.writeBack(address, byteLength);
     if (this.domain !== "none") {
-      this.#settle();
+      this.fence();
       return;
     }
     const first = Math.floor(address / LINE_BYTE_LENGTH);

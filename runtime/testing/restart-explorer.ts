@@ -177,8 +177,11 @@ class RestartExplorer {
     }
     this.#seen.set(key, depth); // Q1
     const result = this.#recover(chain, depth === 0 ? () => undefined : this.#exploring(chain, depth));
-    // What a deeper failure showed is found already, though this run may have ended well.
-    if (result !== undefined) this.#found ??= { chain, result };
+    if (result === undefined) return;
+    // A failure of the recovery may have been found meanwhile; one that needs no second failure says more.
+    if (this.#found === undefined || this.#found.chain.failures.length > chain.failures.length) {
+      this.#found = { chain, result };
+    }
   }
 
   /** One chain of failures again. */

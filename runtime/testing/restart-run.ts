@@ -83,6 +83,7 @@ export class RestartRun implements PersistentMemory {
     try {
       const outcome = this.#machine.start(exportName, args, { atSafepoint: safepointLimit });
       this.#absorb();
+      this.model.goOn();
       if (outcome.kind !== "suspended") this.#atEvent(this, "end");
       return outcome;
     } finally {
@@ -146,6 +147,7 @@ export class RestartRun implements PersistentMemory {
 
   #before(kind: RestartPointKind): void {
     this.#absorb();
+    this.model.goOn();
     this.#atEvent(this, kind);
     this.eventCount++;
   }
