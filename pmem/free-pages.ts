@@ -1,28 +1,51 @@
 import { endOf, joinedRuns, type PageMap, type PageRun } from "./page-map.js";
+import { GROUP_PAGES, SEGMENT_PAGES, segmentOf, withoutChecksumPages } from "./segments.js";
 
 /** A free run that is shorter is given only to a request that fits in it, so that extents do not fall to pieces. */
 const LONG_RUN_PAGES = 16;
 
+export interface FreeSpace {
+  /** Pages that may not be written, sorted and joined. */
+  readonly used: readonly PageRun[];
+  /** Segments that may be written, ascending. */
+  readonly segments: readonly number[];
+  /** Numbers of segments from here on were never used. */
+  readonly nextSegment: number;
+}
+
 /**
- * The pages of a store that none of the given maps refers to, as far as they lie before `end`, and all pages from there
- * on: the file grows by being written. Nothing about free space is stored anywhere; it follows from the maps.
+ * The pages of a store's segments that nobody needs, as far as they lie before the last one in use, and all pages from
+ * there on: a segment grows by being written, and when it is full there is another. No run crosses a page of checksums.
  */
 export class FreePages {
   readonly #short: PageRun[] = [];
   readonly #long: PageRun[] = [];
   #end: number;
+  #nextSegment: number;
+  /** The segment at whose beginning `#end` may stand. */
+  #opened: number;
   readonly #alignment: number;
 
   /** `alignment`: in pages; what is taken begins at a multiple of it. */
-  constructor(maps: readonly PageMap[], alignment: number) {
+  constructor({ used, segments, nextSegment }: FreeSpace, alignment: number) {
     this.#alignment = alignment;
-    const used = usedPages(maps);
-    let from = 0;
-    for (const run of used) {
-      this.#add(from, run.page);
-      from = endOf(run);
+    this.#nextSegment = nextSegment;
+    const last = segments.at(-1);
+    this.#opened = last ?? -1;
+    this.#end = last === undefined ? this.#newSegment() : last * SEGMENT_PAGES;
+    let at = 0;
+    for (const segment of segments) {
+      const end = (segment + 1) * SEGMENT_PAGES;
+      let from = segment * SEGMENT_PAGES;
+      while (at < used.length && endOf(used[at] as PageRun) <= from) at++;
+      for (; at < used.length && (used[at] as PageRun).page < end; at++) {
+        const run = used[at] as PageRun;
+        this.#add(from, run.page);
+        from = endOf(run);
+      }
+      if (segment === last) this.#end = this.#aligned(from);
+      else this.#add(from, end);
     }
-    this.#end = this.#aligned(from);
     // Taken from the end of the lists: those at the beginning of the file first.
     this.#short.reverse();
     this.#long.reverse();
@@ -40,9 +63,10 @@ export class FreePages {
       this.#long.pop();
       if (missing < 0) this.#add(run.page + run.count + missing, endOf(run));
     }
-    if (missing > 0) {
-      taken.push({ page: this.#end, count: missing });
-      this.#end = this.#aligned(this.#end + missing);
+    while (missing > 0) {
+      const run = this.#append(missing);
+      taken.push(run);
+      missing -= run.count;
     }
     return taken;
   }
@@ -57,11 +81,27 @@ export class FreePages {
     return undefined;
   }
 
+  #append(count: number): PageRun {
+    if (this.#end % SEGMENT_PAGES === 0 && segmentOf(this.#end) !== this.#opened) this.#end = this.#newSegment();
+    if (this.#end % GROUP_PAGES === 0) this.#end = this.#aligned(this.#end + 1);
+    const page = this.#end;
+    const room = (Math.floor(page / GROUP_PAGES) + 1) * GROUP_PAGES - page;
+    const taken = Math.min(count, room);
+    this.#end = this.#aligned(page + taken);
+    return { page, count: taken };
+  }
+
+  #newSegment(): number {
+    this.#opened = this.#nextSegment++;
+    return this.#opened * SEGMENT_PAGES;
+  }
+
   #add(from: number, end: number): void {
-    const page = this.#aligned(from);
-    const count = Math.floor((end - page) / this.#alignment) * this.#alignment;
-    if (count <= 0) return;
-    (count < LONG_RUN_PAGES ? this.#short : this.#long).push({ page, count });
+    for (const usable of withoutChecksumPages(from, end)) {
+      const page = this.#aligned(usable.page);
+      const count = Math.floor((endOf(usable) - page) / this.#alignment) * this.#alignment;
+      if (count > 0) (count < LONG_RUN_PAGES ? this.#short : this.#long).push({ page, count });
+    }
   }
 
   #aligned(page: number): number {

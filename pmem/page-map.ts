@@ -69,6 +69,19 @@ export function joinedRuns(runs: readonly PageRun[], gap: number): PageRun[] {
   return result;
 }
 
+/** Sorted runs without overlap, of two such lists. */
+export function unitedRuns(a: readonly PageRun[], b: readonly PageRun[]): PageRun[] {
+  if (a.length === 0 || b.length === 0) return a.length === 0 ? [...b] : [...a];
+  const all = [...a, ...b].sort((one, other) => one.page - other.page);
+  return joinedRuns(all, 0);
+}
+
+/** The parts of `runs` that lie in none of `others`; both are sorted, without overlap, and so is the result. */
+export function remainingRuns(runs: readonly PageRun[], others: readonly PageRun[]): PageRun[] {
+  const asMap = runs.map((run) => ({ ...run, storePage: run.page }));
+  return without(asMap, others).map(({ page, count }) => ({ page, count }));
+}
+
 /** Adds a run behind all others, to the last one if it goes on there. */
 export function appendRun(runs: PageRun[], page: number, count: number): void {
   const last = runs.at(-1);

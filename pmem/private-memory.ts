@@ -19,7 +19,8 @@ import { checkReservation } from "./reservation.js";
  */
 export interface StoreAccess {
   readonly path: string;
-  readonly descriptor: number;
+  /** The open file that a page of the store lies in, and where, in bytes. */
+  placeOf(storePage: number): { readonly descriptor: number; readonly position: number };
   /** Why a save of memories that are `moreBytes` longer together might not fit on the disk; undefined: it would fit. */
   lackOfRoom(moreBytes: number): VermilionError | undefined;
 }
@@ -131,31 +132,29 @@ export class PrivateMemory implements MemoryBacking {
 
   #place(owner: AddressOwner, address: number, extent: Extent): void {
     const { pageByteLength, mapFixed } = libc();
-    const [from, byteLength, position] = [extent.page, extent.count, extent.storePage].map(
-      (pages) => pages * PAGE_BYTE_LENGTH,
-    ) as [number, number, number];
+    const from = extent.page * PAGE_BYTE_LENGTH;
+    const byteLength = extent.count * PAGE_BYTE_LENGTH;
+    const { descriptor, position } = this.#store.placeOf(extent.storePage);
     // An image from a kernel with smaller pages is read where its extents do not fit ours.
     const fits = [from, byteLength, position].every((bytes) => bytes % pageByteLength === 0);
     const errno = fits
-      ? mapFixed(
-          address + from,
-          byteLength,
-          PROT.READ | PROT.WRITE,
-          MAP.PRIVATE | MAP.NORESERVE,
-          this.#store.descriptor,
-          position,
-        )
+      ? mapFixed(address + from, byteLength, PROT.READ | PROT.WRITE, MAP.PRIVATE | MAP.NORESERVE, descriptor, position)
       : ENODEV;
-    if (errno === ENODEV) this.#read(owner, from, byteLength, position);
+    if (errno === ENODEV) this.#read(owner, { from, byteLength }, descriptor, position);
     else if (errno !== 0) throw errnoError("map the saved memory", this.path, errno);
   }
 
-  #read(owner: AddressOwner, from: number, byteLength: number, position: number): void {
+  #read(
+    owner: AddressOwner,
+    { from, byteLength }: { readonly from: number; readonly byteLength: number },
+    descriptor: number,
+    position: number,
+  ): void {
     const bytes = new Uint8Array(owner.buffer, from, byteLength);
     for (let filled = 0; filled < byteLength; ) {
       const length = Math.min(byteLength - filled, LARGEST_PIECE * PAGE_BYTE_LENGTH);
       const count = attempt("read the saved memory", this.path, () =>
-        readSync(this.#store.descriptor, bytes, filled, length, position + filled),
+        readSync(descriptor, bytes, filled, length, position + filled),
       );
       if (count === 0) throw new VermilionError("IO_ERROR", `${this.path}: it became shorter while it was read`);
       filled += count;

@@ -21,14 +21,15 @@ import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
 import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
-import { Image } from "./image/image.js";
+import type { EpochReason } from "./image/epoch-record.js";
+import { Image, type PointFacts } from "./image/image.js";
 import type { ImageState, MachineState } from "./image/state-file.js";
 import { checkImports } from "./imports.js";
 import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invocation.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { ReplacementSchedule } from "./on-stack-replacement.js";
-import { openFiles, removeUnusedFiles } from "./open-files.js";
+import { keptFilesOf, openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
 import { type Compile, compileOptimized } from "./optimizing-compiler.js";
 import { pmemCalls, VERMILION_MODULE } from "./pmem-calls.js";
@@ -38,6 +39,7 @@ import { Program } from "./program.js";
 import type { CallOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import type { EntryCall } from "./stacks.js";
+import { trapFrames } from "./trap-frames.js";
 
 const PAGE_BYTE_LENGTH = 65_536;
 const MEMORY32_MAXIMUM_PAGES = 65_536;
@@ -61,6 +63,7 @@ export class Guest {
   readonly #hostFunctions: HostFunctions;
   readonly #points: PointSchedule;
   readonly #tell: (report: Report) => void;
+  readonly #hostCallsBefore: number;
   /** The user knows that points fail at the moment. */
   #pointsFail = false;
   /** Guest code has run in this machine, or may have. */
@@ -104,6 +107,7 @@ export class Guest {
     this.#program = opened.program;
     this.#image = opened.image;
     this.#state = opened.state;
+    this.#hostCallsBefore = opened.image.record?.hostCalls ?? 0;
     this.command = opened.command;
     const closers: (() => void)[] = [() => this.#discardImage()];
     try {
@@ -241,7 +245,7 @@ export class Guest {
         this.#image.finish(outcome.status);
         return { kind: "exited", status: outcome.status, results: [] };
       case "trapped":
-        this.#image.trap(outcome.error.message);
+        this.#image.trap({ message: outcome.error.message, frames: trapFrames(outcome.error) }, this.#hostCalls);
         return { kind: "trapped", message: outcome.error.message };
       case "suspended":
         if (this.#control.killed)
@@ -253,33 +257,47 @@ export class Guest {
   /** G2. */
   #save({ state, frames }: Extract<MachineOutcome, { kind: "suspended" }>): Outcome {
     const startedAt = performance.now();
-    this.#commit(state, frames);
+    this.#commit(state, frames, "failure");
     const saveMilliseconds = performance.now() - startedAt;
     return { kind: "powerFailed", reason: "failure", epoch: this.#image.header.epoch, frames, saveMilliseconds };
   }
 
   /** An instance between two calls has no frames. */
   #keep(values: readonly (number | bigint)[], results: readonly string[]): Outcome {
-    this.#commit(this.#machine.idleState(), 0);
+    this.#commit(this.#machine.idleState(), 0, "return");
     return { kind: "returned", values, results, epoch: this.#image.header.epoch };
   }
 
-  #commit(machine: MachineState, frames: number): void {
+  #commit(machine: MachineState, frames: number, why: EpochReason): void {
     this.#points.take(); // the outcome tells whoever waits
     const wasi = this.#wasi.save();
-    this.#image.commit({ machine, wasi, process: { frames } });
-    removeUnusedFiles(this.#image.path, wasi);
+    this.#image.commit({ machine, wasi, process: { frames } }, this.#facts(why, wasi));
+    this.#removeUnusedFiles();
+  }
+
+  #facts(why: EpochReason, wasi: unknown): PointFacts {
+    return { why, hostCalls: this.#hostCalls, keptFiles: keptFilesOf(wasi) };
+  }
+
+  /** Since the program's beginning. */
+  get #hostCalls(): number {
+    return this.#hostCallsBefore + this.#points.hostCalls;
+  }
+
+  #removeUnusedFiles(): void {
+    removeUnusedFiles(this.#image.path, () => this.#image.keptFiles());
   }
 
   /** G3. */
   #persist(machine: MachineState, frames: number): void {
-    const waited = this.#points.isRequested;
+    const why = this.#points.reason;
+    const waited = why === "request";
     const ticket = this.#points.take();
     try {
       this.#checkPoints();
       const wasi = this.#wasi.save();
-      this.#image.persist({ machine, wasi, process: { frames } });
-      removeUnusedFiles(this.#image.path, wasi);
+      this.#image.persist({ machine, wasi, process: { frames } }, this.#facts(why, wasi));
+      this.#removeUnusedFiles();
       this.#pointsFail = false;
       if (waited) this.#tell({ kind: "persisted", ticket, epoch: this.#image.header.epoch });
     } catch (error) {

@@ -1,20 +1,28 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isKeptFile } from "./image/epoch-record.js";
 
 /** Where an image keeps the content of files that the guest has open and that have no name any more. */
 export function openFiles(image: string): string {
   return join(image, "open-files");
 }
 
-/** After a commit: what the committed state does not name belonged to earlier ones. Failing is harmless. */
-export function removeUnusedFiles(image: string, wasiState: unknown): void {
+/** The names of such files that a saved state of the system interface needs. */
+export function keptFilesOf(wasiState: unknown): string[] {
+  const names = JSON.stringify(wasiState ?? null).matchAll(/"kept":"([^"\\]+)"/g);
+  return [...new Set([...names].flatMap(([, name]) => (isKeptFile(name) ? [name] : [])))];
+}
+
+/** After a commit: what no kept epoch needs belonged to earlier ones. Failing is harmless. */
+export function removeUnusedFiles(image: string, needed: () => ReadonlySet<string>): void {
   const directory = openFiles(image);
   let names: string[];
   try {
     names = readdirSync(directory);
   } catch {
-    return; // most programs never have such a file
+    return;
   }
-  const state = JSON.stringify(wasiState);
-  for (const name of names) if (!state.includes(JSON.stringify(name))) rmSync(join(directory, name), { force: true });
+  if (names.length === 0) return; // most programs never have such a file
+  const kept = needed();
+  for (const name of names) if (!kept.has(name)) rmSync(join(directory, name), { force: true });
 }

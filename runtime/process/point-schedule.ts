@@ -32,6 +32,7 @@ export class PointSchedule {
   /** Milliseconds as of `performance.now`; undefined: never. */
   #dueAt: number | undefined;
   #callsLeft = Number.POSITIVE_INFINITY;
+  #hostCalls = 0;
   /** The last request that was taken. */
   #ticket = 0;
 
@@ -45,11 +46,23 @@ export class PointSchedule {
     this.done();
   }
 
+  /** Why the next point is made, if it is due. */
+  get reason(): "request" | "calls" | "period" {
+    if (this.isRequested) return "request";
+    return this.#callsLeft <= 0 ? "calls" : "period";
+  }
+
+  /** Host calls that were asked about. */
+  get hostCalls(): number {
+    return this.#hostCalls;
+  }
+
   isDue(): boolean {
     return this.isRequested || (this.#dueAt !== undefined && performance.now() >= this.#dueAt);
   }
 
   isDueAtCall(): boolean {
+    this.#hostCalls++;
     this.#callsLeft--;
     return this.#callsLeft <= 0 || this.isDue();
   }

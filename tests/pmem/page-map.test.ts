@@ -108,17 +108,19 @@ describe("FreePages", () => {
     fc.assert(
       fc.property(fc.array(extents, { maxLength: 4 }), requests, fc.constantFrom(1, 4, 16), (maps, counts, unit) => {
         const used = new Set(maps.flatMap((map) => [...pagesOf(map).values()]));
-        const free = new FreePages(maps, unit);
+        const free = new FreePages({ used: usedPages(maps), segments: [0], nextSegment: 1 }, unit);
         for (const count of counts) {
           const taken = free.take(count * unit);
           expect(taken.reduce((sum, run) => sum + run.count, 0)).toBe(count * unit);
+          // Shorter ones end at a page of checksums.
           taken.slice(0, -1).forEach((run) => {
-            expect(run.count).toBeGreaterThanOrEqual(16);
+            if ((run.page + run.count) % 1024 !== 0) expect(run.count).toBeGreaterThanOrEqual(16);
           });
           for (const { page, count: length } of taken) {
             expect(page % unit).toBe(0);
             for (let i = 0; i < length; i++) {
               expect(used.has(page + i)).toBe(false);
+              expect((page + i) % 1024).not.toBe(0);
               used.add(page + i);
             }
           }
@@ -133,11 +135,11 @@ describe("FreePages", () => {
       { page: 0, count: 1, storePage: 10 },
       { page: 1, count: 1, storePage: 100 },
     ];
-    const free = new FreePages([map], 1);
-    expect(free.take(4)).toEqual([{ page: 0, count: 4 }]);
+    const free = new FreePages({ used: usedPages([map]), segments: [0], nextSegment: 1 }, 1);
+    expect(free.take(4)).toEqual([{ page: 1, count: 4 }]);
     expect(free.take(89)).toEqual([{ page: 11, count: 89 }]);
-    expect(free.take(6)).toEqual([{ page: 4, count: 6 }]);
-    expect(free.take(1)).toEqual([{ page: 101, count: 1 }]);
+    expect(free.take(6)).toEqual([{ page: 101, count: 6 }]);
+    expect(free.take(1)).toEqual([{ page: 107, count: 1 }]);
     expect(usedPages([map])).toEqual([
       { page: 10, count: 1 },
       { page: 100, count: 1 },

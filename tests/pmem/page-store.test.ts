@@ -1,19 +1,32 @@
-import { closeSync, fdatasyncSync, fstatSync, mkdtempSync, openSync, readSync, rmSync, writevSync } from "node:fs";
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  linkSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writevSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { usedPages } from "../../pmem/free-pages.js";
 import { libc } from "../../pmem/libc.js";
-import type { PageMap } from "../../pmem/page-map.js";
-import { type PageFile, PageStore } from "../../pmem/page-store.js";
+import { type PageMap, remainingRuns } from "../../pmem/page-map.js";
+import { PageStore, type SegmentFile, type SegmentFiles } from "../../pmem/page-store.js";
 
 const WASM_PAGE = 65_536;
 
 let scratch: string;
-let path: string;
 const stores: PageStore[] = [];
 beforeEach(() => {
   scratch = mkdtempSync(join(tmpdir(), "vermilion-store-"));
-  path = join(scratch, "pages");
   written = [];
 });
 afterEach(() => {
@@ -21,25 +34,40 @@ afterEach(() => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-/** Bytes handed to the file's write calls, one entry for each. */
+/** Bytes of pages handed to the files' write calls, one entry for each; their checksums are not counted. */
 let written: number[] = [];
 
-function pageFile(): PageFile {
-  const descriptor = openSync(path, "a+");
-  closeSync(descriptor);
-  const file = openSync(path, "r+");
+function segmentFile(segment: number, flags: string): SegmentFile {
+  const descriptor = openSync(fileOf(segment), flags);
+  const { nlink } = fstatSync(descriptor);
   return {
-    descriptor: file,
+    descriptor,
+    writable: nlink === 1,
     write: (chunks, position) => {
-      written.push(writevSync(file, [...chunks], position));
+      const byteLength = writevSync(descriptor, [...chunks], position);
+      if (position % (1024 * 4096) >= 4096) written.push(byteLength);
     },
-    sync: () => fdatasyncSync(file),
+    sync: () => fdatasyncSync(descriptor),
     release: (position, byteLength) => {
-      expect(libc().punchHole(file, position, byteLength)).toBe(0);
+      expect(libc().punchHole(descriptor, position, byteLength)).toBe(0);
     },
-    close: () => closeSync(file),
+    close: () => closeSync(descriptor),
   };
 }
+
+const fileOf = (segment: number) => join(scratch, `pages-${segment}`);
+
+const segments = () =>
+  readdirSync(scratch)
+    .map((name) => Number(name.split("-")[1]))
+    .sort((a, b) => a - b);
+
+const FILES: SegmentFiles = {
+  list: segments,
+  open: (segment) => segmentFile(segment, "r+"),
+  create: (segment) => segmentFile(segment, "wx+"),
+  remove: (segment) => rmSync(fileOf(segment)),
+};
 
 interface Saved {
   readonly byteLengths: readonly number[];
@@ -51,13 +79,10 @@ interface Opened {
   readonly memories: readonly WebAssembly.Memory[];
 }
 
-/** What a process has that goes on from `saved`. */
-function opened({ byteLengths, maps }: Saved): Opened {
-  const store = new PageStore(
-    path,
-    pageFile(),
-    maps.map((map, index) => ({ map, byteLength: byteLengths[index] ?? 0 })),
-  );
+/** What a process has that goes on from `saved`, beside which `others` are kept. */
+function opened({ byteLengths, maps }: Saved, others: readonly PageMap[] = []): Opened {
+  const memoriesSaved = maps.map((map, index) => ({ map, byteLength: byteLengths[index] ?? 0 }));
+  const store = new PageStore(scratch, FILES, memoriesSaved, () => usedPages([...maps, ...others]));
   stores.push(store);
   const memories = byteLengths.map((byteLength, index) => {
     const memory = new WebAssembly.Memory({ initial: byteLength / WASM_PAGE, maximum: 65_536 });
@@ -68,7 +93,8 @@ function opened({ byteLengths, maps }: Saved): Opened {
 }
 
 function created(...pages: number[]): Opened {
-  const store = new PageStore(path, pageFile(), []);
+  const store = new PageStore(scratch, FILES, [], () => []);
+  store.prepare();
   stores.push(store);
   const memories = pages.map((initial) => {
     const memory = new WebAssembly.Memory({ initial, maximum: 65_536 });
@@ -80,23 +106,35 @@ function created(...pages: number[]): Opened {
   return { store, memories };
 }
 
-/** A whole save, as an image makes it. */
+/** A whole save, as an image makes it, after which nobody needs the one before. */
 function save({ store, memories }: Opened): Saved {
+  const before = usedPages(store.maps);
   const maps = store.write();
   store.flush();
-  store.named(maps);
+  store.settle();
+  store.release(remainingRuns(before, usedPages(maps)));
   store.trim();
   return { byteLengths: memories.map(({ buffer }) => buffer.byteLength), maps };
 }
 
 const bytesOf = (memory: WebAssembly.Memory | undefined) => new Uint8Array(memory?.buffer ?? new ArrayBuffer(0));
 
-/** What a map says, read from the file without any mapping. */
+/** What a map says, read from the files without any mapping, each page with its checksum. */
 function stored(map: PageMap, byteLength: number): Uint8Array {
-  const bytes = new Uint8Array(byteLength);
-  const file = openSync(path, "r");
-  for (const { page, count, storePage } of map) readSync(file, bytes, page * 4096, count * 4096, storePage * 4096);
-  closeSync(file);
+  const bytes = Buffer.alloc(byteLength);
+  const checksum = Buffer.alloc(4);
+  for (const { page, count, storePage } of map) {
+    const file = openSync(fileOf(Math.floor(storePage / 65_536)), "r");
+    const first = storePage % 65_536;
+    readSync(file, bytes, page * 4096, count * 4096, first * 4096);
+    for (let i = 0; i < count; i++) {
+      const group = Math.floor((first + i) / 1024) * 1024;
+      readSync(file, checksum, 0, 4, group * 4096 + 4 * ((first + i) % 1024));
+      const found = crc32(bytes.subarray((page + i) * 4096, (page + i + 1) * 4096));
+      expect(found, `checksum of page ${page + i}`).toBe(checksum.readUInt32LE());
+    }
+    closeSync(file);
+  }
   return bytes;
 }
 
@@ -117,8 +155,8 @@ describe("a save", () => {
     bytes[200 * 4096] = 0; // touched
     expect(save(one).maps).toEqual([
       [
-        { page: 0, count: 1, storePage: 0 },
-        { page: 10, count: 1, storePage: 1 },
+        { page: 0, count: 1, storePage: 1 },
+        { page: 10, count: 1, storePage: 2 },
       ],
     ]);
     expect(written).toEqual([8192]);
@@ -209,6 +247,7 @@ describe("many epochs", () => {
   test("the one before stays as it was, byte for byte, in the same process and in others; the file stays small", () => {
     const next = random(7);
     let process = created(40);
+    let kept: readonly PageMap[] = [];
     let before: { saved: Saved; bytes: Uint8Array } | undefined;
     for (let epoch = 1; epoch <= 60; epoch++) {
       const bytes = bytesOf(process.memories[0]);
@@ -224,20 +263,21 @@ describe("many epochs", () => {
         const map = before.saved.maps[0] ?? [];
         expect(Buffer.compare(stored(map, bytes.byteLength), before.bytes), `before epoch ${epoch}`).toBe(0);
       }
-      process.store.named(maps);
-      process.store.trim();
       expect(Buffer.compare(stored(maps[0] ?? [], bytes.byteLength), bytes), `epoch ${epoch}`).toBe(0);
+      if (epoch % 3 === 0) continue; // not named: nobody will ask for it
       before = { saved: { maps, byteLengths: [bytes.byteLength] }, bytes: bytes.slice() };
-      // The slot before, too: as when a process goes on.
-      process.store.named(maps);
-      if (epoch % 3 === 0) process.store.settle();
+      process.store.settle();
+      process.store.release(remainingRuns(usedPages(kept), usedPages(maps)));
+      process.store.trim();
+      kept = maps;
       if (epoch % 4 === 0) {
         process.store.close();
         process = opened(before.saved);
         expect(Buffer.compare(bytesOf(process.memories[0]), before.bytes), `resumed from ${epoch}`).toBe(0);
       }
     }
-    expect(fstatSync(process.store.descriptor).size).toBeLessThan(4 * 640 * 4096);
+    expect(segments()).toEqual([0]);
+    expect(statSync(fileOf(0)).size).toBeLessThan(4 * 640 * 4096);
   });
 
   test("a process that goes on: once settled, a save writes what has changed since the last, nothing else", () => {
@@ -245,7 +285,6 @@ describe("many epochs", () => {
     const bytes = bytesOf(process.memories[0]);
     bytes.fill(1);
     save(process);
-    process.store.settle();
     expect(new Set(bytes)).toEqual(new Set([1]));
     written = [];
     bytes[5 * 4096] = 2;
@@ -253,9 +292,7 @@ describe("many epochs", () => {
     const expected = bytes.slice();
     const maps = process.store.write();
     expect(written).toEqual([4096]);
-    process.store.settle(); // not named yet: nothing happens
     process.store.flush();
-    process.store.named(maps);
     process.store.settle();
     expect(Buffer.compare(bytes, expected)).toBe(0);
     written = [];
@@ -264,21 +301,78 @@ describe("many epochs", () => {
     expect(Buffer.compare(stored(maps[0] ?? [], bytes.byteLength), expected)).toBe(0);
   });
 
-  test("persistence points of one process: what either slot names stays", () => {
+  test("persistence points of one process: what is not released stays", () => {
     const process = created(4);
     const bytes = bytesOf(process.memories[0]);
     const epochs: { map: PageMap; bytes: Uint8Array }[] = [];
     for (let epoch = 1; epoch <= 8; epoch++) {
       bytes.fill(epoch);
       const [map = []] = process.store.write();
-      for (const named of epochs.slice(-2)) {
-        expect(Buffer.compare(stored(named.map, bytes.byteLength), named.bytes), `writing epoch ${epoch}`).toBe(0);
+      for (const kept of epochs.slice(-2)) {
+        expect(Buffer.compare(stored(kept.map, bytes.byteLength), kept.bytes), `writing epoch ${epoch}`).toBe(0);
       }
       process.store.flush();
-      process.store.named([map]);
+      process.store.settle();
       epochs.push({ map, bytes: bytes.slice() });
+      if (epochs.length > 2) process.store.release(usedPages([epochs.at(-3)?.map ?? []]));
     }
-    expect(fstatSync(process.store.descriptor).size).toBe(3 * bytes.byteLength);
+    expect(statSync(fileOf(0)).size).toBe(3 * bytes.byteLength + 4096);
+  });
+
+  test("a segment with a second name is not written; alone again, it is", () => {
+    const first = created(4);
+    bytesOf(first.memories[0]).fill(1);
+    const saved = save(first);
+    first.store.close();
+    const other = `${scratch}-link`;
+    linkSync(fileOf(0), other);
+    const before = readFileSync(fileOf(0));
+    let next = opened(saved);
+    bytesOf(next.memories[0]).fill(2, 0, WASM_PAGE);
+    const second = save(next);
+    expect(segments()).toEqual([0, 1]);
+    expect(Buffer.compare(readFileSync(fileOf(0)), before)).toBe(0);
+    next.store.close();
+    rmSync(other);
+    next = opened(second);
+    bytesOf(next.memories[0]).fill(3, 0, WASM_PAGE);
+    const third = save(next);
+    expect(segments()).toEqual([0, 1]);
+    expect(Buffer.compare(stored(third.maps[0] ?? [], 4 * WASM_PAGE), bytesOf(next.memories[0]))).toBe(0);
+    expect(Buffer.compare(readFileSync(fileOf(0)), before)).not.toBe(0);
+  });
+
+  test("more pages than a segment holds: another one; without live pages it goes", () => {
+    const process = created(5000);
+    bytesOf(process.memories[0]).fill(1);
+    const { maps } = save(process);
+    expect(segments()).toEqual([0, 1]);
+    expect(Buffer.compare(stored(maps[0] ?? [], 5000 * WASM_PAGE), bytesOf(process.memories[0]))).toBe(0);
+    bytesOf(process.memories[0]).fill(2);
+    save(process);
+    bytesOf(process.memories[0]).fill(0, WASM_PAGE);
+    save(process);
+    process.store.compact();
+    expect(segments().length).toBe(1);
+  });
+
+  test("nobody can say what is used: only new pages are written, and what is released", () => {
+    const first = created(4);
+    bytesOf(first.memories[0]).fill(1);
+    const saved = save(first);
+    bytesOf(first.memories[0])[0] = 2;
+    save(first);
+    const memories = saved.maps.map((map) => ({ map, byteLength: 4 * WASM_PAGE }));
+    const store = new PageStore(scratch, FILES, memories, () => undefined);
+    stores.push(store);
+    const memory = new WebAssembly.Memory({ initial: 4, maximum: 4 });
+    store.memories[0]?.attach(memory, 4 * WASM_PAGE);
+    bytesOf(memory)[0] = 3;
+    expect(store.write()[0]?.[0]).toMatchObject({ page: 0, count: 1, storePage: 66 });
+    store.settle();
+    store.release([{ page: 1, count: 1 }]);
+    bytesOf(memory)[0] = 4;
+    expect(store.write()[0]).toEqual([{ page: 0, count: 64, storePage: 1 }]);
   });
 
   test("a program that writes everywhere by single pages: the number of extents stays bounded", () => {
@@ -302,14 +396,14 @@ describe("many epochs", () => {
     let process = created(512);
     bytesOf(process.memories[0]).fill(1);
     const full = save(process);
-    const blocksOf = (opened: Opened) => fstatSync(opened.store.descriptor).blocks * 512;
-    expect(blocksOf(process)).toBeGreaterThanOrEqual(512 * WASM_PAGE);
+    const blocks = () => segments().reduce((sum, segment) => sum + statSync(fileOf(segment)).blocks * 512, 0);
+    expect(blocks()).toBeGreaterThanOrEqual(512 * WASM_PAGE);
     process = opened(full);
     bytesOf(process.memories[0]).fill(0, WASM_PAGE);
     process = opened(save(process));
     bytesOf(process.memories[0])[0] = 2;
     const last = save(process);
-    expect(blocksOf(process)).toBeLessThan(8 * 2 ** 20);
+    expect(blocks()).toBeLessThan(8 * 2 ** 20);
     expect(bytesOf(opened(last).memories[0]).subarray(0, 3)).toEqual(new Uint8Array([2, 1, 1]));
   });
 });

@@ -37,7 +37,8 @@ afterEach(() => {
   rmSync(scratch, { recursive: true });
 });
 
-const store = () => ({ path: join(scratch, "pages"), descriptor, lackOfRoom: () => undefined });
+const placeOf = (storePage: number) => ({ descriptor, position: storePage * 4096 });
+const store = () => ({ path: join(scratch, "pages"), placeOf, lackOfRoom: () => undefined });
 /** Pages 3 to 6 of two granules are those from 1 on of the file, page 20 is its last. */
 const map = [
   { page: 3, count: 4, storePage: 1 },

@@ -16,6 +16,11 @@ export function damaged(path: string, reason: string, cause?: unknown): Vermilio
   );
 }
 
+/** NO_SUCH_EPOCH: none of the epochs that the image keeps. */
+export function noSuchEpoch(path: string, epoch: number): VermilionError {
+  return imageError("NO_SUCH_EPOCH", path, `it keeps no epoch ${epoch}`, "vermilion history lists those that it has");
+}
+
 /** IMAGE_LIMIT: more than the format has room for. */
 export function beyondLimit(path: string, what: string, limit: number): VermilionError {
   return imageError("IMAGE_LIMIT", path, what, `an image holds at most ${limit}`);

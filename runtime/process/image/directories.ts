@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { attempt, errorName } from "../../../pmem/error.js";
 import { imageError } from "./damage.js";
 import { LOCK_NAME } from "./lock.js";
-import { HEADER_NAME, isImageName } from "./reading.js";
+import { HEADER_NAME, isImageName } from "./names.js";
 import { type ImageDirectory, OPEN_FILES_NAME } from "./storage.js";
 
 /** Returns the files that an unfinished creation left; throws if the directory holds anything else. */

@@ -14,7 +14,7 @@ import { damaged, imageError, isZero } from "./damage.js";
  *
  * So whatever is cut off, the current slot names the last epoch. Format: docs/image-format.md#header.
  */
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 
 /** Byte offsets within a slot; little-endian. Any change to this table bumps FORMAT_VERSION. */
 export const SLOT = {
@@ -22,20 +22,20 @@ export const SLOT = {
   version: 8, // u32: FORMAT_VERSION
   status: 12, // u32: index into STATUSES
   sequence: 16, // u64: number of this write, from 1
-  epoch: 24, // u64: the last persistence point; 0: none yet
+  epoch: 24, // u64: the persistence point that the process goes on from; 0: none yet
   exitStatus: 32, // u32: of a finished guest
   instrumenterVersion: 36, // u32: frames of another version do not fit
   moduleByteLength: 40, // u64
   moduleSha256: 48, // 32 bytes
-  stateByteLength: 80, // u64: of state-<epoch>; 0: there is none
-  stateChecksum: 88, // u32: CRC-32 of the state file's preamble
+  highestEpoch: 80, // u64: of all that were ever named by a slot
+  stateChecksum: 88, // u32: of the state file, see state-file.ts
   commandChecksum: 92, // u32: CRC-32 of the command record
   commandByteLength: 96, // u64: of the command record, which follows the slots
   memoryCount: 104, // u32
   messageByteLength: 108, // u32
   writtenAt: 112, // u64: wall clock, milliseconds since 1970
   memoryMode: 120, // u32: 0 the page store, 1 regions written in place
-  reserved: 124, // u32: zero
+  stateIsPresent: 124, // u32: 1 if there is a state file
   memories: 128, // MAX_MEMORIES x u32: lengths in units of 64 KiB, zeros behind them
   message: 384, // MAX_MESSAGE bytes: why the guest trapped, UTF-8, zeros behind it
   checksum: 508, // u32: CRC-32 of bytes [0, 508)
@@ -78,8 +78,10 @@ export interface ImageHeader {
   readonly moduleByteLength: number;
   /** Hexadecimal. */
   readonly moduleSha256: string;
-  /** Of `state-<epoch>`, always there when saved, never when finished. Trapped: `state-<epoch + 1>`, memory only. */
-  readonly state: { readonly byteLength: number; readonly checksum: number } | undefined;
+  /** The highest that any slot has named; state files with higher numbers were never committed. */
+  readonly highestEpoch: number;
+  /** Of `state-<epoch>`, always there when saved, never when finished. Trapped: of the file `trap`, memory only. */
+  readonly state: { readonly checksum: number } | undefined;
   readonly command: { readonly byteLength: number; readonly checksum: number };
   /** Linear memory lies in regions, written in place, and not in the page store. */
   readonly inPlace: boolean;
@@ -104,7 +106,8 @@ export function encodeSlot(header: ImageHeader): Uint8Array {
   u32(SLOT.instrumenterVersion, header.instrumenterVersion);
   u64(SLOT.moduleByteLength, header.moduleByteLength);
   bytes.set(Buffer.from(header.moduleSha256, "hex"), SLOT.moduleSha256);
-  u64(SLOT.stateByteLength, header.state?.byteLength ?? 0);
+  u64(SLOT.highestEpoch, header.highestEpoch);
+  u32(SLOT.stateIsPresent, header.state === undefined ? 0 : 1);
   u32(SLOT.stateChecksum, header.state?.checksum ?? 0);
   u32(SLOT.commandChecksum, header.command.checksum);
   u64(SLOT.commandByteLength, header.command.byteLength);
@@ -181,22 +184,26 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
   const sequence = u64(SLOT.sequence);
   const epoch = u64(SLOT.epoch);
   const moduleByteLength = u64(SLOT.moduleByteLength);
-  const stateByteLength = u64(SLOT.stateByteLength);
+  const highestEpoch = u64(SLOT.highestEpoch);
+  const stateIsPresent = u32(SLOT.stateIsPresent);
   const commandByteLength = u64(SLOT.commandByteLength);
   const memoryCount = u32(SLOT.memoryCount);
   const messageByteLength = u32(SLOT.messageByteLength);
   const memoryMode = u32(SLOT.memoryMode);
   const stateFits =
-    stateByteLength > 0 ? status !== "finished" && (epoch > 0 || status === "trapped") : status !== "saved";
+    stateIsPresent === 1 ? status !== "finished" && (epoch > 0 || status === "trapped") : status !== "saved";
   // The checksum protects against accidents; an image from others has a right one around any numbers.
   const flaw =
-    status === undefined || !Number.isSafeInteger(sequence) || !Number.isSafeInteger(epoch)
+    status === undefined ||
+    !Number.isSafeInteger(sequence) ||
+    !Number.isSafeInteger(highestEpoch) ||
+    epoch > highestEpoch
       ? "impossible status or number"
       : sequence % 2 !== index
         ? "it belongs into the other place"
         : moduleByteLength > MAX_MODULE_BYTES || commandByteLength > MAX_COMMAND_BYTES
           ? "impossible module or command length"
-          : stateByteLength > MAX_STATE_BYTES || !stateFits
+          : stateIsPresent > 1 || !stateFits
             ? "state file and status do not agree"
             : memoryCount > MAX_MEMORIES || messageByteLength > MAX_MESSAGE || memoryMode > 1
               ? "impossible counts"
@@ -214,7 +221,8 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
     instrumenterVersion: u32(SLOT.instrumenterVersion),
     moduleByteLength,
     moduleSha256: Buffer.from(bytes.subarray(SLOT.moduleSha256, SLOT.moduleSha256 + 32)).toString("hex"),
-    state: stateByteLength === 0 ? undefined : { byteLength: stateByteLength, checksum: u32(SLOT.stateChecksum) },
+    highestEpoch,
+    state: stateIsPresent === 0 ? undefined : { checksum: u32(SLOT.stateChecksum) },
     command: { byteLength: commandByteLength, checksum: u32(SLOT.commandChecksum) },
     inPlace: memoryMode === 1,
     memoryByteLengths,

@@ -6,15 +6,15 @@ import { attempt, errorName } from "../../../pmem/error.js";
 import { contentHash } from "./content-hash.js";
 import { beyondLimit, damaged, imageError } from "./damage.js";
 import { checkOnlyImageFiles, checkVacant, makeDirectories, syncParents } from "./directories.js";
+import { Epochs } from "./epochs.js";
 import { encodeSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOT_BYTE_LENGTH } from "./header.js";
 import { ImageLock, LOCK_NAME } from "./lock.js";
-import { createStore, type MemoryStore, openStore } from "./memory-store.js";
+import { type MemoryStore, openStore } from "./memory-store.js";
+import { HEADER_NAME, isImageName, MODULE_NAME, NEW_HEADER_NAME } from "./names.js";
 import {
   checkMemories,
-  HEADER_NAME,
-  isImageName,
   isResumable,
-  MODULE_NAME,
+  readEpoch,
   readHeader,
   readModule,
   readState,
@@ -38,8 +38,15 @@ export interface CreateOptions {
 export interface OpenOptions {
   /** Of the running program: a saved image of another version is refused, its frames do not fit. */
   readonly instrumenterVersion: number;
+  /** To go on from an epoch of the history, of an image that is over, too. Default: the current one. */
+  readonly at?: number | undefined;
   /** Tests only. */
   readonly storage?: (directory: ImageStorage) => ImageStorage;
+}
+
+/** Whether files were created, or removed, since the directory was last flushed. */
+export interface NewEntries {
+  dirty: boolean;
 }
 
 /** What creating or opening an image makes, for the one handle that will own it. */
@@ -47,12 +54,15 @@ export interface ImageParts {
   readonly directory: ImageDirectory;
   readonly storage: ImageStorage;
   readonly lock: ImageLock;
+  /** With `at`, what it will be once the guest runs. */
   readonly header: ImageHeader;
   readonly command: unknown;
   readonly moduleBytes: Uint8Array;
   readonly saved: SavedState | undefined;
   /** Undefined: nothing can run in this image any more. */
   readonly store: MemoryStore | undefined;
+  readonly epochs: Epochs;
+  readonly entries: NewEntries;
 }
 
 /**
@@ -88,11 +98,21 @@ export function createImage(path: string, options: CreateOptions): ImageParts {
       moduleFile.close();
     }
     const inPlace = options.inPlace ?? false;
-    store = createStore(directory, storage, inPlace);
+    const entries: NewEntries = { dirty: true };
+    const epochs = new Epochs(directory, 0);
+    store = openStore({
+      ...{ directory, storage, inPlace, memoryByteLengths: [], maps: [] },
+      kept: () => [],
+      created: () => {
+        entries.dirty = true;
+      },
+    });
+    store.prepare();
     const header: ImageHeader = {
       status: "running",
       sequence: 1,
       epoch: 0,
+      highestEpoch: 0,
       exitStatus: 0,
       message: "",
       instrumenterVersion: options.instrumenterVersion,
@@ -116,7 +136,7 @@ export function createImage(path: string, options: CreateOptions): ImageParts {
     storage.syncDirectory();
     syncParents(absolute, firstCreated);
     const command: unknown = JSON.parse(commandBytes.toString("utf8"));
-    return { directory, storage, lock, header, command, moduleBytes, saved: undefined, store };
+    return { directory, storage, lock, header, command, moduleBytes, saved: undefined, store, epochs, entries };
   } catch (error) {
     store?.close();
     lock?.release();
@@ -143,18 +163,28 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
     directory.makeOpenFiles(); // copying tools may have left it out, empty as it mostly is
     const moduleBytes = readModule(directory, header);
     const storage = options.storage?.(directory) ?? directory;
-    let saved: SavedState | undefined;
+    const { at } = options;
     if (header.status === "running" && damage !== undefined) {
       // The damaged slot may have said "saved", or that it is over: not ours to go back behind without being asked.
       throw damaged(directory.pathOf(HEADER_NAME), damage);
     }
-    if (isResumable(header)) {
-      checkInstrumenter(directory, header, options.instrumenterVersion);
-      saved = readState(directory, verified);
-      checkMemories(directory, header, saved.maps);
-      store = openStore(directory, storage, header, saved.maps);
-    }
-    return { directory, storage, lock, header, command, moduleBytes, saved, store };
+    const entries: NewEntries = { dirty: true };
+    const epochs = new Epochs(directory, header.highestEpoch);
+    const parts = { directory, storage, lock, command, moduleBytes, epochs, entries };
+    if (at === undefined && !isResumable(header)) return { ...parts, header, saved: undefined, store };
+    checkInstrumenter(directory, header, options.instrumenterVersion);
+    const saved: SavedState = at === undefined ? readState(directory, verified) : readEpoch(directory, header, at);
+    checkMemories(directory, header.inPlace, saved);
+    store = openStore({
+      ...{ directory, storage, inPlace: header.inPlace, maps: saved.maps },
+      memoryByteLengths: saved.record.memoryByteLengths,
+      kept: () => epochs.usedPages(),
+      created: () => {
+        entries.dirty = true;
+      },
+    });
+    const epoch = at ?? header.epoch;
+    return { ...parts, header: { ...header, epoch }, saved, store };
   } catch (error) {
     store?.close();
     lock?.release();
@@ -200,8 +230,6 @@ export function removeImage(path: string): boolean {
     directory.close();
   }
 }
-
-const NEW_HEADER_NAME = "header.new";
 
 function checkInstrumenter(directory: ImageDirectory, header: ImageHeader, version: number): void {
   if (header.instrumenterVersion === version) return;

@@ -1,28 +1,35 @@
 import type { MemoryBacking } from "../../../pmem/memory-backing.js";
-import type { PageMap } from "../../../pmem/page-map.js";
-import { PageStore } from "../../../pmem/page-store.js";
+import type { PageMap, PageRun } from "../../../pmem/page-map.js";
+import { PageStore, type SegmentFile, type SegmentFiles, type UnsummedPages } from "../../../pmem/page-store.js";
 import { Region } from "../../../pmem/region.js";
-import type { ImageHeader } from "./header.js";
-import { memoryName, PAGES_NAME } from "./reading.js";
+import { memoryName, segmentName, segmentNumber } from "./names.js";
 import type { ImageDirectory, ImageStorage } from "./storage.js";
 
 /**
  * How an image keeps linear memory: in a page store (pmem/page-store.ts), or in regions that the guest writes in place.
- * Their calls at a save, in this order: write, flush, then the image names the maps durably, named, trim;
- * and settle, should the guest go on.
+ * Their calls at a save: write, flush, then the image names the maps durably; settle, should the guest go on, before or
+ * after that; then release what no epoch needs any more, and trim.
  */
 export interface MemoryStore {
   readonly memories: readonly MemoryBacking[];
+  /** Where everything lies now; empty: in place. */
+  readonly maps: readonly PageMap[];
+  /** Pages that the last write() has written, until it is settled. */
+  readonly writtenPageCount: number;
+  /** A save will find the files that it writes. */
+  prepare(): void;
   /** The next memory, empty: grow it, then attach it. */
   create(): MemoryBacking;
-  /** What the memories hold goes to the disk; the result says where, and is empty where it lies in place. */
-  write(): readonly PageMap[];
+  /** What the memories hold goes to the disk; the result is `maps`. With `later`, checksums are left to somebody else. */
+  write(later?: UnsummedPages[]): readonly PageMap[];
   /** What was written is durable once this returns. */
   flush(): void;
-  /** A header slot names these maps now, durably. */
-  named(maps: readonly PageMap[]): void;
+  /** What flush() would flush, for somebody else to do. */
+  takeUnflushed(): number[];
   /** Before the guest goes on in the same process: what was saved last counts as unchanged from here on. */
   settle(): void;
+  /** No epoch needs these pages any more, durably. */
+  release(runs: readonly PageRun[]): void;
   /** After a save, when nobody waits for it. */
   trim(): void;
   close(): void;
@@ -59,6 +66,16 @@ class RegionStore implements MemoryStore {
     return region;
   }
 
+  get maps(): readonly PageMap[] {
+    return [];
+  }
+
+  get writtenPageCount(): number {
+    return 0;
+  }
+
+  prepare(): void {}
+
   write(): readonly PageMap[] {
     return [];
   }
@@ -69,9 +86,13 @@ class RegionStore implements MemoryStore {
     });
   }
 
-  named(): void {}
+  takeUnflushed(): number[] {
+    return [];
+  }
 
   settle(): void {}
+
+  release(): void {}
 
   trim(): void {}
 
@@ -80,21 +101,61 @@ class RegionStore implements MemoryStore {
   }
 }
 
-export function createStore(directory: ImageDirectory, storage: ImageStorage, inPlace: boolean): MemoryStore {
-  if (inPlace) return new RegionStore(directory, storage);
-  return new PageStore(directory.pathOf(PAGES_NAME), storage.create(PAGES_NAME), []);
+/** The segments of a page store as files of the image. */
+class ImageSegments implements SegmentFiles {
+  readonly #directory: ImageDirectory;
+  readonly #storage: ImageStorage;
+  readonly #created: () => void;
+
+  constructor(directory: ImageDirectory, storage: ImageStorage, created: () => void) {
+    this.#directory = directory;
+    this.#storage = storage;
+    this.#created = created;
+  }
+
+  list(): number[] {
+    return this.#directory
+      .names()
+      .flatMap((name) => segmentNumber(name) ?? [])
+      .sort((a, b) => a - b);
+  }
+
+  /** A segment with other names belongs to a fork as well: only read. */
+  open(segment: number): SegmentFile {
+    const name = segmentName(segment);
+    const shared = (this.#directory.statOf(name)?.nlink ?? 1) > 1;
+    return Object.assign(shared ? this.#storage.openShared(name) : this.#storage.open(name), { writable: !shared });
+  }
+
+  create(segment: number): SegmentFile {
+    this.#created();
+    return Object.assign(this.#storage.create(segmentName(segment)), { writable: true });
+  }
+
+  remove(segment: number): void {
+    this.#storage.remove(segmentName(segment));
+  }
 }
 
-/** Of a resumable image, whose files have been checked. */
-export function openStore(
-  directory: ImageDirectory,
-  storage: ImageStorage,
-  { inPlace, memoryByteLengths }: ImageHeader,
-  maps: readonly PageMap[],
-): MemoryStore {
+export interface StoreOptions {
+  readonly directory: ImageDirectory;
+  readonly storage: ImageStorage;
+  readonly inPlace: boolean;
+  /** Of the epoch that is opened, in bytes; a new image has none. */
+  readonly memoryByteLengths: readonly number[];
+  readonly maps: readonly PageMap[];
+  /** Pages that the kept epochs need; see PageStore. */
+  readonly kept: () => readonly PageRun[] | undefined;
+  /** A file was created, whose name is not durable yet. */
+  readonly created: () => void;
+}
+
+/** Of a new image, or of one whose files have been checked. */
+export function openStore(options: StoreOptions): MemoryStore {
+  const { directory, storage, inPlace, memoryByteLengths, maps, kept, created } = options;
   if (!inPlace) {
-    const saved = maps.map((map, index) => ({ map, byteLength: memoryByteLengths[index] ?? 0 }));
-    return new PageStore(directory.pathOf(PAGES_NAME), storage.open(PAGES_NAME), saved);
+    const saved = memoryByteLengths.map((byteLength, index) => ({ byteLength, map: maps[index] ?? [] }));
+    return new PageStore(directory.path, new ImageSegments(directory, storage, created), saved, kept);
   }
   const regions = new RegionStore(directory, storage);
   try {

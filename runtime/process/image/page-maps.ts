@@ -1,4 +1,5 @@
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
+import { isInGroup, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { damaged } from "./damage.js";
 
 /**
@@ -11,7 +12,7 @@ import { damaged } from "./damage.js";
  */
 export const EXTENT = {
   page: 0, // u64: of the memory
-  storePage: 8, // u64: of the page store
+  storePage: 8, // u64: of the page store, over all segments
   count: 16, // u32: pages
   reserved: 20, // u32: zero
 } as const;
@@ -20,7 +21,9 @@ const EXTENT_BYTE_LENGTH = 24;
 /** u32 count, u32 zero: at the beginning of the section, and of each memory. */
 const COUNT_BYTE_LENGTH = 8;
 /** More than any save makes; each may become a mapping, of which the kernel allows a process 65,530. */
-const MAX_EXTENTS = 16_384;
+const MAX_EXTENTS = 49_152;
+/** So that every page of a segment has an exact number in a file. */
+const MAX_STORE_PAGE = 2 ** 48;
 
 export function encodePageMaps(maps: readonly PageMap[]): Uint8Array {
   const extentCount = maps.reduce((sum, { length }) => sum + length, 0);
@@ -41,7 +44,7 @@ export function encodePageMaps(maps: readonly PageMap[]): Uint8Array {
   return bytes;
 }
 
-/** IMAGE_DAMAGED: not maps of memories of these lengths. Whether the store is long enough is for `storeByteLength`. */
+/** IMAGE_DAMAGED: not maps of memories of these lengths. Whether the store is long enough is for `segmentByteLengths`. */
 export function decodePageMaps(
   bytes: Uint8Array,
   memoryByteLengths: readonly number[],
@@ -68,6 +71,9 @@ export function decodePageMaps(
       const extent = extentAt(view, take(EXTENT_BYTE_LENGTH));
       if (extent.count === 0 || extent.page < end) throw misfit(`memory ${index}: its extents are out of order`);
       end = endOf(extent);
+      if (!isInGroup({ page: extent.storePage, count: extent.count }) || extent.storePage > MAX_STORE_PAGE) {
+        throw misfit(`memory ${index}: an extent lies where no pages are stored`);
+      }
       if (end * PAGE_BYTE_LENGTH > byteLength) throw misfit(`memory ${index}: an extent passes its end`);
       map.push(extent);
     }
@@ -77,11 +83,15 @@ export function decodePageMaps(
   return maps;
 }
 
-/** How long the page store must be at least. */
-export function storeByteLength(maps: readonly PageMap[]): number {
-  let pages = 0;
-  for (const map of maps) for (const { storePage, count } of map) pages = Math.max(pages, storePage + count);
-  return pages * PAGE_BYTE_LENGTH;
+/** How long each segment must be at least, by its number. */
+export function segmentByteLengths(maps: readonly PageMap[]): ReadonlyMap<number, number> {
+  const byteLengths = new Map<number, number>();
+  for (const { storePage, count } of maps.flat()) {
+    const segment = segmentOf(storePage);
+    const end = (pageInSegment(storePage) + count) * PAGE_BYTE_LENGTH;
+    byteLengths.set(segment, Math.max(byteLengths.get(segment) ?? 0, end));
+  }
+  return byteLengths;
 }
 
 /** Numbers of 64 bits lose their lowest bits here, if they are too large for any memory or store anyway. */

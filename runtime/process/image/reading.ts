@@ -1,18 +1,14 @@
 import { crc32 } from "node:zlib";
 import { PAGE_BYTE_LENGTH, type PageMap, pageCountOf } from "../../../pmem/page-map.js";
 import { contentHash } from "./content-hash.js";
-import { damaged, imageError } from "./damage.js";
-import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
+import { damaged, imageError, noSuchEpoch } from "./damage.js";
+import type { EpochRecord } from "./epoch-record.js";
+import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, MAX_STATE_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
 import { type Holder, ImageLock } from "./lock.js";
-import { decodePageMaps, storeByteLength } from "./page-maps.js";
-import { type DecodedState, decodeJson, decodeState, type ImageState } from "./state-file.js";
+import { HEADER_NAME, isImageName, MODULE_NAME, memoryName, segmentName, stateName, TRAP_NAME } from "./names.js";
+import { decodePageMaps, segmentByteLengths } from "./page-maps.js";
+import { decodeJson, decodeState, type ImageState } from "./state-file.js";
 import { ImageDirectory } from "./storage.js";
-
-export const HEADER_NAME = "header";
-export const MODULE_NAME = "module.wasm";
-export const PAGES_NAME = "pages";
-export const memoryName = (index: number): string => `memory-${index}`;
-export const stateName = (epoch: number): string => `state-${epoch}`;
 
 export interface VerifiedHeader {
   readonly header: ImageHeader;
@@ -56,55 +52,61 @@ export function isResumable({ status, state }: ImageHeader): boolean {
 
 /** A state and where its linear memory lies; in place: no maps. */
 export interface SavedState {
+  readonly record: EpochRecord;
   readonly state: ImageState;
   readonly maps: readonly PageMap[];
+  /** For the header slot. */
+  readonly checksum: number;
 }
 
-/** IMAGE_INTERRUPTED, IMAGE_NOT_SAVED: there is nothing to go on with. IMAGE_DAMAGED, IMAGE_UNSAFE. */
+/** What the header says to go on from. IMAGE_INTERRUPTED, IMAGE_NOT_SAVED: nothing. IMAGE_DAMAGED, IMAGE_UNSAFE. */
 export function readState(directory: ImageDirectory, { header, damage }: VerifiedHeader): SavedState {
   if (!isResumable(header)) throw notResumable(directory, header.status, damage);
-  const { state, pages } = readStateFile(directory, header);
-  return { state, maps: decodeMaps(directory, header, pages) };
+  return readCurrent(directory, header);
 }
 
-function readStateFile(directory: ImageDirectory, header: ImageHeader): DecodedState {
-  const { state } = header;
-  const epoch = stateEpochOf(header);
-  const path = directory.pathOf(stateName(epoch));
-  const byteLength = state?.byteLength ?? 0;
-  const bytes = directory.read(stateName(epoch), byteLength);
-  if (bytes === undefined) throw damaged(path, "the file is missing");
-  if (bytes.byteLength !== byteLength) {
-    throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${byteLength}`);
+/** The file that the header names, of a trap too. */
+function readCurrent(directory: ImageDirectory, header: ImageHeader): SavedState {
+  const name = header.status === "trapped" ? TRAP_NAME : stateName(header.epoch);
+  const saved = readStateFile(directory, name, header.epoch, header.inPlace);
+  if (saved.checksum === header.state?.checksum) return saved;
+  throw damaged(directory.pathOf(name), "it is not the state that the header names");
+}
+
+/** The state of any epoch that is kept. NO_SUCH_EPOCH, IMAGE_DAMAGED. */
+export function readEpoch(directory: ImageDirectory, header: ImageHeader, epoch: number): SavedState {
+  if (epoch > header.highestEpoch || directory.statOf(stateName(epoch)) === undefined) {
+    throw noSuchEpoch(directory.path, epoch);
   }
-  return decodeState(bytes, epoch, state?.checksum ?? 0, path);
+  if (epoch === header.epoch && isResumable(header)) return readCurrent(directory, header);
+  return readStateFile(directory, stateName(epoch), epoch, header.inPlace);
 }
 
-function decodeMaps(directory: ImageDirectory, header: ImageHeader, pages: Uint8Array): readonly PageMap[] {
-  if (header.inPlace) return [];
-  return decodePageMaps(pages, header.memoryByteLengths, directory.pathOf(stateName(stateEpochOf(header))));
-}
-
-/** The memory of a trapped guest is no persistence point, but has the file of the next one. */
-function stateEpochOf({ status, epoch }: ImageHeader): number {
-  return status === "trapped" ? epoch + 1 : epoch;
+function readStateFile(directory: ImageDirectory, name: string, epoch: number, inPlace: boolean): SavedState {
+  const path = directory.pathOf(name);
+  const bytes = directory.read(name, MAX_STATE_BYTES);
+  if (bytes === undefined) throw damaged(path, "the file is missing");
+  const { record, state, pages, checksum } = decodeState(bytes, epoch, path);
+  return { record, state, checksum, maps: inPlace ? [] : decodePageMaps(pages, record.memoryByteLengths, path) };
 }
 
 /** IMAGE_DAMAGED: a file of linear memory is missing or has a wrong length. Reads none of their bytes. */
-export function checkMemories(directory: ImageDirectory, header: ImageHeader, maps: readonly PageMap[]): void {
-  if (header.inPlace) {
-    checkRegions(directory, header);
+export function checkMemories(directory: ImageDirectory, inPlace: boolean, { record, maps }: SavedState): void {
+  if (inPlace) {
+    checkRegions(directory, record.memoryByteLengths);
     return;
   }
-  const needed = storeByteLength(maps);
-  const found = directory.statOf(PAGES_NAME)?.size;
-  if (found !== undefined && found >= needed) return;
-  const reason = found === undefined ? "the file is missing" : `it has ${found} bytes instead of ${needed} or more`;
-  throw damaged(directory.pathOf(PAGES_NAME), reason);
+  for (const [segment, needed] of segmentByteLengths(maps)) {
+    const name = segmentName(segment);
+    const found = directory.statOf(name)?.size;
+    if (found !== undefined && found >= needed) continue;
+    const reason = found === undefined ? "the file is missing" : `it has ${found} bytes instead of ${needed} or more`;
+    throw damaged(directory.pathOf(name), reason);
+  }
 }
 
-function checkRegions(directory: ImageDirectory, header: ImageHeader): void {
-  header.memoryByteLengths.forEach((byteLength, index) => {
+function checkRegions(directory: ImageDirectory, memoryByteLengths: readonly number[]): void {
+  memoryByteLengths.forEach((byteLength, index) => {
     const name = memoryName(index);
     const found = directory.statOf(name)?.size;
     if (found === byteLength) return;
@@ -129,11 +131,6 @@ function headerMissing(directory: ImageDirectory) {
     return imageError("IMAGE_INCOMPLETE", directory.path, reason, "start the program again with --fresh");
   }
   return imageError("IMAGE_FOREIGN", directory.path, "this directory is no image", "check the path");
-}
-
-/** Whether a file of this name can belong to an image; nothing else is ever removed. */
-export function isImageName(name: string): boolean {
-  return /^(?:header|header\.new|lock|open-files|module\.wasm|pages|memory-\d+|state-\d+)$/.test(name);
 }
 
 /**
@@ -174,6 +171,17 @@ export class ImageReading {
     return withDirectory(this.path, (directory) => readState(directory, this).state);
   }
 
+  /** Of any epoch that is kept. NO_SUCH_EPOCH, IMAGE_DAMAGED. */
+  readEpoch(epoch: number): SavedState {
+    return withDirectory(this.path, (directory) => readEpoch(directory, this.header, epoch));
+  }
+
+  /** What the header names, of a trap too; undefined: nothing. IMAGE_DAMAGED. */
+  readCurrent(): SavedState | undefined {
+    if (this.header.state === undefined) return undefined;
+    return withDirectory(this.path, (directory) => readCurrent(directory, this.header));
+  }
+
   /** What each linear memory takes on the disk, in bytes; zeros where nothing of it is kept. */
   diskByteLengths(): number[] {
     const { header } = this;
@@ -182,8 +190,7 @@ export class ImageReading {
         return header.memoryByteLengths.map((_, index) => 512 * (directory.statOf(memoryName(index))?.blocks ?? 0));
       }
       if (header.state === undefined) return header.memoryByteLengths.map(() => 0);
-      const maps = decodeMaps(directory, header, readStateFile(directory, header).pages);
-      return maps.map((map) => PAGE_BYTE_LENGTH * pageCountOf(map));
+      return readCurrent(directory, header).maps.map((map) => PAGE_BYTE_LENGTH * pageCountOf(map));
     });
   }
 }

@@ -30,6 +30,8 @@ export interface ImageStorage {
   /** An empty file of that name, replacing what was there. */
   create(name: string): StorageFile;
   open(name: string): StorageFile;
+  /** Only for reading; it may have other names. */
+  openShared(name: string): StorageFile;
   rename(from: string, to: string): void;
   remove(name: string): void;
   /** Names that were created, renamed or removed before are durable once this returns. */
@@ -100,6 +102,16 @@ export class ImageDirectory implements ImageStorage {
     }
   }
 
+  /** Of the directory itself, for its flush. */
+  get descriptor(): number {
+    return this.#descriptor;
+  }
+
+  /** Where a file is, even if the image has been renamed. */
+  currentPathOf(name: string): string {
+    return this.#at(name);
+  }
+
   names(): string[] {
     return attempt("list the image", this.path, () => readdirSync(this.#at("")));
   }
@@ -126,6 +138,18 @@ export class ImageDirectory implements ImageStorage {
     throw unsafe(this.pathOf(name));
   }
 
+  /** At most `byteLength` bytes from `position` on; fewer at the file's end. Undefined if there is no such file. */
+  readPart(name: string, position: number, byteLength: number): Uint8Array<ArrayBuffer> | undefined {
+    const file = this.openFile(name, O_RDONLY);
+    if (file === undefined) return undefined;
+    try {
+      const rest = Math.max(0, Math.min(byteLength, file.stat.size - position));
+      return this.#readFully(name, file.descriptor, position, rest);
+    } finally {
+      closeSync(file.descriptor);
+    }
+  }
+
   /** The whole file, at most `limit` bytes. Undefined if there is none; IMAGE_DAMAGED if it is longer. */
   read(name: string, limit: number): Uint8Array<ArrayBuffer> | undefined {
     const file = this.openFile(name, O_RDONLY);
@@ -133,20 +157,24 @@ export class ImageDirectory implements ImageStorage {
     try {
       const { descriptor, stat } = file;
       if (stat.size > limit) throw damaged(this.pathOf(name), `it has ${stat.size} bytes, more than ${limit}`);
-      const bytes = new Uint8Array(new ArrayBuffer(stat.size));
-      let filled = 0;
-      while (filled < bytes.byteLength) {
-        const position = filled;
-        const count = attempt("read", this.pathOf(name), () =>
-          readSync(descriptor, bytes, position, Math.min(bytes.byteLength - position, MAX_READ_BYTES), position),
-        );
-        if (count === 0) throw damaged(this.pathOf(name), "it became shorter while it was read");
-        filled += count;
-      }
-      return bytes;
+      return this.#readFully(name, descriptor, 0, stat.size);
     } finally {
       closeSync(file.descriptor);
     }
+  }
+
+  #readFully(name: string, descriptor: number, from: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(new ArrayBuffer(byteLength));
+    let filled = 0;
+    while (filled < byteLength) {
+      const position = filled;
+      const count = attempt("read", this.pathOf(name), () =>
+        readSync(descriptor, bytes, position, Math.min(byteLength - position, MAX_READ_BYTES), from + position),
+      );
+      if (count === 0) throw damaged(this.pathOf(name), "it became shorter while it was read");
+      filled += count;
+    }
+    return bytes;
   }
 
   /** Undefined if there is no such file. */
@@ -189,6 +217,10 @@ export class ImageDirectory implements ImageStorage {
 
   open(name: string): StorageFile {
     return this.#storageFile(name, O_RDWR);
+  }
+
+  openShared(name: string): StorageFile {
+    return this.#storageFile(name, O_RDONLY);
   }
 
   rename(from: string, to: string): void {

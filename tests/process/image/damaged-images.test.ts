@@ -16,7 +16,17 @@ import {
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { Image } from "../../../runtime/process/image/image.js";
-import { createSaved, errorCode, PAGE, scratchDirectory, stateOf, thrownBy, VERSION } from "./support.js";
+import {
+  createSaved,
+  errorCode,
+  FACTS,
+  PAGE,
+  savedBytes,
+  scratchDirectory,
+  stateOf,
+  thrownBy,
+  VERSION,
+} from "./support.js";
 
 const SLOT_BYTES = 4096;
 /** The second write of an image, its first commit, goes to slot 0. */
@@ -143,14 +153,14 @@ describe("a file cut short, grown, exchanged or gone", () => {
   });
 
   test("pages grown: a save that was cut short has done that", () => {
-    appendFileSync(fileOf("pages"), "x");
+    appendFileSync(fileOf("pages-0"), "x");
     expect(outcome()).toBe("right state");
   });
 
   test.each([0, 1, 4095])("pages of %i bytes: IMAGE_DAMAGED, and it says how many", (byteLength) => {
-    truncateSync(fileOf("pages"), byteLength);
+    truncateSync(fileOf("pages-0"), byteLength);
     expect(outcome()).toBe("IMAGE_DAMAGED");
-    expect(thrownBy(() => Image.open(path, VERSION)).message).toContain(`${byteLength} bytes instead of 4096`);
+    expect(thrownBy(() => Image.open(path, VERSION)).message).toContain(`${byteLength} bytes instead of 8192`);
   });
 
   test.each([0, 1, PAGE - 1, 2 * PAGE])("memory-0 of %i bytes: IMAGE_DAMAGED, and it says how many", (byteLength) => {
@@ -164,7 +174,7 @@ describe("a file cut short, grown, exchanged or gone", () => {
     ["header", "IMAGE_INCOMPLETE"],
     ["state-1", "IMAGE_DAMAGED"],
     ["module.wasm", "IMAGE_DAMAGED"],
-    ["pages", "IMAGE_DAMAGED"],
+    ["pages-0", "IMAGE_DAMAGED"],
     ["lock", "right state"],
   ])("%s gone: %s", (name, expected) => {
     rmSync(fileOf(name));
@@ -195,7 +205,7 @@ describe("a file cut short, grown, exchanged or gone", () => {
 });
 
 describe("an image from others", () => {
-  const names = ["header", "lock", "module.wasm", "state-1", "pages"];
+  const names = ["header", "lock", "module.wasm", "state-1", "pages-0"];
 
   test.each(names)("%s is a link: IMAGE_UNSAFE, wherever it leads", (name) => {
     renameSync(fileOf(name), join(path, "..", "outside"));
@@ -204,26 +214,40 @@ describe("an image from others", () => {
     if (name !== "lock") expect(thrownBy(() => readAll()).code).toBe("IMAGE_UNSAFE");
   });
 
-  test.each(["header", "lock", "pages", "state-2"])(
-    "%s is a hard link to a file elsewhere: it is not written",
-    (name) => {
-      const precious = join(path, "..", "precious");
-      cpSync(existsSync(fileOf(name)) ? fileOf(name) : fileOf("state-1"), precious);
-      const before = readFileSync(precious);
-      rmSync(fileOf(name), { force: true });
-      linkSync(precious, fileOf(name));
-      const use = () => {
-        const image = Image.open(path, VERSION);
-        try {
-          image.markRunning();
-        } finally {
-          image.close();
-        }
-      };
-      expect(use).toThrow(errorCode("IMAGE_UNSAFE"));
-      expect(readFileSync(precious)).toEqual(before);
-    },
-  );
+  test.each(["header", "lock", "state-2"])("%s is a hard link to a file elsewhere: it is not written", (name) => {
+    const precious = join(path, "..", "precious");
+    cpSync(existsSync(fileOf(name)) ? fileOf(name) : fileOf("state-1"), precious);
+    const before = readFileSync(precious);
+    rmSync(fileOf(name), { force: true });
+    linkSync(precious, fileOf(name));
+    const use = () => {
+      const image = Image.open(path, VERSION);
+      try {
+        image.markRunning();
+      } finally {
+        image.close();
+      }
+    };
+    expect(use).toThrow(errorCode("IMAGE_UNSAFE"));
+    expect(readFileSync(precious)).toEqual(before);
+  });
+
+  test("a segment is a hard link, as in a fork: it is read and never written", () => {
+    const elsewhere = join(path, "..", "elsewhere");
+    linkSync(fileOf("pages-0"), elsewhere);
+    const before = readFileSync(elsewhere);
+    const image = Image.open(path, VERSION);
+    const bytes = savedBytes(image, 0, 1);
+    expect(bytes[0]).toBe(42);
+    image.markRunning();
+    bytes.fill(7);
+    image.commit(stateOf(2), FACTS);
+    image.close();
+    expect(readFileSync(elsewhere)).toEqual(before);
+    const again = Image.open(path, VERSION);
+    expect(new Set(savedBytes(again, 0, 1))).toEqual(new Set([7]));
+    again.close();
+  });
 
   test.each(names)("%s is a pipe or a directory: IMAGE_UNSAFE, and nothing waits for a writer", (name) => {
     rmSync(fileOf(name));

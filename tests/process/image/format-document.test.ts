@@ -17,7 +17,7 @@ const tables = text.split(/^\| Offset \| Bytes \| Field .*$/m).map((part) =>
 
 test.each([
   ["a slot", 1, SLOT, SLOT_BYTE_LENGTH],
-  ["the preamble", 2, PREAMBLE, 64],
+  ["the preamble", 2, PREAMBLE, 72],
   ["a section's entry", 3, SECTION, 32],
   ["an extent", 4, EXTENT, 24],
 ] as const)(

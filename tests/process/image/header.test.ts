@@ -15,6 +15,7 @@ const base: ImageHeader = {
   status: "running",
   sequence: 1,
   epoch: 0,
+  highestEpoch: 0,
   exitStatus: 0,
   message: "",
   instrumenterVersion: 3,
@@ -31,7 +32,8 @@ const saved = (sequence: number): ImageHeader => ({
   status: "saved",
   sequence,
   epoch: sequence,
-  state: { byteLength: 4096, checksum: 0x80000001 },
+  highestEpoch: sequence + 2,
+  state: { checksum: 0x80000001 },
 });
 
 /** A header file whose slots were written in this order. */
@@ -55,7 +57,7 @@ describe("currentSlot", () => {
       saved(1),
       { ...base, status: "finished", exitStatus: 0xffffffff } as const,
       { ...base, status: "trapped", message: "unreachable ü" } as const,
-      { ...base, epoch: 3, inPlace: true, state: { byteLength: 1, checksum: 0 } },
+      { ...base, epoch: 3, highestEpoch: 3, inPlace: true, state: { checksum: 0 } },
       { ...base, memoryByteLengths: Array.from({ length: MAX_MEMORIES }, (_, index) => index * 65_536) },
     ]) {
       expect(currentSlot(file(header), "h")).toEqual({ header, damage: undefined });
@@ -93,9 +95,10 @@ describe("currentSlot", () => {
   });
 
   test.each<[string, Partial<ImageHeader>]>([
-    ["saved without a state", { status: "saved", epoch: 1 }],
-    ["finished with a state", { status: "finished", epoch: 1, state: { byteLength: 1, checksum: 0 } }],
-    ["running with a state before the first save", { state: { byteLength: 1, checksum: 0 } }],
+    ["saved without a state", { status: "saved", epoch: 1, highestEpoch: 1 }],
+    ["finished with a state", { status: "finished", epoch: 1, highestEpoch: 1, state: { checksum: 0 } }],
+    ["an epoch above the highest", { epoch: 3, highestEpoch: 2 }],
+    ["running with a state before the first save", { state: { checksum: 0 } }],
   ])("%s: not valid", (_what, changes) => {
     expect(() => currentSlot(file({ ...base, ...changes }), "h")).toThrow(errorCode("IMAGE_DAMAGED"));
   });
@@ -118,7 +121,7 @@ describe("currentSlot", () => {
 
   test("another version with a right checksum: IMAGE_VERSION", () => {
     const bytes = file(base);
-    bytes[SLOT_BYTE_LENGTH + SLOT.version] = 3;
+    bytes[SLOT_BYTE_LENGTH + SLOT.version] = 4;
     expect(() => currentSlot(bytes, "h")).toThrow(errorCode("IMAGE_DAMAGED"));
     expect(() => currentSlot(resealed(bytes, 1), "h")).toThrow(errorCode("IMAGE_VERSION"));
   });

@@ -19,6 +19,7 @@ import {
   COMMAND,
   createSaved,
   errorCode,
+  FACTS,
   MODULE,
   PAGE,
   savedBytes,
@@ -61,7 +62,7 @@ describe("a life", () => {
       expect(image.memories[0]?.grow((pages + 1) * PAGE)).toBe(true);
       memory.grow(1);
       new Uint8Array(memory.buffer)[pages * PAGE] = epoch;
-      image.commit(stateOf(epoch));
+      image.commit(stateOf(epoch), FACTS);
       image.close();
     }
     expect(readdirSync(path).sort()).toEqual([
@@ -69,7 +70,7 @@ describe("a life", () => {
       "lock",
       "module.wasm",
       "open-files",
-      "pages",
+      "pages-0",
       "state-49",
       "state-50",
     ]);
@@ -79,14 +80,14 @@ describe("a life", () => {
     expect(bytes[0]).toBe(42);
     for (let page = 1; page < 50; page++) expect(bytes[page * PAGE]).toBe(page + 1);
     image.close();
-    expect(statSync(join(path, "pages")).size).toBeLessThanOrEqual(60 * 4096);
+    expect(statSync(join(path, "pages-0")).size).toBeLessThanOrEqual(61 * 4096);
   });
 
   test("several saves in one handle", () => {
     const image = Image.create(path, options);
     for (let epoch = 1; epoch <= 5; epoch++) {
       image.markRunning();
-      image.commit(stateOf(epoch));
+      image.commit(stateOf(epoch), FACTS);
       expect(image.readState()).toEqual(stateOf(epoch));
     }
     image.close();
@@ -108,7 +109,7 @@ describe("a life", () => {
       image.markRunning();
       new Uint8Array(memory.buffer)[4096] = 1;
       if (end === "finished") image.finish(3);
-      else image.trap("unreachable");
+      else image.trap({ message: "unreachable", frames: [] });
       expect(() => image.readState()).toThrow(errorCode("IMAGE_NOT_SAVED"));
       image.close();
       const reading = Image.read(path);
@@ -116,7 +117,7 @@ describe("a life", () => {
       const { header } = reading;
       expect(header).toMatchObject({ status: end, exitStatus: end === "finished" ? 3 : 0 });
       expect(header.message).toBe(end === "trapped" ? "unreachable" : "");
-      const memoryFiles = end === "finished" ? [] : ["pages", "state-1"];
+      const memoryFiles = end === "finished" ? [] : ["pages-0", "trap"];
       expect(readdirSync(path).sort()).toEqual(["header", "lock", "module.wasm", "open-files", ...memoryFiles]);
       const again = Image.open(path, VERSION);
       expect(() => again.markRunning()).toThrow(/invariant/);
@@ -140,7 +141,7 @@ describe("a life", () => {
     const image = Image.open(path, VERSION);
     savedBytes(image, 0, 1)[1] = 43;
     image.markRunning();
-    image.commit(stateOf(2));
+    image.commit(stateOf(2), FACTS);
     image.close();
     const last = Image.open(path, VERSION);
     expect(last.readState()).toEqual(stateOf(2));
@@ -167,7 +168,7 @@ describe("a life", () => {
     const image = Image.create(path, options);
     image.markRunning();
     renameSync(path, join(scratch, "elsewhere"));
-    image.commit(stateOf(1));
+    image.commit(stateOf(1), FACTS);
     image.close();
     expect(Image.read(join(scratch, "elsewhere")).readState()).toEqual(stateOf(1));
   });
@@ -187,7 +188,7 @@ describe("a life", () => {
 
   test("opening reads no byte of the page store", () => {
     createSaved(path);
-    truncateSync(join(path, "pages"), 2 ** 40); // were it read, it would take minutes
+    truncateSync(join(path, "pages-0"), 2 ** 40); // were it read, it would take minutes
     const image = Image.open(path, VERSION);
     expect(savedBytes(image, 0, 1)[0]).toBe(42);
     image.close();
@@ -230,7 +231,7 @@ describe("Image.create", () => {
     const image = Image.create(path, options);
     image.createMemory();
     image.markRunning();
-    image.commit(stateOf(1));
+    image.commit(stateOf(1), FACTS);
     image.close();
     Image.open(path, VERSION).close();
   });
@@ -304,7 +305,7 @@ describe("Image.remove", () => {
 describe("a disk that refuses", () => {
   const refusal = () => new VermilionError("DISK_FULL", "the disk is full");
   let refuse: "write" | "sync" | undefined;
-  let refusing: "state-" | "pages" = "state-";
+  let refusing: "state-" | "pages" | "trap" = "state-";
   const storage = (inner: ImageStorage): ImageStorage => ({
     create: (name) => {
       const file = inner.create(name);
@@ -323,6 +324,7 @@ describe("a disk that refuses", () => {
       };
     },
     open: (name) => inner.open(name),
+    openShared: (name) => inner.openShared(name),
     rename: (from, to) => inner.rename(from, to),
     remove: (name) => inner.remove(name),
     syncDirectory: () => inner.syncDirectory(),
@@ -346,11 +348,11 @@ describe("a disk that refuses", () => {
         image.markRunning();
         bytes.fill(epoch, 0, 20_000);
         refuse = "write";
-        expect(() => image.commit(stateOf(epoch))).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
+        expect(() => image.commit(stateOf(epoch), FACTS)).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
         expect(Image.read(path).header).toMatchObject({ status: "running", epoch: epoch - 1 });
         if (epoch > 1) expect(Image.read(path).readState()).toEqual(stateOf(epoch - 1));
         refuse = undefined;
-        image.commit(stateOf(epoch));
+        image.commit(stateOf(epoch), FACTS);
       }
       image.close();
       const again = Image.open(path, VERSION);
@@ -363,22 +365,27 @@ describe("a disk that refuses", () => {
   test.each(["state-", "pages"] as const)("the flush of %s fails: nothing more is promised, IMAGE_POISONED", (name) => {
     refusing = name;
     const image = Image.create(path, { ...options, storage });
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+    const backing = image.createMemory();
+    backing.grow(PAGE);
+    backing.attach(memory, PAGE);
     image.markRunning();
+    new Uint8Array(memory.buffer)[0] = 1;
     refuse = "sync";
-    expect(() => image.commit(stateOf(1))).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
+    expect(() => image.commit(stateOf(1), FACTS)).toThrow(expect.objectContaining({ code: "DISK_FULL" }));
     refuse = undefined;
-    expect(() => image.commit(stateOf(1))).toThrow(errorCode("IMAGE_POISONED"));
+    expect(() => image.commit(stateOf(1), FACTS)).toThrow(errorCode("IMAGE_POISONED"));
     expect(() => image.finish(0)).toThrow(errorCode("IMAGE_POISONED"));
     image.close();
     expect(Image.read(path).header.status).toBe("running");
   });
 
   test("no room for the memory of a trapped guest: the trap is told all the same", () => {
-    refusing = "state-";
+    refusing = "trap";
     refuse = "write";
     const image = Image.create(path, { ...options, storage });
     image.markRunning();
-    image.trap("unreachable");
+    image.trap({ message: "unreachable", frames: [] });
     image.close();
     expect(Image.read(path)).toMatchObject({ header: { status: "trapped", message: "unreachable", state: undefined } });
     Image.open(path, VERSION).close();

@@ -37,7 +37,7 @@ const SAVER = `
     for (let page = 0; page < ${PAGES}; page++) bytes[page * ${PAGE}] = generation;
     const fill = (length) => new Uint8Array(length).fill(generation);
     const machine = { globals: fill(8), tables: fill(3), segments: fill(0), stacks: fill(100 + (generation % 50) * 1000) };
-    image.commit({ machine, wasi: null, process: { generation } });
+    image.commit({ machine, wasi: null, process: { generation } }, { why: "failure", hostCalls: 0, keptFiles: [] });
   }`;
 
 const children: ChildProcess[] = [];

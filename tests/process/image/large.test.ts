@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Image } from "../../../runtime/process/image/image.js";
-import { MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
+import { FACTS, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
 
 /** More than the 2 GiB that one system call takes, and than 32 bits with a sign hold. */
 const GIBIBYTES = 2.5;
@@ -20,7 +20,7 @@ test.skipIf(process.env["VERMILION_LARGE"] !== "1")(
     const words = new Uint32Array(memory.buffer);
     for (let at = 0; at < words.length; at += 256) words[at] = at + 1;
     image.markRunning();
-    image.commit(stateOf(1));
+    image.commit(stateOf(1), FACTS);
     image.close();
     const again = Image.open(path, VERSION);
     const bytes = savedBytes(again, 0, pages, pages);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Image } from "../../../runtime/process/image/image.js";
 import { afterPowerCut, afterProcessDeath, type Operation, Recorder, type Remains } from "./simulated-disk.js";
-import { COMMAND, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
+import { COMMAND, FACTS, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
 
 /** A simulated power cut says what a disk that keeps its promises would leave; a killed process is another test. */
 
@@ -38,7 +38,7 @@ function live(recorder: Recorder): Life {
     }
     scribble(new Uint8Array(memory.buffer), next);
     recorder.note({ kind: "mark", label: "saving" });
-    image.commit(state(generation));
+    image.commit(state(generation), FACTS);
     memories.set(generation, new Uint8Array(memory.buffer).slice());
     recorder.note({ kind: "mark", label: `saved ${generation}` });
     if (generation % 3 === 1) continue; // a persistence point: the same process goes on
@@ -72,8 +72,8 @@ function liveWithPoints(recorder: Recorder): Life {
     }
     scribble(new Uint8Array(memory.buffer), next);
     recorder.note({ kind: "mark", label: "saving" });
-    if (generation < GENERATIONS) image.persist(state(generation));
-    else image.commit(state(generation));
+    if (generation < GENERATIONS) image.persist(state(generation), FACTS);
+    else image.commit(state(generation), FACTS);
     memories.set(generation, new Uint8Array(memory.buffer).slice());
     recorder.note({ kind: "mark", label: `saved ${generation}` });
   }
@@ -104,7 +104,7 @@ function liveInPlace(recorder: Recorder): Life {
     recorder.note({ kind: "store", name: "memory-0", generation: generation - 0.5 });
     recorder.note({ kind: "store", name: "memory-0", generation });
     recorder.note({ kind: "mark", label: "saving" });
-    image.commit(state(generation));
+    image.commit(state(generation), FACTS);
     recorder.note({ kind: "mark", label: `saved ${generation}` });
     if (generation % 2 === 1) continue; // a persistence point: the same process goes on
     image.close();
@@ -239,7 +239,7 @@ describe("an image without", () => {
   ];
   const syncOf = (name: string) => (it: Operation) => it.kind === "sync" && it.name === name;
   const omitted: Omission[] = [
-    ["the flush of the pages", live, syncOf("pages"), /memory of another moment|'IMAGE_DAMAGED' to match/],
+    ["the flush of the pages", live, syncOf("pages-0"), /memory of another moment|'IMAGE_DAMAGED' to match/],
     ["the flush of the regions", liveInPlace, ({ kind }) => kind === "flushRegion", /memory of another moment/],
     [
       "the flush of the state file",

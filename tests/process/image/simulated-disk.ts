@@ -43,6 +43,7 @@ export class Recorder {
       return this.#wrapFile(name, file, inner.create(name));
     },
     open: (name) => this.#wrapFile(name, this.#files.get(name) ?? 0, inner.open(name)),
+    openShared: (name) => this.#wrapFile(name, this.#files.get(name) ?? 0, inner.openShared(name)),
     rename: (from, to) => {
       this.#note({ kind: "rename", from, to });
       this.#files.set(to, this.#files.get(from) ?? 0);

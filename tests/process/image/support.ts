@@ -2,13 +2,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect } from "vitest";
-import { Image } from "../../../runtime/process/image/image.js";
+import { Image, type PointFacts } from "../../../runtime/process/image/image.js";
 import type { ImageState } from "../../../runtime/process/image/state-file.js";
 
 export const PAGE = 65_536;
 export const VERSION = { instrumenterVersion: 7 } as const;
 export const MODULE = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 2, 3]);
 export const COMMAND = { args: ["app", "--flag"], env: [["A", "ä"]] };
+
+/** What the history is told; nothing here depends on it. */
+export const FACTS: PointFacts = { why: "failure", hostCalls: 7, keptFiles: [] };
 
 /** A directory for one test, gone after it. */
 export function scratchDirectory(): string {
@@ -46,7 +49,7 @@ export function createSaved(path: string, state = stateOf(1), inPlace = false): 
   image.createMemory();
   image.markRunning();
   new Uint8Array(memory.buffer)[0] = 42;
-  image.commit(state);
+  image.commit(state, FACTS);
   image.close();
 }
 

@@ -1,0 +1,18 @@
+import type { TrapFrame } from "./image/epoch-record.js";
+
+/**
+ * A line of V8's stack trace: `at <name> (wasm://wasm/<module>:wasm-function[<index>]:0x<offset>)`, without name and
+ * brackets for a function that has none.
+ */
+const WASM_FRAME = /^\s*at (?:(.+) \()?wasm:\/\/wasm\/[^\s:]*:wasm-function\[(\d+)\]:0x[0-9a-f]+\)?$/gm;
+
+/**
+ * The guest's functions that were running when it trapped, innermost first, as the engine tells them. A function that was
+ * resumed is told with its number in the continuation module.
+ */
+export function trapFrames(error: Error): TrapFrame[] {
+  return [...`${error.stack}`.matchAll(WASM_FRAME)].map(([, name, index]) => ({
+    functionIndex: Number(index),
+    name: name === undefined ? null : name.replace(/^[^.]*\./, ""),
+  }));
+}
