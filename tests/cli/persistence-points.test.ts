@@ -55,6 +55,7 @@ describe("--persist-every 20ms and SIGKILL at random moments", () => {
       await Promise.race([run.ended, sleep(150 + 700 * next())]);
       run.kill("SIGKILL");
       const { status, stderr } = await run.ended;
+      if (stderr === "" && status === null) continue; // on a busy machine: killed before it had begun
       const from = Number(/resuming .*, epoch (\d+),/.exec(stderr)?.[1] ?? 0);
       expect(from, `seed ${seed}, run ${runs}: ${stderr}`).toBeGreaterThanOrEqual(epoch);
       if (from > epoch) advanced++;
