@@ -19,7 +19,16 @@ export default defineConfig([
   },
   {
     ...common,
-    input: { index: "dist/runtime/index.js", "cli/main": "dist/runtime/cli/main.js" },
+    input: { "testing/worker": "dist/runtime/testing/worker.js" },
+    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
+  },
+  {
+    ...common,
+    input: {
+      index: "dist/runtime/index.js",
+      "cli/main": "dist/runtime/cli/main.js",
+      "testing/index": "dist/runtime/testing/index.js",
+    },
     output: { dir: "dist/runtime", entryFileNames: "[name].js", chunkFileNames: "process/[name].js", minify },
   },
 ]);

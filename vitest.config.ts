@@ -5,7 +5,10 @@ export default defineConfig({
   resolve: {
     // The public API under its public name, as a user's program imports it: the built files, because a Worker
     // needs a file that Node itself can load.
-    alias: { vermilion: fileURLToPath(new URL("./dist/runtime/index.js", import.meta.url)) },
+    alias: {
+      "vermilion/testing": fileURLToPath(new URL("./dist/runtime/testing/index.js", import.meta.url)),
+      vermilion: fileURLToPath(new URL("./dist/runtime/index.js", import.meta.url)),
+    },
   },
   test: {
     include: ["tests/**/*.test.ts"],

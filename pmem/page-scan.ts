@@ -50,9 +50,12 @@ const RANGES_AT_ONCE = 4096;
 /** struct page_region: start, end, categories. */
 const RANGE_WORDS = 3;
 
+/** Kept: a scan may take less time than to make 100 KB. */
+let words: BigUint64Array<ArrayBuffer> | undefined;
+
 function byIoctl(pagemap: number, address: number, byteLength: number): PageRun[] | undefined {
   const { scanPages, addressOf } = libc();
-  const words = new BigUint64Array(SCAN_WORDS + RANGE_WORDS * RANGES_AT_ONCE);
+  words ??= new BigUint64Array(SCAN_WORDS + RANGE_WORDS * RANGES_AT_ONCE);
   const base = addressOf(new Uint8Array(words.buffer));
   const end = BigInt(address + byteLength);
   const runs: PageRun[] = [];

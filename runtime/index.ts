@@ -2,8 +2,9 @@
 export { VermilionError } from "../pmem/error.js";
 export type { Command, Preopen } from "./process/command.js";
 export type { FailureAtCall, FailurePlan } from "./process/failure-source.js";
+export type { FrameInspection } from "./process/frame-inspection.js";
 export { type HostedGuest, type HostImports, type HostModule, replayable } from "./process/host-functions.js";
-export type { DescriptorInspection, FrameInspection, ImageSummary, Inspection } from "./process/inspect.js";
+export type { DescriptorInspection, ImageSummary, Inspection } from "./process/inspect.js";
 export type { PersistEvery } from "./process/point-schedule.js";
 export { Process } from "./process/process.js";
 export type { CreateOptions, OpenOptions, ProcessOptions, RunOptions } from "./process/process-options.js";

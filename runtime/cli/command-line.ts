@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { defineCall } from "./call.js";
+import { defineExplore } from "./explore.js";
 import { defineFail } from "./fail.js";
 import { defineInspect } from "./inspect.js";
 import { Messages } from "./messages.js";
@@ -33,6 +34,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   definePersist(command("persist"), messages);
   defineInspect(command("inspect"));
   defineProcesses(command("ps"));
+  defineExplore(command("explore"), messages, finish);
   try {
     await program.parseAsync(argv);
   } catch (error) {

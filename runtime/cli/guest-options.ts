@@ -85,7 +85,7 @@ export function collect<Value>(parse: (text: string) => Value) {
   return (text: string, previous: readonly Value[] | undefined): readonly Value[] => [...(previous ?? []), parse(text)];
 }
 
-function preopen(text: string): Preopen {
+export function preopen(text: string): Preopen {
   const split = text.indexOf("::");
   const [host, guest] = split < 0 ? [text, text] : [text.slice(0, split), text.slice(split + 2)];
   if (host === "" || guest === "") throw new InvalidArgumentError("It is HOST or HOST::GUEST.");
@@ -106,7 +106,7 @@ function isSignal(name: string): name is SignalName {
   return Object.hasOwn(constants.signals, name);
 }
 
-function countingNumber(text: string): number {
+export function countingNumber(text: string): number {
   const value = Number(text);
   if (!/^[0-9]+$/.test(text) || value < 1 || !Number.isSafeInteger(value)) {
     throw new InvalidArgumentError("It is a whole number from 1.");
@@ -114,7 +114,7 @@ function countingNumber(text: string): number {
   return value;
 }
 
-function seed(text: string): number {
+export function seed(text: string): number {
   const value = Number(text);
   if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(value)) throw new InvalidArgumentError("It is a whole number.");
   return value;

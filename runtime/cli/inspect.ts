@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { type DescriptorInspection, type FrameInspection, type Inspection, Process } from "../index.js";
+import { frameLine } from "./frame-line.js";
 import { byteText, commandText, print, statusText } from "./listing.js";
 
 export function defineInspect(command: Command): void {
@@ -33,11 +34,7 @@ function describe(inspection: Inspection): string {
 const SHOWN_FRAMES = 40;
 
 function frameLines(frames: readonly FrameInspection[]): string[] {
-  const lines = frames.map(({ stack, name, functionIndex, offset }, index) => {
-    const where = offset === null ? "host call" : `at 0x${offset.toString(16)}`;
-    const label = name ?? `function ${functionIndex}`;
-    return `  #${index} ${label} ${where}${stack === "entry" ? "" : ` (${stack})`}`;
-  });
+  const lines = frames.map((frame, index) => `  ${frameLine(frame, index)}`);
   if (lines.length <= SHOWN_FRAMES) return lines;
   const half = SHOWN_FRAMES / 2;
   const left = `  ... ${lines.length - SHOWN_FRAMES} more (--json shows all)`;

@@ -64,14 +64,14 @@ async function assembleFile(path: string): Promise<Uint8Array> {
   return assemble(path);
 }
 
-function variable(text: string): readonly [string, string | undefined] {
+export function variable(text: string): readonly [string, string | undefined] {
   const split = text.indexOf("=");
   if (split === 0 || text === "") throw new InvalidArgumentError("It is NAME or NAME=VALUE.");
   return split < 0 ? [text, undefined] : [text.slice(0, split), text.slice(split + 1)];
 }
 
 /** A name without a value takes the one it has here; nothing, if it has none. Later ones win. */
-function environment(
+export function environment(
   inherit: boolean,
   given: readonly (readonly [string, string | undefined])[],
 ): Readonly<Record<string, string>> {

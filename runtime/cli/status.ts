@@ -1,6 +1,8 @@
 /** Exit statuses besides the guest's own. docs/persistence-model.md#exit-statuses */
 export const EXIT = {
   success: 0,
+  /** An exploration has found a way to break the program. */
+  found: 1,
   usage: 2,
   /** A mistake of ours. */
   internal: 70,

@@ -19,6 +19,8 @@ export class Fuel {
   #filledAt = 0;
   /** Safepoint at which to fail. */
   #failAt = Number.POSITIVE_INFINITY;
+  /** Safepoint at which the host is asked, whatever fuel there would be. */
+  #askAt = Number.POSITIVE_INFINITY;
   /** How often this run crosses a host call again at which it was stopped before; that does not count. */
   #recrossed = 0;
 
@@ -30,6 +32,7 @@ export class Fuel {
   arm(failAt: number | undefined, recrossed: number): void {
     this.#recrossed = recrossed;
     this.#failAt = (failAt ?? Number.POSITIVE_INFINITY) + recrossed;
+    this.#askAt += recrossed;
     this.#consumed = 0;
     this.#filledAt = performance.now();
     this.#fill();
@@ -39,6 +42,14 @@ export class Fuel {
   recross(): void {
     this.#recrossed++;
     this.#failAt++;
+    this.#askAt++;
+  }
+
+  /** The host is asked at this safepoint of the run; before the run, or while the guest stands still. */
+  askAt(safepoint: number): void {
+    this.#consumed += this.#set - this.#global.value;
+    this.#askAt = safepoint + this.#recrossed;
+    this.#fill();
   }
 
   /** Safepoints crossed since the run began; exact programs only. */
@@ -67,7 +78,8 @@ export class Fuel {
   }
 
   #fill(): void {
-    this.#set = Math.min(this.#ration, this.#failAt - this.#consumed);
+    const next = this.#askAt > this.#consumed ? Math.min(this.#askAt, this.#failAt) : this.#failAt;
+    this.#set = Math.min(this.#ration, next - this.#consumed);
     this.#global.value = this.#set;
   }
 }

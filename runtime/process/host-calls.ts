@@ -111,7 +111,8 @@ export class HostCalls {
         const point = this.#host.points !== undefined && !this.#host.failurePending();
         this.#suspendBefore(point ? "point" : "failure", BLOCKED_HOST_CALL, index, args);
       }
-      if (injected) this.#suspendAfter(index, result);
+      if (injected) this.#suspendAfter("failure", index, result);
+      if (this.#host.points?.isDueAfterCall?.() === true) this.#suspendAfter("point", index, result);
       return result;
     };
   }
@@ -134,9 +135,9 @@ export class HostCalls {
     this.#safepoints.suspend(reason, place | index, typeOfFunction(this.#program.module, index).params, args);
   }
 
-  #suspendAfter(index: number, result: HostResult): never {
+  #suspendAfter(reason: Reason, index: number, result: HostResult): never {
     const { results } = typeOfFunction(this.#program.module, index);
     const values = results.length === 0 || result === undefined ? [] : result;
-    this.#safepoints.suspend("failure", HOST_RETURN | index, results, typeof values === "object" ? values : [values]);
+    this.#safepoints.suspend(reason, HOST_RETURN | index, results, typeof values === "object" ? values : [values]);
   }
 }

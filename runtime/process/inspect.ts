@@ -1,15 +1,13 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { attempt, VermilionError } from "../../pmem/error.js";
-import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
 import { describeState } from "../wasi/index.js";
-import { decodeModule, ExternalKind, functionAtByte, type Module } from "../wasm/module.js";
-import { readFunctionNames } from "../wasm/names.js";
 import type { Command } from "./command.js";
 import { parseCommand } from "./command-record.js";
+import { describeFrames, type FrameInspection } from "./frame-inspection.js";
 import { Image } from "./image/image.js";
 import { type ImageReading, isResumable } from "./image/reading.js";
-import { decodeStacks, type Task } from "./stacks.js";
+import { decodeStacks } from "./stacks.js";
 
 /** What the header of an image says; a plain object that JSON carries. */
 export interface ImageSummary {
@@ -43,19 +41,6 @@ export interface Inspection extends ImageSummary {
   readonly frames: readonly FrameInspection[];
   /** Of a process that can go on, where it does. */
   readonly descriptors: readonly DescriptorInspection[];
-}
-
-export interface FrameInspection {
-  /**
-   * Which of the process's stacks: the program's own, its start function's, its initializer's, or that of the handler of
-   * power failures.
-   */
-  readonly stack: "entry" | "start" | "initialize" | "callback";
-  readonly functionIndex: number;
-  /** From the name section or the imports; null: it has none. */
-  readonly name: string | null;
-  /** Of the instruction where it goes on, in bytes from the beginning of the module; null: inside a host call. */
-  readonly offset: number | null;
 }
 
 export interface DescriptorInspection {
@@ -97,7 +82,10 @@ function inspectReading(reading: ImageReading): Inspection {
       byteLength,
       diskByteLength: diskByteLengths[index] ?? 0,
     })),
-    frames: state === undefined ? [] : describeFrames(reading, decodeStacks(state.machine.stacks).tasks),
+    frames:
+      state === undefined
+        ? []
+        : describeFrames(reading.readModule(), decodeStacks(state.machine.stacks).tasks, reading.path),
     descriptors:
       state === undefined
         ? []
@@ -140,46 +128,4 @@ function statusOf({ header, holder }: ImageReading): ImageSummary["status"] {
   if (header.status !== "running") return header.status;
   if (holder !== undefined) return "running";
   return isResumable(header) ? "killed" : "lost";
-}
-
-function describeFrames(reading: ImageReading, tasks: readonly Task[]): FrameInspection[] {
-  const bytes = reading.readModule();
-  const module = decodeModule(bytes);
-  const names = readFunctionNames(bytes);
-  const imported = module.imports.filter(({ kind }) => kind === ExternalKind.function).map(({ name }) => name);
-  const nameOf = (index: number): string | null => imported[index] ?? names.get(index) ?? null;
-  return [...tasks].reverse().flatMap(({ kind: stack, frames }) =>
-    placesOf(frames ?? new Uint8Array(0), reading.path).map((place) => {
-      const hostCall = place >= HOST_CALL;
-      const functionIndex = hostCall ? hostFunction(place) : functionAt(module, place, reading.path);
-      return { stack, functionIndex, name: nameOf(functionIndex), offset: hostCall ? null : place };
-    }),
-  );
-}
-
-function hostFunction(place: number): number {
-  return (place >= HOST_RETURN ? place - HOST_RETURN : place) & 0x1fffffff;
-}
-
-/** The places of a stack's records, innermost first; a record ends with its values' length and its place. */
-function placesOf(records: Uint8Array, path: string): number[] {
-  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
-  const places: number[] = [];
-  for (let end = records.byteLength; end > 0; ) {
-    if (end < 8) throw misfit(path, "a frame is cut off");
-    places.push(view.getUint32(end - 4, true));
-    end -= 8 + view.getUint32(end - 8, true);
-    if (end < 0) throw misfit(path, "a frame is cut off");
-  }
-  return places.reverse();
-}
-
-function functionAt(module: Module, place: number, path: string): number {
-  const index = functionAtByte(module, place);
-  if (index === undefined) throw misfit(path, `no function of the module holds byte ${place}`);
-  return index;
-}
-
-function misfit(path: string, reason: string): VermilionError {
-  return new VermilionError("IMAGE_DAMAGED", `${path}: the saved stacks do not fit the module: ${reason}`);
 }

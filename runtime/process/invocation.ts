@@ -23,7 +23,7 @@ export function isReactor(module: Module): boolean {
 }
 
 /** NO_SUCH_EXPORT, BAD_ARGUMENT (with `invoke`: the arguments are numbers for the function's parameters). */
-export function entryOf(module: Module, { invoke, args }: Command): EntryCall {
+export function entryOf(module: Module, { invoke, args }: Pick<Command, "invoke" | "args">): EntryCall {
   if (invoke !== null) return callOf(module, invoke, args.slice(1));
   exportedType(module, "_start", false);
   return { exportName: "_start", args: [] };

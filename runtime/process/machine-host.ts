@@ -33,6 +33,8 @@ export interface PersistencePoints {
   isDue(): boolean;
   /** The same in front of a host call, each of which is asked about once. */
   isDueAtCall(): boolean;
+  /** The same behind a host call that has been made; undefined: never. */
+  isDueAfterCall?(): boolean;
   /** The guest has stopped, and goes on when this returns. */
   persist(state: MachineState, frames: number): void;
 }

@@ -110,6 +110,14 @@ export class Machine {
     return this.#fuel.safepointsCrossed;
   }
 
+  /**
+   * Exact programs only: asks the host's points at that safepoint of the run, besides whenever it does. To be called before a
+   * run, and again while the guest stands still.
+   */
+  askAtSafepoint(safepoint: number): void {
+    this.#fuel.askAt(safepoint);
+  }
+
   /** Runs the program from its beginning: data, the start function, a reactor's initializer, then an export. */
   start(exportName: string, args: readonly (number | bigint)[] = [], injection: Injection = {}): Outcome {
     if (typeof this.#instance.exports[exportName] !== "function") {

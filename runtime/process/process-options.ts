@@ -1,7 +1,7 @@
 /** What a process is made and run with, and the orders that its thread gets from that. */
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { cacheDirectory } from "./cache-directory.js";
 import type { Command, Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { PersistEvery } from "./point-schedule.js";
@@ -150,7 +150,7 @@ export function surroundings(options: ProcessOptions): Surroundings {
     stdio: options.stdio ?? [0, 1, 2],
     onChangedFile: options.onChangedFile ?? "warn",
     imports: moduleUrl(options.imports),
-    cacheDirectory: options.cacheDirectory === null ? undefined : (options.cacheDirectory ?? defaultCacheDirectory()),
+    cacheDirectory: options.cacheDirectory === null ? undefined : (options.cacheDirectory ?? cacheDirectory()),
     exact: needsExactCounts(options.failure ?? {}),
     persistOn: options.persistOn ?? [],
   };
@@ -162,9 +162,4 @@ function moduleUrl(imports: string | URL | undefined): string | undefined {
 
 export function needsExactCounts({ atSafepoint, rate }: FailurePlan): boolean {
   return atSafepoint !== undefined || rate !== undefined;
-}
-
-function defaultCacheDirectory(): string {
-  const { XDG_CACHE_HOME: cache } = process.env;
-  return join(cache === undefined || cache === "" ? join(homedir(), ".cache") : cache, "vermilion");
 }

@@ -5,7 +5,7 @@
  * memory a failure there may leave, lets a second machine go on from each of them, and judges how that ends. The domain
  * knows caches, flushes and fences; the explorer knows frames, files, output and oracles.
  */
-import type { FrameInspection } from "../process/inspect.js";
+import type { FrameInspection } from "../process/frame-inspection.js";
 import type { HostFunction } from "../process/machine-host.js";
 
 /**

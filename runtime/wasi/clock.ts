@@ -3,6 +3,7 @@ import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import type { Libc } from "./libc.js";
 import { type HostBuffer, SCRATCH } from "./scratch.js";
+import type { Simulation } from "./simulation.js";
 
 const NANOSECONDS = 1_000_000_000n;
 
@@ -26,6 +27,7 @@ export interface ClockReadings {
 export class Clocks {
   readonly #libc: Libc;
   readonly #scratch: HostBuffer;
+  readonly #simulation: Simulation | undefined;
   /** The scratch timespec as words: seconds in 0 (and 1, which is 0 until 2106), nanoseconds in 2. */
   readonly #words: Uint32Array;
   /** Per id, nanoseconds added to the host's clock. */
@@ -35,7 +37,13 @@ export class Clocks {
   readonly #low = new Float64Array(4);
   readonly #high = new Float64Array(4);
 
-  constructor(libc: Libc, scratch: HostBuffer, readings: ClockReadings | undefined) {
+  constructor(
+    libc: Libc,
+    scratch: HostBuffer,
+    readings: ClockReadings | undefined,
+    simulation: Simulation | undefined = undefined,
+  ) {
+    this.#simulation = simulation;
     this.#libc = libc;
     this.#scratch = scratch;
     this.#words = new Uint32Array(scratch.bytes.buffer, SCRATCH.times, 4);
@@ -45,6 +53,10 @@ export class Clocks {
 
   /** Writes the time to [out, out + 8), checked by the caller. `id` is one of the four. No bigint on this path. */
   write(host: WasiHost, id: number, out: number): void {
+    if (this.#simulation !== undefined) {
+      this.#writeSimulated(this.#simulation, host, id, out);
+      return;
+    }
     this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
     const second = this.#words[0]!;
     if (second !== this.#second[id]) this.#enterSecond(id, second);
@@ -52,6 +64,11 @@ export class Clocks {
     const { view } = host.memory;
     view.setUint32(out, low, true);
     view.setUint32(out + 4, low >= 0x100000000 ? this.#high[id]! + 1 : this.#high[id]!, true);
+  }
+
+  #writeSimulated(simulation: Simulation, host: WasiHost, id: number, out: number): void {
+    simulation.tick();
+    host.memory.setU64(out, this.now(id));
   }
 
   #enterSecond(id: number, second: number): void {
@@ -63,6 +80,7 @@ export class Clocks {
 
   /** Nanoseconds. */
   now(id: number): bigint {
+    if (this.#simulation !== undefined) return this.#simulation.now() + this.#offsets[id]!;
     this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
     return BigInt(this.#words[0]!) * NANOSECONDS + BigInt(this.#words[2]!) + this.#offsets[id]!;
   }

@@ -4,4 +4,5 @@ export { Errno } from "./errno.js";
 export { WASI_SIGNATURES } from "./functions.js";
 export { ProcessExit, RESTART, type WasiEnvironment } from "./host.js";
 export type { WasiOptions } from "./options.js";
+export type { Simulation } from "./simulation.js";
 export { Wasi } from "./wasi.js";

@@ -1,4 +1,5 @@
 import { type StringList, stringList } from "./args.js";
+import type { Simulation } from "./simulation.js";
 
 /** What the guest is given. A resume may grant less, or other things under the same names, never more than is asked here. */
 export interface WasiOptions {
@@ -20,6 +21,8 @@ export interface WasiOptions {
   readonly warn?: (message: string) => void;
   /** "walk": resolve paths without openat2, as on kernels that lack it. */
   readonly resolver?: "kernel" | "walk";
+  /** Time and randomness for tests; the kernel's if it is not given. */
+  readonly simulation?: Simulation;
 }
 
 export const DESCRIPTORS_MAXIMUM = 4096;
@@ -35,6 +38,7 @@ export interface ResolvedOptions {
   readonly onChangedFile: "fail" | "warn" | "ignore";
   readonly warn: (message: string) => void;
   readonly resolver: "kernel" | "walk";
+  readonly simulation: Simulation | undefined;
 }
 
 export function resolveOptions(options: WasiOptions): ResolvedOptions {
@@ -49,5 +53,6 @@ export function resolveOptions(options: WasiOptions): ResolvedOptions {
     onChangedFile: options.onChangedFile ?? "warn",
     warn: options.warn ?? (() => {}),
     resolver: options.resolver ?? "kernel",
+    simulation: options.simulation,
   };
 }

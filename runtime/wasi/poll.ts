@@ -149,6 +149,7 @@ function read(
 /** Waits for the first deadline or ready descriptor; false: a failure is pending. */
 function waitForAny(host: WasiHost, waits: readonly Waiting[], polled: PolledDescriptors, immediate: boolean): boolean {
   const { libc, scratch } = host;
+  const { simulation } = host.options;
   const { slots } = polled;
   const fds = new HostBuffer(libc, (slots.length + 1) * 8);
   for (const [index, slot] of slots.entries()) {
@@ -169,8 +170,9 @@ function waitForAny(host: WasiHost, waits: readonly Waiting[], polled: PolledDes
     if (!immediate && failurePending(host)) return false;
     const left = immediate ? 0n : timeLeft(host, monotonic, real);
     if (left !== undefined) {
-      scratch.view.setBigInt64(SCRATCH.times, left / NANOSECONDS, true);
-      scratch.view.setBigInt64(SCRATCH.times + 8, left % NANOSECONDS, true);
+      const really = simulation === undefined ? left : 0n;
+      scratch.view.setBigInt64(SCRATCH.times, really / NANOSECONDS, true);
+      scratch.view.setBigInt64(SCRATCH.times + 8, really % NANOSECONDS, true);
     }
     const timespec = left === undefined ? 0 : scratch.address + SCRATCH.times;
     const ready = libc.ppoll(fds.address, slots.length + 1, timespec, 0);
@@ -178,6 +180,7 @@ function waitForAny(host: WasiHost, waits: readonly Waiting[], polled: PolledDes
     polled.results = Uint16Array.from(slots, (_, index) => fds.view.getUint16(index * 8 + 6, true));
     if (immediate || polled.results.some((result) => result !== 0)) return true;
     if (fds.view.getUint16(wake + 6, true) !== 0) drainWake(host);
+    if (left !== undefined) simulation?.pass(left);
     if (timeLeft(host, monotonic, real) === 0n) return true;
     if (ready === -1) return true; // an error that poll names for each descriptor cannot be waited for
   }

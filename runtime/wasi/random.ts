@@ -47,6 +47,10 @@ export function randomGet(host: WasiHost, buffer: number, byteLength: number): n
   buffer >>>= 0;
   byteLength >>>= 0;
   if (!memory.has(buffer, byteLength)) return Errno.FAULT;
+  if (host.options.simulation !== undefined) {
+    host.options.simulation.fillRandom(memory.bytes.subarray(buffer, buffer + byteLength));
+    return Errno.SUCCESS;
+  }
   if (byteLength <= SMALL_BYTES && random.take(memory.bytes, buffer, byteLength)) return Errno.SUCCESS;
   for (let done = 0; done < byteLength; ) {
     const got = libc.getrandom(memory.address + buffer + done, Math.min(byteLength - done, CHUNK_BYTES), 0);

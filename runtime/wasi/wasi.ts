@@ -142,7 +142,7 @@ function makeHost(options: WasiOptions, saved: SavedState | undefined): WasiHost
     table: new DescriptorTable(
       Math.max(Math.min(resolved.maximumDescriptors, hostDescriptors(calls, scratch)), saved?.descriptors.length ?? 0),
     ),
-    clocks: new Clocks(calls, scratch, readings),
+    clocks: new Clocks(calls, scratch, readings, resolved.simulation),
     random: new RandomBytes(calls),
     resolver: new Resolver(calls, scratch, resolved.resolver === "kernel"),
     interrupted: new InterruptedCalls(saved ? parseInterrupted(saved.interrupted) : []),

@@ -1,0 +1,41 @@
+/** Results of an exploration, for people. */
+import type { FrameInspection } from "../index.js";
+import type { Exploration, ExploreFinding } from "../testing/index.js";
+import { frameLine } from "./frame-line.js";
+
+const SHOWN_FRAMES = 12;
+
+export function describeExploration(exploration: Exploration, command: (at: string) => string): string {
+  const { reference, points, failures, converged, equivalent, complete, milliseconds, findings, jobs } = exploration;
+  const rate = (1000 * points) / milliseconds;
+  const counted = (done: boolean, count: number, noun: string) => `${done ? "all " : ""}${count} ${noun}`;
+  const lines = [
+    `${exploration.module}: ${counted(complete.safepoints, reference.safepoints, "safepoints")}, ` +
+      `${counted(complete.calls, reference.calls, "host calls")}, seed ${exploration.seed}`,
+    `${points} crash points in ${(milliseconds / 1000).toFixed(1)} s (${rate.toFixed(0)}/s, ` +
+      `${(rate / jobs).toFixed(0)}/s a thread), ${failures} failures`,
+    `${converged} runs came back to a known state, ${equivalent} points left what another had left, ` +
+      `${points - converged - equivalent} ran to their end`,
+  ];
+  if (findings.length === 0) return [...lines, "every run ended as without a failure"].join("\n");
+  for (const finding of findings) {
+    lines.push("", ...describeFinding(finding), `again:  ${command(finding.at)}`);
+  }
+  return lines.join("\n");
+}
+
+export function describeFinding({ at, differences, where }: ExploreFinding): string[] {
+  return [
+    `DOES NOT SURVIVE  ${at}`,
+    ...differences.map(({ aspect, message }) => `  ${aspect}: ${message}`),
+    ...where.flatMap((frames, index) => [
+      where.length === 1 ? "  the power failed in" : `  power failure ${index + 1} in`,
+      ...stackLines(frames),
+    ]),
+  ];
+}
+
+function stackLines(frames: readonly FrameInspection[]): string[] {
+  const lines = frames.slice(0, SHOWN_FRAMES).map((frame, index) => `    ${frameLine(frame, index)}`);
+  return frames.length > SHOWN_FRAMES ? [...lines, `    ... ${frames.length - SHOWN_FRAMES} more`] : lines;
+}

@@ -1,0 +1,143 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Preopen } from "../index.js";
+import type { Aspect, Exploration, ExploreFinding, ExploreOptions } from "../testing/index.js";
+import { describeExploration, describeFinding } from "./exploration-text.js";
+import { collect, countingNumber, milliseconds, preopen, seed } from "./guest-options.js";
+import { print } from "./listing.js";
+import type { Messages } from "./messages.js";
+import { environment, variable } from "./program-options.js";
+import { EXIT } from "./status.js";
+
+interface ExploreCommandOptions {
+  readonly dir?: readonly Preopen[];
+  readonly env?: readonly (readonly [string, string | undefined])[];
+  readonly argv0?: string;
+  readonly stdin?: string;
+  readonly compare?: readonly Aspect[];
+  readonly checkExport?: string;
+  readonly checkProgram?: string;
+  readonly budget?: number;
+  readonly failures?: number;
+  readonly points?: number;
+  readonly findings?: number;
+  readonly seed: number;
+  readonly jobs?: number;
+  readonly at?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+}
+
+const ASPECTS: readonly string[] = ["stdout", "exit", "files"] satisfies Aspect[];
+
+export function defineExplore(command: Command, messages: Messages, finish: (status: number) => void): void {
+  command
+    .description("cause power failures all over a program's run, and find those that it does not survive")
+    .argument("<module>", "the program: a .wasm file, or .wat text")
+    .argument("[args...]", "everything after the module goes to the program")
+    .passThroughOptions()
+    .option(
+      "--dir <host[::guest]>",
+      "grant a copy of a directory, a fresh one to each run; repeatable",
+      collect(preopen),
+    )
+    .option(
+      "--env <name[=value]>",
+      "an environment variable, with its value here by default; repeatable",
+      collect(variable),
+    )
+    .option("--argv0 <name>", "the program's own name for it")
+    .option("--stdin <file>", "what the program reads from standard input (default: nothing)")
+    .optionsGroup("What must hold after a failure:")
+    .option("--compare <what>", "as without a failure: stdout,exit,files or fewer, or none", aspects)
+    .option("--check-export <function>", "an export of the program, called at the end of a run, returns 0")
+    .option("--check-program <file>", "another program exits with 0, run on the directories that are left")
+    .optionsGroup("How long, and where:")
+    .option("--budget <duration>", "go on at random for so long, as 60s, and no longer", milliseconds)
+    .option("--failures <n>", "go on at random until so many failures were caused", countingNumber)
+    .option("--points <n>", "safepoints to look at in a round (default: 10000)", countingNumber)
+    .option("--findings <n>", "ways to break the program to look for (default: 1)", countingNumber)
+    .addOption(new Option("--seed <n>", "chooses everything that is chosen at random").argParser(seed).default(1))
+    .option("--jobs <n>", "threads (default: one a processor)", countingNumber)
+    .option("--at <failures>", "only these failures, as a finding names them: safepoint:120+safepoint:3")
+    .option("--json", "print the result as JSON, and messages too")
+    .option("--quiet", "no progress")
+    .option("--verbose", "print stack traces with errors")
+    .action(async (module: string, args: string[], options: ExploreCommandOptions) => {
+      messages.configure(options);
+      const given = await exploreOptions(module, args[0] === "--" ? args.slice(1) : args, options);
+      finish(options.at === undefined ? await exploreAll(given, options, messages) : await repeat(given, options));
+    });
+}
+
+async function exploreAll(given: ExploreOptions, options: ExploreCommandOptions, messages: Messages): Promise<number> {
+  const { explore } = await import("../testing/index.js");
+  const shows = process.stderr.isTTY && options.quiet !== true && options.json !== true;
+  const startedAt = performance.now();
+  const onProgress = ({ label, points }: { readonly label: string; readonly points: number }): void => {
+    const rate = Math.round((1000 * points) / (performance.now() - startedAt));
+    messages.raw(`\r\x1b[K${points} crash points, ${rate}/s: ${label}`);
+  };
+  const exploration: Exploration = await explore(shows ? { ...given, onProgress } : given);
+  if (shows) messages.raw("\r\x1b[K");
+  if (options.json === true) print(JSON.stringify(exploration, undefined, 2));
+  else print(describeExploration(exploration, repeatCommand()));
+  return exploration.findings.length === 0 ? EXIT.success : EXIT.found;
+}
+
+async function repeat(given: ExploreOptions, { at = "", json }: ExploreCommandOptions): Promise<number> {
+  const { repeatFailure } = await import("../testing/index.js");
+  const repeated: ExploreFinding | undefined = await repeatFailure(given, at);
+  if (json === true) print(JSON.stringify(repeated ?? null, undefined, 2));
+  else if (repeated === undefined) print(`${at}: the program ends before that`);
+  else if (repeated.differences.length === 0) print(`${at}: the program survives it`);
+  else print(describeFinding(repeated).join("\n"));
+  return repeated === undefined || repeated.differences.length === 0 ? EXIT.success : EXIT.found;
+}
+
+async function exploreOptions(
+  module: string,
+  args: readonly string[],
+  options: ExploreCommandOptions,
+): Promise<ExploreOptions> {
+  return {
+    module,
+    moduleBytes: await bytesOfText(module),
+    args,
+    argv0: options.argv0,
+    env: environment(false, options.env ?? []),
+    preopens: options.dir,
+    stdin: options.stdin,
+    compare: options.compare,
+    checkExport: options.checkExport,
+    checkProgram: options.checkProgram === undefined ? undefined : { module: options.checkProgram },
+    seed: options.seed,
+    jobs: options.jobs,
+    points: options.points,
+    budgetMilliseconds: options.budget,
+    failures: options.failures,
+    mostFindings: options.findings,
+  };
+}
+
+async function bytesOfText(module: string): Promise<Uint8Array | undefined> {
+  if (!module.endsWith(".wat")) return undefined;
+  const { assemble } = await import("./wat.js");
+  return assemble(module);
+}
+
+/** What was typed, as a shell takes it, with room for what a finding adds. */
+function repeatCommand(): (at: string) => string {
+  const words = process.argv
+    .slice(3)
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
+  return (at) => ["vermilion explore", "--at", at, ...words].join(" ");
+}
+
+function aspects(text: string): readonly Aspect[] {
+  if (text === "none") return [];
+  return text.split(",").map((name) => {
+    if (!ASPECTS.includes(name)) throw new InvalidArgumentError(`It is a list of ${ASPECTS.join(", ")}, or none.`);
+    return name as Aspect;
+  });
+}

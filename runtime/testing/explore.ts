@@ -1,0 +1,266 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { attempt, VermilionError } from "../../pmem/error.js";
+import { cacheDirectory } from "../process/cache-directory.js";
+import type { Preopen } from "../process/command.js";
+import type { FrameInspection } from "../process/frame-inspection.js";
+import { Tally } from "./explore-protocol.js";
+import { ExploreThread } from "./explore-thread.js";
+import type { Reference } from "./explorer.js";
+import type { Finding, ForkCounts } from "./forks.js";
+import type { Aspect, Difference, Ending } from "./observation.js";
+import { rounds } from "./rounds.js";
+import { shrink } from "./shrink.js";
+import type { Subject } from "./subject.js";
+import { formatTrace, parseTrace, type Trace } from "./trace.js";
+
+/** A program to explore, and how. */
+export interface ExploreOptions {
+  /** Path of the module. */
+  readonly module: string;
+  /** Instead of the file's content. */
+  readonly moduleBytes?: Uint8Array | undefined;
+  /** Without argv[0]. */
+  readonly args?: readonly string[] | undefined;
+  readonly argv0?: string | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Directories for the guest. They stay as they are: every run has copies. */
+  readonly preopens?: readonly Preopen[] | undefined;
+  /** A file for the guest's standard input. */
+  readonly stdin?: string | undefined;
+  /** What must be as without a failure: all three by default. */
+  readonly compare?: readonly Aspect[] | undefined;
+  /** An export of the guest that is called at the end of each run and returns 0 if all is well. */
+  readonly checkExport?: string | undefined;
+  /** Another program, run on the directories that each run leaves; it exits with 0 if all is well. */
+  readonly checkProgram?: { readonly module: string; readonly args?: readonly string[] | undefined } | undefined;
+  /** Chooses everything that is chosen at random. */
+  readonly seed?: number | undefined;
+  /** Threads; one per processor by default. */
+  readonly jobs?: number | undefined;
+  /** Safepoints in a round; 10,000 by default. */
+  readonly points?: number | undefined;
+  /** Goes on with other points and chains for so long, and stops when it is over. */
+  readonly budgetMilliseconds?: number | undefined;
+  /** Goes on until so many failures were caused. */
+  readonly failures?: number | undefined;
+  /** Findings to look for; 1 by default. */
+  readonly mostFindings?: number | undefined;
+  readonly onProgress?: ((progress: ExploreProgress) => void) | undefined;
+}
+
+export interface ExploreProgress {
+  readonly label: string;
+  readonly points: number;
+}
+
+/** A way to break the program. */
+export interface ExploreFinding {
+  /** For `--at` and `repeatFailure`: the shortest chain of failures that was found. */
+  readonly at: string;
+  readonly differences: readonly Difference[];
+  /** For each failure of the chain the guest's stack, innermost frame first. */
+  readonly where: readonly (readonly FrameInspection[])[];
+}
+
+export interface Exploration {
+  readonly module: string;
+  readonly seed: number;
+  readonly jobs: number;
+  /** The run without a failure. */
+  readonly reference: { readonly ending: Ending; readonly safepoints: number; readonly calls: number };
+  /** Crash points that were looked at. */
+  readonly points: number;
+  /** Failures that were caused; more than points when there were chains. */
+  readonly failures: number;
+  /** Points whose run came back to a known state, and those that left the same as another. */
+  readonly converged: number;
+  readonly equivalent: number;
+  /** Whether every point of the kind was looked at. */
+  readonly complete: { readonly calls: boolean; readonly safepoints: boolean };
+  readonly milliseconds: number;
+  readonly findings: readonly ExploreFinding[];
+}
+
+const DEFAULT_POINTS = 10_000;
+const PROGRESS_MILLISECONDS = 250;
+const ASPECTS: readonly Aspect[] = ["stdout", "exit", "files"];
+
+/**
+ * Causes power failures all over a program's run and finds those after which it does not end as it should.
+ *
+ * NOT_FOUND and its like: a file cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, NO_SUCH_EXPORT.
+ * CHECK_FAILED: a checker is not content even without a failure.
+ */
+export async function explore(options: ExploreOptions): Promise<Exploration> {
+  const startedAt = performance.now();
+  const { seed = 1, jobs = availableParallelism(), points = DEFAULT_POINTS, mostFindings = 1 } = options;
+  const { budgetMilliseconds, failures: mostFailures = Number.POSITIVE_INFINITY, onProgress } = options;
+  const endless = budgetMilliseconds !== undefined || options.failures !== undefined;
+  return withThreads(options, jobs, async (threads, tally) => {
+    const reference = await refer(threads, options);
+    const counts: ForkCounts = { failures: 0, points: 0, converged: 0, equivalent: 0 };
+    const found: Finding[] = [];
+    let label = "";
+    const progress = setInterval(() => onProgress?.({ label, points: tally.points }), PROGRESS_MILLISECONDS);
+    const deadline = budgetMilliseconds === undefined ? undefined : setTimeout(() => tally.stop(), budgetMilliseconds);
+    const wholeRounds = new Set<string>();
+    try {
+      for (const round of rounds(reference, { seed, jobs, points, mostFindings, endless })) {
+        label = round.label;
+        let whole = true;
+        await inParallel(threads, tally, round.walks, async (thread, order) => {
+          const { report } = await thread.ask({ kind: "walk", order }, "walked");
+          for (const name of ["failures", "points", "converged", "equivalent"] as const) {
+            counts[name] += report.counts[name];
+          }
+          found.push(...report.findings);
+          whole &&= report.whole;
+          if (found.length >= mostFindings || counts.failures >= mostFailures) tally.stop();
+        });
+        if (whole) wholeRounds.add(label);
+        if (tally.isStopped) break;
+      }
+      const milliseconds = performance.now() - startedAt;
+      const findings = await explain(threads, found, mostFindings);
+      const { observation, safepoints, calls } = reference;
+      return {
+        module: options.module,
+        seed,
+        jobs,
+        reference: { ending: observation.ending, safepoints, calls },
+        ...counts,
+        complete: { calls: wholeRounds.has("all host calls"), safepoints: wholeRounds.has("all safepoints") },
+        milliseconds,
+        findings,
+      };
+    } finally {
+      clearInterval(progress);
+      clearTimeout(deadline);
+    }
+  });
+}
+
+/** Causes one chain of failures; undefined: the program ended before it. TRACE_INVALID. */
+export async function repeatFailure(options: ExploreOptions, at: string): Promise<ExploreFinding | undefined> {
+  const trace = parseTrace(at);
+  return withThreads(options, 1, async (threads) => {
+    await refer(threads, options);
+    const { repetition } = await first(threads).ask({ kind: "repeat", trace }, "repeated");
+    return repetition && { at: formatTrace(trace), ...repetition };
+  });
+}
+
+async function withThreads<Result>(
+  options: ExploreOptions,
+  jobs: number,
+  action: (threads: readonly ExploreThread[], tally: Tally) => Promise<Result>,
+): Promise<Result> {
+  const subject = subjectOf(options);
+  const { checkProgram } = options;
+  const checker = checkProgram && subjectOf({ ...checkProgram, preopens: options.preopens });
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vermilion-explore-"));
+  const tally = new Tally();
+  const threads: ExploreThread[] = [];
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", remove);
+  try {
+    for (let index = 0; index < jobs; index++) {
+      threads.push(
+        new ExploreThread({
+          subject,
+          aspects: options.compare ?? ASPECTS,
+          checkerExport: options.checkExport,
+          checker,
+          folder: join(folder, `${index}`),
+          cacheDirectory: cacheDirectory(),
+          tally: tally.buffer,
+        }),
+      );
+    }
+    return await action(threads, tally);
+  } finally {
+    tally.stop();
+    await Promise.all(threads.map((thread) => thread.end()));
+    process.off("exit", remove);
+    remove();
+  }
+}
+
+function subjectOf(options: ExploreOptions): Subject {
+  const module = resolve(options.module);
+  const moduleBytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
+  return {
+    module,
+    moduleBytes: new Uint8Array(moduleBytes),
+    args: [options.argv0 ?? basename(module), ...(options.args ?? [])],
+    env: Object.entries(options.env ?? {}),
+    preopens: (options.preopens ?? []).map(({ host, guest }) => ({ host: resolve(host), guest })),
+    stdin: options.stdin === undefined ? undefined : resolve(options.stdin),
+    seed: options.seed ?? 1,
+  };
+}
+
+async function refer(threads: readonly ExploreThread[], { module }: ExploreOptions): Promise<Reference> {
+  const { reference } = await first(threads).ask({ kind: "refer" }, "reference");
+  const [difference] = reference.differences;
+  if (difference !== undefined) {
+    throw new VermilionError(
+      "CHECK_FAILED",
+      `${module}: even without a failure the checker is not content (${difference.message}); mend the program or the checker`,
+    );
+  }
+  await Promise.all(threads.slice(1).map((thread) => thread.ask({ kind: "reference", reference }, "ready")));
+  return reference;
+}
+
+/** Each thread takes the next item when it is done with one. All are done when it returns; if one fails, the others stop. */
+async function inParallel<Item>(
+  threads: readonly ExploreThread[],
+  tally: Tally,
+  items: readonly Item[],
+  work: (thread: ExploreThread, item: Item) => Promise<void>,
+): Promise<void> {
+  const left = [...items];
+  const results = await Promise.allSettled(
+    threads.map(async (thread) => {
+      try {
+        for (let item = left.shift(); item !== undefined; item = left.shift()) await work(thread, item);
+      } catch (error) {
+        tally.stop();
+        throw error;
+      }
+    }),
+  );
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+async function explain(
+  threads: readonly ExploreThread[],
+  found: readonly Finding[],
+  most: number,
+): Promise<ExploreFinding[]> {
+  const thread = first(threads);
+  const findings = new Map<string, ExploreFinding>();
+  const repeat = async (trace: Trace) => (await thread.ask({ kind: "repeat", trace }, "repeated")).repetition;
+  const fails = async (trace: Trace) => ((await repeat(trace))?.differences.length ?? 0) > 0;
+  for (const { trace, differences } of [...found].sort(shortestFirst).slice(0, most)) {
+    const least = await shrink(trace, fails);
+    const repetition = await repeat(least);
+    const at = formatTrace(least);
+    const again = repetition !== undefined && repetition.differences.length > 0;
+    findings.set(at, { at, differences: again ? repetition.differences : differences, where: repetition?.where ?? [] });
+  }
+  return [...findings.values()];
+}
+
+function shortestFirst(a: Finding, b: Finding): number {
+  return a.trace.length - b.trace.length || (a.trace[0]?.ordinal ?? 0) - (b.trace[0]?.ordinal ?? 0);
+}
+
+function first(threads: readonly ExploreThread[]): ExploreThread {
+  const [thread] = threads;
+  if (thread === undefined) throw new VermilionError("BAD_ARGUMENT", "an exploration needs at least one job");
+  return thread;
+}

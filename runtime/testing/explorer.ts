@@ -1,0 +1,215 @@
+/** What one thread of an exploration can do: the reference run, walks with forks, and a chain of failures again. */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { describeFrames, type FrameInspection } from "../process/frame-inspection.js";
+import type { MachineState } from "../process/image/state-file.js";
+import { entryOf } from "../process/invocation.js";
+import type { Program } from "../process/program.js";
+import { decodeStacks, type EntryCall } from "../process/stacks.js";
+import { type Finding, type ForkCounts, type ForkOptions, Forks } from "./forks.js";
+import { type Checkers, Judge } from "./judge.js";
+import type { Difference, Observation } from "./observation.js";
+import { Random } from "./random.js";
+import { type Range, stratified } from "./strata.js";
+import type { Subject } from "./subject.js";
+import type { Strike, Trace } from "./trace.js";
+import { Walk, type WalkEnd, type WalkPlan } from "./walk.js";
+
+/** The run without a failure. */
+export interface Reference {
+  readonly observation: Observation;
+  readonly safepoints: number;
+  readonly calls: number;
+  /** What the checkers have against it: nothing, or there is no point in going on. */
+  readonly differences: readonly Difference[];
+}
+
+export interface WalkOrder {
+  readonly seed: number;
+  readonly safepoints: (Range & { readonly count: number }) | undefined;
+  readonly calls: (Range & { readonly every: number }) | undefined;
+  /** Failures behind the first, each soon after the one before. */
+  readonly furtherFailures: number;
+  /** One of so many runs goes to its end even if that is not needed. */
+  readonly toEndEvery: number;
+  /** Looked at findings before it ends. */
+  readonly mostFindings: number;
+}
+
+export interface WalkReport {
+  readonly counts: ForkCounts;
+  readonly findings: readonly Finding[];
+  /** The walk came to the program's end. */
+  readonly whole: boolean;
+}
+
+/** A chain of failures, made again. */
+export interface Repetition {
+  readonly differences: readonly Difference[];
+  /** Where each failure struck, innermost frame first; shorter when the program ended before. */
+  readonly where: readonly (readonly FrameInspection[])[];
+}
+
+/** For tests of the explorer itself. */
+export type Corruption = (state: MachineState) => MachineState;
+
+class WalkOver extends Error {}
+
+const MOST_DISTANCE_BITS = 10;
+
+export class Explorer {
+  readonly #program: Program;
+  readonly #subject: Subject;
+  readonly #folder: string;
+  readonly #entry: EntryCall;
+  readonly #judge: Judge;
+  readonly #corrupt: Corruption | undefined;
+  readonly #isOver: () => boolean;
+  #reference: Reference | undefined;
+  #folders = 0;
+
+  /** `isOver` is asked at each crash point: a walk then ends early. */
+  constructor(
+    program: Program,
+    subject: Subject,
+    folder: string,
+    checkers: Checkers,
+    isOver: () => boolean = () => false,
+    corrupt?: Corruption,
+  ) {
+    this.#entry = entryOf(program.module, { invoke: null, args: subject.args });
+    this.#program = program;
+    this.#subject = subject;
+    this.#folder = folder;
+    this.#judge = new Judge(checkers, folder);
+    this.#isOver = isOver;
+    this.#corrupt = corrupt;
+  }
+
+  /** The same for every thread. */
+  set reference(reference: Reference) {
+    this.#reference = reference;
+    this.#judge.reference = reference.observation;
+  }
+
+  refer(): Reference {
+    const nothing: WalkPlan = { safepoints: [], calls: undefined, distanceAt: () => 1 };
+    return this.#inFolder((folder) => {
+      const walk = new Walk(this.#program, this.#subject, folder, nothing, { reached: () => false, visit: () => {} });
+      try {
+        const { outcome, safepoints, calls } = walk.run(this.#entry);
+        const observation = this.#judge.observe(walk.vessel, outcome, safepoints);
+        return { observation, safepoints, calls, differences: this.#judge.check(walk.vessel, observation) };
+      } finally {
+        walk.close();
+      }
+    });
+  }
+
+  walk(order: WalkOrder): WalkReport {
+    const { seed, safepoints, calls, furtherFailures, toEndEvery, mostFindings } = order;
+    const random = new Random(seed);
+    const chains = new Map<Strike, readonly number[]>();
+    const plan: WalkPlan = {
+      safepoints: safepoints === undefined ? [] : stratified(safepoints, safepoints.count, new Random(seed)),
+      calls,
+      distanceAt: (strike) => {
+        const chain = randomChain(furtherFailures, random);
+        chains.set(strike, chain);
+        return chain.reduce((sum, distance) => sum + distance, 1);
+      },
+    };
+    return this.#inFolder((folder) => {
+      const options = { toEndEvery, chainAt: (strike: Strike) => chains.get(strike) ?? [] };
+      const forks = this.#forks(folder, random, options);
+      const walk = new Walk(this.#program, this.#subject, folder, plan, {
+        reached: () => {
+          if (this.#isOver() || forks.findings.length >= mostFindings) throw new WalkOver();
+          return true;
+        },
+        visit: (pending, standing) => {
+          forks.visit(pending, standing);
+          chains.delete(pending.strike);
+        },
+      });
+      const end = finish(walk, forks, this.#entry, ({ outcome, safepoints: crossed }) =>
+        // K1 of walk.ts, seen from outside: the walk's own end is judged too, with all that it wrote.
+        this.#judge.judge(walk.vessel, outcome, crossed, 0),
+      );
+      const own = end === undefined || end.length === 0 ? [] : [{ trace: [], differences: end }];
+      return { counts: forks.counts, findings: [...own, ...forks.findings], whole: end !== undefined };
+    });
+  }
+
+  /** Undefined: the program ended before the first failure. */
+  repeat([first, ...further]: Trace): Repetition | undefined {
+    if (first === undefined) return undefined;
+    const { kind, ordinal } = first;
+    const chain = further.map((strike) => strike.ordinal);
+    const where: FrameInspection[][] = [];
+    const plan: WalkPlan = {
+      safepoints: kind === "safepoint" ? [ordinal] : [],
+      calls: kind === "safepoint" ? undefined : { from: ordinal, to: ordinal, every: 1 },
+      distanceAt: () => 1,
+    };
+    return this.#inFolder((folder) => {
+      const failed = (state: MachineState) => where.push(this.#framesOf(state));
+      const forks = this.#forks(folder, new Random(0), { toEndEvery: 1, chainAt: () => chain, failed });
+      let differences: readonly Difference[] | undefined;
+      const walk = new Walk(this.#program, this.#subject, folder, plan, {
+        reached: (strike) => strike.kind === kind,
+        visit: ({ snapshot }) => {
+          differences = forks.runToEnd(snapshot, chain);
+          throw new WalkOver();
+        },
+      });
+      finish(walk, forks, this.#entry, () => {});
+      return differences && { differences, where };
+    });
+  }
+
+  #forks(folder: string, random: Random, options: Pick<ForkOptions, "toEndEvery" | "chainAt" | "failed">): Forks {
+    return new Forks(this.#program, this.#subject, join(folder, "forks"), this.#judge, random, {
+      ...options,
+      safepoints: this.#reference?.safepoints ?? 0,
+      corrupt: this.#corrupt,
+    });
+  }
+
+  #framesOf(state: MachineState): FrameInspection[] {
+    return describeFrames(this.#subject.moduleBytes, decodeStacks(state.stacks).tasks, this.#subject.module);
+  }
+
+  #inFolder<Result>(action: (folder: string) => Result): Result {
+    const folder = join(this.#folder, `${this.#folders++}`);
+    mkdirSync(folder, { recursive: true });
+    try {
+      return action(folder);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Undefined: the walk was ended early. */
+function finish<Result>(
+  walk: Walk,
+  forks: Forks,
+  entry: EntryCall,
+  ended: (end: WalkEnd) => Result,
+): Result | undefined {
+  try {
+    return ended(walk.run(entry));
+  } catch (error) {
+    if (error instanceof WalkOver) return undefined;
+    throw error;
+  } finally {
+    walk.close();
+    forks.close();
+  }
+}
+
+/** Distances: most are short, so that the next failure comes before the program has recovered. */
+function randomChain(length: number, random: Random): number[] {
+  return Array.from({ length }, () => 1 + random.below(2 ** random.below(MOST_DISTANCE_BITS)));
+}

@@ -1,0 +1,191 @@
+/**
+ * What becomes of a program after a failure: runs from a walk's crash points, in a second vessel beside the walk's.
+ *
+ * F1  A run that stands at a safepoint in exactly the state in which the walk stands there will end as the walk does: it is
+ *     not run further. Exactly: frames, globals, tables, memory, system interface, time, output, files.
+ * F2  Some runs go to their end all the same, chosen by the seed: F1 would be blind to state that no snapshot holds.
+ * F3  A run that differs is made again from the snapshot, without a stop on the way, and only its end is judged. It may
+ *     differ rightly: the program was told of the failure, or has seen a file's number.
+ * F4  A run that goes on much longer than the whole program does not end.
+ */
+import type { MachineState } from "../process/image/state-file.js";
+import type { Outcome } from "../process/machine.js";
+import type { Program } from "../process/program.js";
+import { sameBytes, sameWasiState } from "./comparison.js";
+import type { Judge } from "./judge.js";
+import type { Difference } from "./observation.js";
+import type { Random } from "./random.js";
+import type { Subject } from "./subject.js";
+import type { Strike, Trace } from "./trace.js";
+import { type Snapshot, Vessel } from "./vessel.js";
+import type { Pending, Standing, WalkVisitor } from "./walk.js";
+
+export interface Finding {
+  readonly trace: Trace;
+  readonly differences: readonly Difference[];
+}
+
+export interface ForkCounts {
+  /** Failures that were caused. */
+  failures: number;
+  /** Crash points that were looked at. */
+  points: number;
+  /** Of these, those whose run was not needed to its end (F1). */
+  converged: number;
+  /** Of these, those that left the same as the point before. */
+  equivalent: number;
+}
+
+export interface ForkOptions {
+  /** Of the program without a failure. */
+  readonly safepoints: number;
+  /** Safepoints between the failures of a chain; empty: a single failure. */
+  readonly chainAt: (strike: Strike) => readonly number[];
+  /** One of so many runs goes to its end (F2). */
+  readonly toEndEvery: number;
+  /** Told of each state that a failure leaves. */
+  readonly failed?: ((state: MachineState) => void) | undefined;
+  /** Changes a state that is taken over, as a mistake of the runtime would; for tests of the explorer itself. */
+  readonly corrupt?: ((state: MachineState) => MachineState) | undefined;
+}
+
+const SAFEPOINTS_MORE = 100_000;
+/** A new machine for one of so many runs: an old one could hide what a state lacks. */
+const FRESH_EVERY = 16;
+/** So many runs in a row that differed but ended well: the program sees the failures, and F1 will not help. */
+const HOPELESS = 8;
+
+export class Forks implements WalkVisitor {
+  readonly counts: ForkCounts = { failures: 0, points: 0, converged: 0, equivalent: 0 };
+  readonly findings: Finding[] = [];
+  readonly #vessel: Vessel;
+  readonly #judge: Judge;
+  readonly #random: Random;
+  readonly #options: ForkOptions;
+  #previous: Snapshot | undefined;
+  #differing = 0;
+
+  constructor(program: Program, subject: Subject, folder: string, judge: Judge, random: Random, options: ForkOptions) {
+    this.#vessel = new Vessel(program, subject, folder);
+    this.#judge = judge;
+    this.#random = random;
+    this.#options = options;
+  }
+
+  reached(): boolean {
+    return true;
+  }
+
+  visit(pending: Pending, standing: Standing | undefined): void {
+    this.counts.points++;
+    const chain = this.#options.chainAt(pending.strike);
+    if (chain.length === 0 && this.#isEquivalent(pending.snapshot)) {
+      this.counts.equivalent++;
+      return;
+    }
+    const toEnd = this.#random.below(this.#options.toEndEvery) === 0 || this.#differing >= HOPELESS;
+    if (!toEnd && standing !== undefined && this.#converges(pending, chain, standing)) {
+      this.counts.converged++;
+      this.#differing = 0;
+      return;
+    }
+    this.#differing = Math.min(HOPELESS, this.#differing + 1);
+    const differences = this.runToEnd(pending.snapshot, chain);
+    if (differences.length === 0) return;
+    const further = chain.map((ordinal) => ({ kind: "safepoint" as const, ordinal }));
+    this.findings.push({ trace: [pending.strike, ...further], differences });
+  }
+
+  close(): void {
+    this.#vessel.close();
+  }
+
+  /** One that holds what the point before held: nothing could be told apart. */
+  #isEquivalent(snapshot: Snapshot): boolean {
+    const previous = this.#previous;
+    this.#previous = snapshot;
+    return (
+      previous !== undefined &&
+      previous.stdoutByteLength === snapshot.stdoutByteLength &&
+      previous.stderrByteLength === snapshot.stderrByteLength &&
+      previous.moment.nanoseconds === snapshot.moment.nanoseconds &&
+      previous.moment.random === snapshot.moment.random &&
+      previous.files.isSameAs(snapshot.files) &&
+      sameMachineState(previous.machine, snapshot.machine) &&
+      snapshot.memories.every(({ changed }) => !changed) &&
+      sameWasiState(previous.wasi, snapshot.wasi)
+    );
+  }
+
+  /** Runs the chain from a snapshot, and then to the end. */
+  runToEnd(snapshot: Snapshot, chain: readonly number[]): Difference[] {
+    const limit = 2 * this.#options.safepoints + SAFEPOINTS_MORE;
+    const { outcome, safepoints } = this.#run(snapshot, chain, limit, true);
+    return this.#judge.judge(this.#vessel, outcome, safepoints, snapshot.stdoutByteLength);
+  }
+
+  #converges({ snapshot, safepoint }: Pending, chain: readonly number[], standing: Standing): boolean {
+    const distance = standing.safepoint - safepoint - chain.reduce((sum, step) => sum + step, 0);
+    if (distance < 1) return false;
+    const fresh = this.#random.below(FRESH_EVERY) === 0;
+    const { outcome } = this.#run(snapshot, chain, distance, fresh);
+    if (outcome.kind !== "suspended") return false;
+    const { vessel } = standing;
+    const [here, there] = [this.#vessel.outputByteLengths, vessel.outputByteLengths];
+    return (
+      sameMachineState(outcome.state, standing.machine) &&
+      here.stdout === there.stdout &&
+      here.stderr === there.stderr &&
+      this.#vessel.moment.nanoseconds === vessel.moment.nanoseconds &&
+      this.#vessel.moment.random === vessel.moment.random &&
+      this.#sameMemories(snapshot, vessel) &&
+      sameWasiState(this.#vessel.saveWasi(), vessel.saveWasi()) &&
+      (here.stdout === snapshot.stdoutByteLength || this.#sameOutput(vessel, snapshot.stdoutByteLength)) &&
+      this.#vessel.sandbox.hasSameFilesAs(vessel.sandbox)
+    );
+  }
+
+  #sameMemories({ memories }: Snapshot, walk: Vessel): boolean {
+    return memories.every(({ store }, index) => {
+      const [here, there] = [this.#vessel.memories[index], walk.memories[index]];
+      return here !== undefined && there !== undefined && store.isSame(here, there);
+    });
+  }
+
+  #sameOutput(other: Vessel, from: number): boolean {
+    return this.#vessel.readOutput("stdout", from).equals(other.readOutput("stdout", from));
+  }
+
+  /** A failure has left this. */
+  #saved(state: MachineState): MachineState {
+    const { corrupt, failed } = this.#options;
+    this.counts.failures++;
+    failed?.(state);
+    return corrupt === undefined ? state : corrupt(state);
+  }
+
+  #run(
+    snapshot: Snapshot,
+    chain: readonly number[],
+    limit: number,
+    fresh: boolean,
+  ): { readonly outcome: Outcome; readonly safepoints: number } {
+    this.#vessel.load({ ...snapshot, machine: this.#saved(snapshot.machine) }, fresh);
+    for (const atSafepoint of chain) {
+      const outcome = this.#vessel.resume({ atSafepoint });
+      if (outcome.kind !== "suspended") return { outcome, safepoints: this.#vessel.machine.safepointsCrossed };
+      this.#vessel.reload(this.#saved(outcome.state), fresh);
+    }
+    const outcome = this.#vessel.resume({ atSafepoint: limit });
+    return { outcome, safepoints: this.#vessel.machine.safepointsCrossed };
+  }
+}
+
+function sameMachineState(a: MachineState, b: MachineState): boolean {
+  return (
+    sameBytes(a.stacks, b.stacks) &&
+    sameBytes(a.globals, b.globals) &&
+    sameBytes(a.tables, b.tables) &&
+    sameBytes(a.segments, b.segments)
+  );
+}

@@ -1,0 +1,64 @@
+/** In which order an exploration looks at crash points: first every one once, then chains, then both again at random. */
+import type { Reference, WalkOrder } from "./explorer.js";
+import { Random } from "./random.js";
+import { type Range, splitRange } from "./strata.js";
+
+export interface Round {
+  /** For people: what is looked at. */
+  readonly label: string;
+  /** One walk each; they can be made at once. */
+  readonly walks: readonly WalkOrder[];
+}
+
+export interface RoundOptions {
+  readonly seed: number;
+  readonly jobs: number;
+  /** Safepoints to stop at in a round; all, if the program crosses no more. */
+  readonly points: number;
+  readonly mostFindings: number;
+  /** After every point has been looked at once, go on with others, without end. */
+  readonly endless: boolean;
+}
+
+/** Host calls to stop at in the first round; each has up to three points. */
+const MOST_CALLS = 5000;
+/** A chain costs several times as much as a point. */
+const CHAINS_PER_POINT = 0.1;
+const LEAST_CHAINS = 200;
+const LONGEST_CHAIN = 4;
+/** A run to the end must not cost more than a fifth of the walk: so many safepoints take the time of a point. */
+const SAFEPOINTS_PER_POINT = 16_000;
+const MOST_OFTEN_TO_END = 16;
+
+export function* rounds({ safepoints, calls }: Reference, options: RoundOptions): Generator<Round> {
+  const { points } = options;
+  const random = new Random(options.seed);
+  const all = { from: 1, to: safepoints };
+  const chains = Math.max(LEAST_CHAINS, Math.floor(points * CHAINS_PER_POINT));
+  const walks = (part: Partial<WalkOrder>, range: Range, count: number): WalkOrder[] =>
+    splitRange(range, options.jobs).map(({ from, to }) => ({
+      seed: random.below(2 ** 31),
+      safepoints: { from, to, count: Math.ceil(count / options.jobs) },
+      calls: undefined,
+      furtherFailures: 0,
+      toEndEvery: Math.max(MOST_OFTEN_TO_END, Math.ceil(safepoints / SAFEPOINTS_PER_POINT)),
+      mostFindings: options.mostFindings,
+      ...part,
+    }));
+
+  const every = Math.ceil(calls / MOST_CALLS);
+  yield {
+    label: every === 1 ? "all host calls" : `one of ${every} host calls`,
+    walks: splitRange({ from: 1, to: calls }, options.jobs).flatMap((range) =>
+      walks({ safepoints: undefined, calls: { ...range, every } }, { from: 1, to: 1 }, 1),
+    ),
+  };
+  const whole = safepoints <= points;
+  yield { label: whole ? "all safepoints" : `${points} safepoints`, walks: walks({}, all, points) };
+  yield { label: "pairs of failures", walks: walks({ furtherFailures: 1 }, all, chains) };
+  while (options.endless) {
+    if (!whole) yield { label: "other safepoints", walks: walks({}, all, points) };
+    const furtherFailures = 1 + random.below(LONGEST_CHAIN);
+    yield { label: "chains of failures", walks: walks({ furtherFailures }, all, chains) };
+  }
+}

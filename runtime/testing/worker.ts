@@ -1,0 +1,66 @@
+/** The entry of an exploration's threads: each explores by itself, one order after the other. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { parentPort, workerData } from "node:worker_threads";
+import { invariant } from "../../pmem/error.js";
+import { HostFunctions } from "../process/host-functions.js";
+import { checkImports } from "../process/imports.js";
+import { Program } from "../process/program.js";
+import { serializeError } from "../process/serialized-error.js";
+import { type ExploreOrder, type ExploreReport, type ExploreWorkerData, Tally } from "./explore-protocol.js";
+import { Explorer } from "./explorer.js";
+import type { Subject } from "./subject.js";
+
+const port = parentPort;
+invariant(port !== null, "the worker's entry runs in a worker");
+const given = workerData as ExploreWorkerData;
+const tally = new Tally(given.tally);
+let explorer: Explorer | undefined;
+
+function load({ moduleBytes }: Subject): Program {
+  const program = Program.load(moduleBytes, { cacheDirectory: given.cacheDirectory, exact: true });
+  checkImports(program.module, new HostFunctions());
+  return program;
+}
+
+function prepare(): Explorer {
+  const { subject, aspects, checker, checkerExport, folder } = given;
+  mkdirSync(join(folder, "checker"), { recursive: true });
+  const checkers = {
+    aspects: new Set(aspects),
+    exportName: checkerExport,
+    program: checker && { program: load(checker), subject: checker },
+  };
+  return new Explorer(load(subject), subject, folder, checkers, () => {
+    tally.countPoint();
+    return tally.isStopped;
+  });
+}
+
+function carryOut(order: ExploreOrder): ExploreReport {
+  explorer ??= prepare();
+  switch (order.kind) {
+    case "refer": {
+      const reference = explorer.refer();
+      explorer.reference = reference;
+      return { kind: "reference", reference };
+    }
+    case "reference":
+      explorer.reference = order.reference;
+      return { kind: "ready" };
+    case "walk":
+      return { kind: "walked", report: explorer.walk(order.order) };
+    case "repeat":
+      return { kind: "repeated", repetition: explorer.repeat(order.trace) };
+  }
+}
+
+port.on("message", (order: ExploreOrder) => {
+  let report: ExploreReport;
+  try {
+    report = carryOut(order);
+  } catch (error) {
+    report = { kind: "failed", error: serializeError(error) };
+  }
+  port.postMessage(report);
+});
