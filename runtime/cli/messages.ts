@@ -3,7 +3,15 @@ import { VermilionError } from "../index.js";
 import { EXIT } from "./status.js";
 
 /** What the user gave is wrong, not the disk or the image. */
-const USAGE_CODES = new Set(["BAD_ARGUMENT", "CALL_NEEDED", "IN_PLACE", "NO_INSTANCE", "NO_SUCH_EXPORT", "USAGE"]);
+const USAGE_CODES = new Set([
+  "BAD_ARGUMENT",
+  "CALL_NEEDED",
+  "IN_PLACE",
+  "NO_INSTANCE",
+  "NO_SUCH_EXPORT",
+  "TRACE_INVALID",
+  "USAGE",
+]);
 
 export interface MessageOptions {
   readonly quiet?: boolean | undefined;

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describeFrames, type FrameInspection } from "../process/frame-inspection.js";
 import type { MachineState } from "../process/image/state-file.js";
-import { entryOf } from "../process/invocation.js";
+import { callOf, entryOf } from "../process/invocation.js";
 import type { Program } from "../process/program.js";
 import { decodeStacks, type EntryCall } from "../process/stacks.js";
 import { type Finding, type ForkCounts, type ForkOptions, Forks } from "./forks.js";
@@ -78,6 +78,7 @@ export class Explorer {
     corrupt?: Corruption,
   ) {
     this.#entry = entryOf(program.module, { invoke: null, args: subject.args });
+    if (checkers.exportName !== undefined) callOf(program.module, checkers.exportName, []); // throws
     this.#program = program;
     this.#subject = subject;
     this.#folder = folder;
