@@ -15,7 +15,7 @@ import { invariant } from "../../pmem/error.js";
 import type { MachineState } from "../process/image/state-file.js";
 import { Machine, type Outcome } from "../process/machine.js";
 import type { HostFunction, Injection, MachineHost, PersistencePoints } from "../process/machine-host.js";
-import { removeUnusedFiles } from "../process/open-files.js";
+import { keptFilesOf, removeUnusedFiles } from "../process/open-files.js";
 import { pmemCalls, VERMILION_MODULE } from "../process/pmem-calls.js";
 import type { Program } from "../process/program.js";
 import type { EntryCall } from "../process/stacks.js";
@@ -100,10 +100,9 @@ export class Vessel {
   /** The system interface's state, as a failure would save it. */
   saveWasi(): unknown {
     const state = this.#wasi?.save({ flush: false });
-    if (this.#subject.preopens.length > 0 && JSON.stringify(state).includes('"kept"')) {
-      removeUnusedFiles(this.sandbox.folder, state);
-      this.sandbox.changed();
-    }
+    const kept = keptFilesOf(state);
+    removeUnusedFiles(this.sandbox.folder, () => new Set(kept));
+    if (kept.length > 0) this.sandbox.changed();
     return state;
   }
 
