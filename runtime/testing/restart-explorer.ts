@@ -65,12 +65,13 @@ export interface RestartFinding {
 }
 
 export interface RestartReport {
+  /** Looked at, also by way of a failure before. */
   readonly points: number;
+  /** Guests started. */
   readonly executions: number;
   /** States that were not looked at again because equal ones were (Q1). */
   readonly pruned: number;
   readonly milliseconds: number;
-  /** Executions when the first finding was made; undefined: there is none. */
   readonly finding: RestartFinding | undefined;
   /** False: the budget ended first. */
   readonly complete: boolean;
@@ -119,7 +120,12 @@ class RestartExplorer {
       );
     }
     if (only !== undefined) this.#repeat(BEGINNING, only);
-    else this.#run(BEGINNING, ENTRY_EXPORT, this.#exploring(BEGINNING, depth));
+    else {
+      // The shortest chain says most: one failure everywhere, before two.
+      for (let failures = 1; failures <= depth && this.#found === undefined; failures++) {
+        this.#run(BEGINNING, ENTRY_EXPORT, this.#exploring(BEGINNING, failures));
+      }
+    }
     return {
       points: this.#points,
       executions: this.#executions,
@@ -177,11 +183,8 @@ class RestartExplorer {
     }
     this.#seen.set(key, depth); // Q1
     const result = this.#recover(chain, depth === 0 ? () => undefined : this.#exploring(chain, depth));
-    if (result === undefined) return;
-    // A failure of the recovery may have been found meanwhile; one that needs no second failure says more.
-    if (this.#found === undefined || this.#found.chain.failures.length > chain.failures.length) {
-      this.#found = { chain, result };
-    }
+    // A failure of the recovery may have been found meanwhile.
+    if (result !== undefined) this.#found ??= { chain, result };
   }
 
   /** One chain of failures again. */
