@@ -8,6 +8,7 @@ export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as c
 const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
 /** _IOWR('f', 16, struct pm_scan_arg) of linux/fs.h. */
 const PAGEMAP_SCAN = 0xc0606610;
+const MFD_CLOEXEC = 1;
 const EFD = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 export const EWOULDBLOCK = 11;
 export const EINTR = 4;
@@ -36,6 +37,8 @@ export interface Libc {
   readonly pageByteLength: number;
   /** eventfd(2), close-on-exec and non-blocking: a descriptor, or a negative errno. */
   createEvent(): number;
+  /** memfd_create(2), close-on-exec: the descriptor of an empty file without a name, or a negative errno. */
+  createMemoryFile(): number;
   /** _exit(2): the whole program ends now, and waits for no thread of it. */
   exit(status: number): void;
   /** Of the first byte; also for empty arrays over a real backing store. */
@@ -89,6 +92,9 @@ function bind(): Libc {
     "int eventfd(unsigned int initial, int flags)",
   );
 
+  const memfd: (name: string, flags: number) => number = library.func(
+    "int memfd_create(const char *name, unsigned int flags)",
+  );
   const ioctl: (d: number, r: number, a: number) => number = library.func(
     "int ioctl(int descriptor, unsigned long request, uintptr_t argument)",
   );
@@ -128,6 +134,10 @@ function bind(): Libc {
     pageByteLength: getpagesize(),
     createEvent: () => {
       const descriptor = eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK);
+      return descriptor === -1 ? -koffi.errno() : descriptor;
+    },
+    createMemoryFile: () => {
+      const descriptor = memfd("vermilion", MFD_CLOEXEC);
       return descriptor === -1 ? -koffi.errno() : descriptor;
     },
     exit,

@@ -2,11 +2,12 @@ import { readFileSync } from "node:fs";
 import { VermilionError } from "./error.js";
 
 /**
- * The range must be what V8 makes of a memory that grows in place: anonymous, read-write up to byteLength, inaccessible
- * beyond, no hole. REGION_RESERVATION: V8 would move the memory when it grows, and what we hold is its address.
+ * How much from `address` on, up to `wanted` bytes, is what V8 makes of a memory that grows in place: anonymous, read-write
+ * up to byteLength, inaccessible beyond, no hole.
  */
-export function checkReservation(path: string, address: number, byteLength: number, reservedByteLength: number): void {
-  const end = address + reservedByteLength;
+export function reservedByteLength(address: number, byteLength: number, wanted: number): number {
+  if (!(address > 0) || address % 4096 !== 0) return 0;
+  const end = address + wanted;
   let covered = address;
   for (const line of readFileSync("/proc/self/maps", "latin1").split("\n")) {
     const dash = line.indexOf("-");
@@ -20,10 +21,16 @@ export function checkReservation(path: string, address: number, byteLength: numb
     covered = to;
     if (covered >= end) break;
   }
-  if (covered >= end && address > 0 && address % 4096 === 0) return;
+  return covered - address;
+}
+
+/** REGION_RESERVATION: V8 would move the memory when it grows, and what we hold is its address. */
+export function checkReservation(path: string, address: number, byteLength: number, wanted: number): void {
+  const reserved = reservedByteLength(address, byteLength, wanted);
+  if (reserved >= wanted && address > 0 && address % 4096 === 0) return;
   throw new VermilionError(
     "REGION_RESERVATION",
-    `${path}: the engine reserved only ${covered - address} of ${reservedByteLength} bytes of address space for this ` +
-      "memory; raise the limit (ulimit -v) or give the module a smaller maximum",
+    `${path}: the engine reserved only ${reserved} of ${wanted} bytes of address space for this memory; raise the limit ` +
+      "(ulimit -v) or give the module a smaller maximum",
   );
 }

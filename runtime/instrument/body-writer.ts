@@ -22,7 +22,7 @@ import { writeCall } from "./guarded-calls.js";
 import { closeConstruct, openCatch, openTry, openTryTable } from "./guest-exceptions.js";
 import { thunkName } from "./helpers.js";
 import { counterStep, refillCounter, type WriteSequence, writeLoop } from "./loops.js";
-import { burnFuelAndPoll, copyResult } from "./polls-and-spills.js";
+import { copyResult, crossSafepoint } from "./polls-and-spills.js";
 import { SiteKind } from "./sites.js";
 import { addStoreLocals, NO_STORE_LOCALS, storeOf, writeTrackedStore } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
@@ -41,7 +41,7 @@ export class BodyWriter {
     const { sites, instructionCount } = this.context.analysis;
     const at = this.begin([]);
     const entry = sites[0];
-    if (entry !== undefined && entry.kind === SiteKind.entry) burnFuelAndPoll(this.context, entry);
+    if (entry !== undefined && entry.kind === SiteKind.entry) crossSafepoint(this.context, entry);
     this.sequence(0, instructionCount - 1);
     this.context.code.finish(at);
   }
@@ -67,7 +67,7 @@ export class BodyWriter {
   }
 
   #addLocals(): AddedLocals {
-    const { analysis } = this.context;
+    const { analysis, target } = this.context;
     let polls = false;
     let largestStep = 0;
     let indirect = false;
@@ -78,7 +78,8 @@ export class BodyWriter {
       } else if (kind === SiteKind.call) indirect ||= analysis.opcodes[instruction] === Op.callIndirect;
     }
     const add = (wanted: boolean): number => (wanted ? analysis.addLocal(ValueType.i32) : NO_LOCAL);
-    return { fuel: add(polls), counter: add(largestStep > 0), index: add(indirect), mixedSteps: largestStep > 1 };
+    const burns = target.flag === undefined ? polls : largestStep > 0;
+    return { fuel: add(burns), counter: add(largestStep > 0), index: add(indirect), mixedSteps: largestStep > 1 };
   }
 
   /** Instructions `from` to `to` (exclusive), in their instrumented form. */

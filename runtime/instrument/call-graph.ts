@@ -22,6 +22,8 @@ export interface CodeFeatures {
   /** Tables can differ from what instantiation made them. */
   changesTables: boolean;
   memoryGrow: Set<number>;
+  /** The largest static offset of an access to memory: see poll-flag.ts. */
+  largestOffset: number;
   /** Keys `kind:a:b` of segment instructions, for the thunks that continuations call: see helpers.ts. */
   segmentOperations: Set<string>;
 }
@@ -64,6 +66,7 @@ class BodyScanner {
     tailCalls: false,
     changesTables: false,
     memoryGrow: new Set(),
+    largestOffset: 0,
     segmentOperations: new Set(),
   };
   readonly #bytes: Uint8Array;
@@ -98,10 +101,11 @@ class BodyScanner {
     while ((this.#bytes[this.#position++] as number) >= 0x80);
   }
 
-  #skipMemarg(): void {
+  #memarg(): void {
     const align = this.#leb();
     if ((align & 0x40) !== 0) this.#skipLeb();
-    this.#skipLeb();
+    const offset = this.#leb();
+    if (offset > this.features.largestOffset) this.features.largestOffset = offset;
   }
 
   scan(from: number, to: number): boolean {
@@ -120,7 +124,7 @@ class BodyScanner {
       const immediate = PLAIN.immediate[opcode];
       if (immediate === Imm.none) continue;
       if (immediate === Imm.memarg) {
-        this.#skipMemarg();
+        this.#memarg();
         continue;
       }
       switch (opcode) {
@@ -255,9 +259,9 @@ class BodyScanner {
     const sub = this.#leb();
     const immediate = immediates[sub];
     if (immediate === Imm.none) return;
-    if (immediate === Imm.memarg) this.#skipMemarg();
+    if (immediate === Imm.memarg) this.#memarg();
     else if (immediate === Imm.memargLane) {
-      this.#skipMemarg();
+      this.#memarg();
       this.#position++;
     } else if (immediate === Imm.lane) this.#position++;
     else if (immediate === Imm.bytes16) this.#position += 16;

@@ -2,11 +2,15 @@
 import type { CodeBuffer } from "./code-buffer.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import type { HelperIndices } from "./helpers.js";
+import type { FlagPlace } from "./poll-flag.js";
 import type { StoreLocals } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
 
-/** How safepoints are counted: every one of them, or so that hot loops pay least. Frames are the same. */
-export type PollMode = "exact" | "fast";
+/**
+ * When polls ask the host: at every safepoint that is due by count ("exact"), by counts that are taken so that hot loops
+ * pay least ("fast"), or when a flag is up, and by count in loops without calls ("flag"). Frames are the same.
+ */
+export type PollMode = "exact" | "fast" | "flag";
 
 /** What a module is made into. */
 export interface Form {
@@ -19,6 +23,8 @@ export interface Form {
 export interface CodeTarget {
   readonly helpers: HelperIndices;
   readonly fuelGlobal: number;
+  /** Only for the form that looks at it. */
+  readonly flag: FlagPlace | undefined;
   readonly unwindTag: number;
   readonly exitTag: number;
   /** Undefined in the main module, whose indices are the guest's. */

@@ -19,6 +19,7 @@ import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
+import { flagPlace } from "./poll-flag.js";
 import { type Site, SiteKind } from "./sites.js";
 import { TypeTable } from "./type-table.js";
 
@@ -148,6 +149,7 @@ export class ContinuationBuilder {
     const target: CodeTarget = {
       helpers: this.#helperIndices(appendix, imports),
       fuelGlobal: module.globals.length,
+      flag: mode === "flag" ? flagPlace(module, this.#graph.features) : undefined,
       unwindTag: module.tags.length,
       exitTag: module.tags.length + 1,
       continuation: this.#continuationTarget(imports),

@@ -18,6 +18,7 @@ import type { CodeTarget, Form } from "./code-target.js";
 import { dispatchedFunctions } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix } from "./helpers.js";
+import { flagPlace } from "./poll-flag.js";
 import { TypeTable } from "./type-table.js";
 
 /** Names of our exports; the prefix keeps them apart from any guest's. */
@@ -125,6 +126,7 @@ function writeCode(
   const target: CodeTarget = {
     helpers: appendix.indices(),
     fuelGlobal: appendix.fuelGlobal,
+    flag: mode === "flag" ? flagPlace(module, graph.features) : undefined,
     unwindTag: appendix.unwindTag,
     exitTag: appendix.exitTag,
     continuation: undefined,

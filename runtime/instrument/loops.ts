@@ -18,7 +18,7 @@
  */
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import type { WriterContext } from "./code-target.js";
-import { burnFuel, burnFuelAndPoll, operandLocals, pollAndSpill } from "./polls-and-spills.js";
+import { burnFuel, crossSafepoint, mayGoOn, operandLocals, pollAndSpill, pollUnless } from "./polls-and-spills.js";
 import { LoopCost, type Site } from "./sites.js";
 
 /** Chained copies of a small loop's body, and the largest body in bytes that is copied. */
@@ -61,10 +61,11 @@ export function writeLoop(context: WriterContext, i: number, writeSequence: Writ
     code.bytes(Op.brIf, 0, Op.end);
     code.leave();
     refillCounter(context);
-    burnFuelAndPoll(context, site, FUEL_PER_CHECK);
+    burnFuel(context, FUEL_PER_CHECK);
+    pollUnless(context, site);
     code.unnest();
   } else {
-    burnFuel(context);
+    mayGoOn(context);
     code.bytes(Op.brIf, 0);
     pollAndSpill(context, site);
     code.leave();
@@ -102,7 +103,7 @@ export function pollOnWayBack(context: WriterContext, i: number): void {
 
 function pollWithParams(context: WriterContext, locals: readonly number[], site: Site): void {
   context.code.localSets(locals);
-  burnFuelAndPoll(context, site);
+  crossSafepoint(context, site);
   context.code.localGets(locals);
 }
 

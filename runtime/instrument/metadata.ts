@@ -17,7 +17,9 @@ function pack(flags: Uint8Array): string {
 
 function unpack(text: string, length: number): Uint8Array {
   const packed = Buffer.from(text, "base64");
-  return Uint8Array.from({ length }, (_, i) => ((packed[i >> 3] ?? 0) >> (i & 7)) & 1);
+  const flags = new Uint8Array(length);
+  for (let i = 0; i < length; i++) flags[i] = ((packed[i >> 3] ?? 0) >> (i & 7)) & 1;
+  return flags;
 }
 
 interface Metadata {
@@ -31,6 +33,8 @@ interface Metadata {
     readonly tailCalls: boolean;
     readonly changesTables: boolean;
     readonly memoryGrow: readonly number[];
+    /** Absent in forms that were made before polls looked at flags. */
+    readonly largestOffset?: number;
     readonly segmentOperations: readonly string[];
   };
 }
@@ -62,6 +66,7 @@ export function decodeMetadata(module: Module, bytes: Uint8Array): CallGraph {
     canonicalType: canonicalTypes(module),
     features: {
       ...metadata.features,
+      largestOffset: metadata.features.largestOffset ?? Number.POSITIVE_INFINITY,
       memoryGrow: new Set(metadata.features.memoryGrow),
       segmentOperations: new Set(metadata.features.segmentOperations),
     },

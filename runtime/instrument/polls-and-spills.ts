@@ -1,5 +1,5 @@
 /**
- * What happens at a site: fuel is burned, the host is asked, and the frame is saved; or, in a continuation, loaded.
+ * What happens at a site: fuel is burned or the flag looked at, the host is asked, and the frame is saved; or, in a continuation, loaded.
  *
  * Operands that lie below a site are in locals by then, because their producers left a copy (`copyResult`).
  */
@@ -10,8 +10,24 @@ import { frameLayout } from "./frame-layout.js";
 import { CHUNK } from "./frame-stack.js";
 import type { Site } from "./sites.js";
 
+/** As its logarithm. */
+const I32_ALIGNMENT = 2;
+
+/** Leaves on the stack whether the guest may go on without asking the host. */
+export function mayGoOn(context: WriterContext): void {
+  const { code, target } = context;
+  if (target.flag === undefined) {
+    burnFuel(context, 1);
+    return;
+  }
+  code.i32Const(target.flag.index);
+  code.bytes(Op.i32Load, I32_ALIGNMENT);
+  code.u32(target.flag.offset);
+  code.bytes(Op.i32Eqz);
+}
+
 /** Leaves on the stack whether there is fuel left. */
-export function burnFuel({ code, target, locals }: WriterContext, cost = 1): void {
+export function burnFuel({ code, target, locals }: WriterContext, cost: number): void {
   code.withIndex(Op.globalGet, target.fuelGlobal);
   code.i32Const(cost);
   code.bytes(Op.i32Sub);
@@ -22,9 +38,14 @@ export function burnFuel({ code, target, locals }: WriterContext, cost = 1): voi
   code.bytes(Op.i32GtS);
 }
 
-/** Burns fuel; asks the host when there is none left. */
-export function burnFuelAndPoll(context: WriterContext, site: Site, cost = 1): void {
-  burnFuel(context, cost);
+/** Crosses a safepoint: asks the host if it is time to. */
+export function crossSafepoint(context: WriterContext, site: Site): void {
+  mayGoOn(context);
+  pollUnless(context, site);
+}
+
+/** Asks the host, unless the guest may go on, which the stack says. */
+export function pollUnless(context: WriterContext, site: Site): void {
   context.code.bytes(Op.i32Eqz, Op.if, EMPTY_BLOCK);
   pollAndSpill(context, site);
   context.code.bytes(Op.end);

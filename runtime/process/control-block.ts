@@ -8,13 +8,16 @@
  *     CANCELLED by the main thread, for good. So a failure before the guest has begun costs no state. The worker goes
  *     back to PREPARING when an instance is saved and waits for another call.
  * C3  A point's request only ever counts up, so that the worker sees which ones a point has answered.
- * C4  The wake descriptor is stored before the worker first looks at the requests, and read by the main thread
- *     after it has made one: whichever comes second sees the other, so no blocking poll(2) sleeps through a request.
+ * C4  The wake and the flag descriptor are stored before the worker first looks at the requests, and read by the main
+ *     thread after it has made one: whichever comes second sees the other, so no blocking poll(2) sleeps through a
+ *     request and no guest computes past it.
+ * C5  The flag is raised after a request, and lowered before the requests are looked at.
  */
 import { closeSync, writeSync } from "node:fs";
+import { clearSharedWord } from "../../pmem/shared-word.js";
 
 const FAILURE = { none: 0, power: 1, kill: 2 } as const;
-const WORD = { failure: 0, phase: 1, wakeDescriptor: 2, points: 3, count: 4 } as const;
+const WORD = { failure: 0, phase: 1, wakeDescriptor: 2, points: 3, flagDescriptor: 4, count: 5 } as const;
 const PHASE = { preparing: 0, running: 1, cancelled: 2 } as const;
 const NO_DESCRIPTOR = -1;
 
@@ -30,6 +33,7 @@ export class ControlBlock {
   static create(): ControlBlock {
     const block = new ControlBlock(new SharedArrayBuffer(WORD.count * Int32Array.BYTES_PER_ELEMENT));
     Atomics.store(block.#words, WORD.wakeDescriptor, NO_DESCRIPTOR);
+    Atomics.store(block.#words, WORD.flagDescriptor, NO_DESCRIPTOR);
     return block;
   }
 
@@ -82,8 +86,15 @@ export class ControlBlock {
     return Atomics.load(this.#words, WORD.points);
   }
 
-  /** A guest that waits in poll(2) looks at the words again. */
+  /** Main thread: the guest's next poll asks the host. */
+  raiseFlag(): void {
+    const descriptor = Atomics.load(this.#words, WORD.flagDescriptor); // C4
+    if (descriptor !== NO_DESCRIPTOR) writeSync(descriptor, ONE, 0, ONE.length, 0);
+  }
+
+  /** A guest that computes, or waits in poll(2), looks at the words again. */
   #wake(): void {
+    this.raiseFlag(); // C5
     const descriptor = Atomics.load(this.#words, WORD.wakeDescriptor); // C4
     if (descriptor !== NO_DESCRIPTOR) writeSync(descriptor, ONE_EVENT);
   }
@@ -113,10 +124,23 @@ export class ControlBlock {
     Atomics.store(this.#words, WORD.wakeDescriptor, descriptor);
   }
 
-  /** Main thread, when the worker has ended; its number may mean another file from now on. */
-  closeWakeDescriptor(): void {
-    const descriptor = Atomics.exchange(this.#words, WORD.wakeDescriptor, NO_DESCRIPTOR);
-    if (descriptor !== NO_DESCRIPTOR) closeSync(descriptor);
+  /** Worker: the file that polls look at; closed as the wake descriptor is. */
+  setFlagDescriptor(descriptor: number): void {
+    Atomics.store(this.#words, WORD.flagDescriptor, descriptor);
+  }
+
+  /** Worker. */
+  lowerFlag(): void {
+    const descriptor = Atomics.load(this.#words, WORD.flagDescriptor);
+    if (descriptor !== NO_DESCRIPTOR) clearSharedWord(descriptor);
+  }
+
+  /** Main thread, when the worker has ended; the numbers may mean other files from now on. */
+  closeDescriptors(): void {
+    for (const word of [WORD.wakeDescriptor, WORD.flagDescriptor]) {
+      const descriptor = Atomics.exchange(this.#words, word, NO_DESCRIPTOR);
+      if (descriptor !== NO_DESCRIPTOR) closeSync(descriptor);
+    }
   }
 
   #leavePreparing(to: number): boolean {
@@ -124,5 +148,7 @@ export class ControlBlock {
   }
 }
 
+/** What the flag's polls look for: not zero. */
+const ONE = Uint8Array.of(1, 0, 0, 0);
 /** What eventfd(2) takes: a native-endian u64 to add; x64 and arm64 are little-endian. */
 const ONE_EVENT = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);

@@ -64,6 +64,11 @@ export class Fuel {
     return left <= 0 && this.isGone();
   }
 
+  /** Whether there is some; a poll that comes nevertheless comes by the flag. */
+  get isLeft(): boolean {
+    return this.#global.value > 0;
+  }
+
   /** The fuel is gone: says whether the wanted safepoint is reached, else fills it again. */
   isGone(): boolean {
     this.#consumed += this.#set;

@@ -12,10 +12,13 @@
  *     epoch. One that fails leaves the guest as it was, and the epoch before in place.
  * G4  Whatever fails after G1 leaves the image running: it goes on from the epoch before, or, if that is gone (no save
  *     yet, or memory written in place), not at all. Never from a mix.
+ * G5  Where the engine leaves no room for a flag, the program is loaded again in the form that counts; nothing has been
+ *     attached to the first by then.
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
+import { mapSharedWord } from "../../pmem/shared-word.js";
 import { ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
@@ -44,6 +47,9 @@ import { trapFrames } from "./trap-frames.js";
 const PAGE_BYTE_LENGTH = 65_536;
 const MEMORY32_MAXIMUM_PAGES = 65_536;
 
+/** The engine has no guard region behind memories, so that there is no room for the flag. */
+const NO_FLAG = new Error("no room for the flag");
+
 /** A failure came before anything on the disk was touched. */
 export class StartCancelled extends Error {
   override readonly name = "StartCancelled";
@@ -54,7 +60,7 @@ export class Guest {
   /** What goes on; undefined: a clean start, or an instance that waits for a call. */
   readonly resumes: { readonly epoch: number; readonly frames: number } | undefined;
   readonly #control: ControlBlock;
-  readonly #program: Program;
+  #program: Program;
   readonly #image: Image;
   readonly #state: ImageState | undefined;
   readonly #wasi: Wasi;
@@ -84,11 +90,12 @@ export class Guest {
       if (!told.has(message)) notice(message);
       told.add(message);
     };
-    const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program =>
+    const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
       naming(path, () => {
         const program = Program.load(bytes, {
           cacheDirectory: order.cacheDirectory,
           exact: order.exact,
+          flags,
           onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
         });
         checkImports(program.module, hostFunctions);
@@ -126,13 +133,26 @@ export class Guest {
       };
       this.#wasi = opened.state === undefined ? Wasi.create(options) : Wasi.restore(options, opened.state.wasi);
       closers.push(() => this.#wasi.close());
-      this.#machine = new Machine(opened.program, this.#machineHost(), new ReplacementSchedule(compile));
+      this.#machine = this.#createMachine(new ReplacementSchedule(compile), () =>
+        load(opened.program.bytes, opened.command.module, opened.command, false),
+      );
       this.#checkMemories();
       this.resumes = opened.state && this.#restore(opened.state);
       if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);
     } catch (error) {
       for (const close of closers.reverse()) close();
       throw error;
+    }
+  }
+
+  /** G5. */
+  #createMachine(replacement: ReplacementSchedule, loadCounting: () => Program): Machine {
+    try {
+      return new Machine(this.#program, this.#machineHost(), replacement);
+    } catch (error) {
+      if (error !== NO_FLAG) throw error;
+      this.#program = loadCounting();
+      return new Machine(this.#program, this.#machineHost(), replacement);
     }
   }
 
@@ -336,6 +356,7 @@ export class Guest {
       attachMemory: (index, memory) => this.#attachMemory(index, memory),
       growMemory: (index, byteLength) => this.#growMemory(index, byteLength),
       failurePending: () => this.#control.failurePending,
+      lowerFlag: () => this.#control.lowerFlag(),
       points: {
         isDue: () => this.#points.isDue(),
         isDueAtCall: () => this.#points.isDueAtCall(),
@@ -346,6 +367,12 @@ export class Guest {
   }
 
   #attachMemory(index: number, memory: WebAssembly.Memory): void {
+    const { flag } = this.#program;
+    if (index === 0 && flag !== undefined) {
+      const descriptor = mapSharedWord(memory, flag.distance);
+      if (descriptor === undefined) throw NO_FLAG;
+      this.#control.setFlagDescriptor(descriptor); // stays open, as the wake descriptor does
+    }
     const backing = this.#state === undefined ? this.#createMemory(memory) : this.#savedMemory(index, memory);
     const maximum = this.#program.module.memories[index]?.maximum ?? MEMORY32_MAXIMUM_PAGES;
     backing.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);

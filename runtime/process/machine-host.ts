@@ -13,7 +13,8 @@ export interface MachineHost {
   readonly functions: Readonly<Record<string, Readonly<Record<string, HostFunction>>>>;
   /** Modules among them whose functions never restart, and mean -1 when they return it. */
   readonly unrestartable?: ReadonlySet<string>;
-  /** Maps the region of a memory, after making the memory as long as the region. Before any guest code. */
+  /** Maps the region of a memory, after making the memory as long as the region. Before any guest code. For a program
+   * of the "flag" form, memory 0 gets its flag. */
   attachMemory(index: number, memory: WebAssembly.Memory): void;
   /** Makes room in the region; false: the guest's memory.grow returns -1. */
   growMemory(index: number, byteLength: number): boolean;
@@ -21,6 +22,8 @@ export interface MachineHost {
   failurePending(): boolean;
   /** Told behind every store of a tracking program into its first memory; the bytes are there. */
   stored?(address: number, byteLength: number): void;
+  /** A poll of the "flag" form has seen the flag up. */
+  lowerFlag?(): void;
   /** Undefined: the guest is never stopped to be persisted. */
   readonly points?: PersistencePoints;
   /** The exit status that an error thrown by a host function stands for, or undefined when it stands for none. */

@@ -205,7 +205,9 @@ export class Machine {
   }
 
   #reasonToStop(): Stop | undefined {
-    if (this.#fuel.isGone() || this.#host.failurePending()) return "failure";
+    if (this.#fuel.isLeft) this.#host.lowerFlag?.();
+    else if (this.#fuel.isGone()) return "failure";
+    if (this.#host.failurePending()) return "failure";
     if (this.#host.points?.isDue() === true) return "point";
     // Deterministic failures count safepoints; what they strike must not depend on the time.
     if (this.#program.mode === "exact" || !this.#replacement.isDue()) return undefined;

@@ -10,6 +10,7 @@ import { ContinuationBuilder } from "../instrument/continuation.js";
 import { Appendix } from "../instrument/helpers.js";
 import { instrument } from "../instrument/instrument.js";
 import { decodeMetadata, encodeMetadata, INSTRUMENTER_VERSION, readMetadata } from "../instrument/metadata.js";
+import { type FlagPlace, flagPlace } from "../instrument/poll-flag.js";
 import { TypeTable } from "../instrument/type-table.js";
 import { MalformedModule, UnsupportedModule } from "../wasm/byte-reader.js";
 import { decodeModule, type Module } from "../wasm/module.js";
@@ -25,6 +26,8 @@ export interface ProgramOptions {
   readonly exact: boolean;
   /** Tell the host of every store: for simulated failures of persistent memory. */
   readonly tracking?: boolean;
+  /** The host sets a flag when it is to be asked; unless every safepoint is counted. */
+  readonly flags?: boolean;
   /** Told when instrumenting starts, which can take seconds for big modules. */
   readonly onInstrument?: (byteLength: number) => void;
 }
@@ -55,8 +58,8 @@ export class Program {
    * MODULE_UNSUPPORTED (needs a feature that we do not carry; it is named).
    */
   static load(bytes: Uint8Array, options: ProgramOptions): Program {
-    const { cacheDirectory, exact, tracking = false } = options;
-    const form: Form = { mode: exact ? "exact" : "fast", tracking };
+    const { cacheDirectory, exact, flags = false, tracking = false } = options;
+    const form: Form = { mode: exact ? "exact" : flags ? "flag" : "fast", tracking };
     const name = nameOf(form);
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes);
     const cached = cache?.readForm(name);
@@ -86,6 +89,11 @@ export class Program {
   get graph(): CallGraph {
     this.#graph ??= decodeMetadata(this.module, this.#metadata);
     return this.#graph;
+  }
+
+  /** Where this form's polls look; undefined: they count. */
+  get flag(): FlagPlace | undefined {
+    return this.mode === "flag" ? flagPlace(this.module, this.graph.features) : undefined;
   }
 
   get continuations(): ContinuationBuilder {

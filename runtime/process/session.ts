@@ -3,6 +3,7 @@ import { invariant, VermilionError } from "../../pmem/error.js";
 import { ControlBlock } from "./control-block.js";
 import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
+import { PollReminder } from "./poll-reminder.js";
 import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { deserializeError } from "./serialized-error.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -49,6 +50,7 @@ export class Session {
   #events: SessionEvents = {};
   #settle: ((arrival: Arrival) => void) | undefined;
   readonly #points = new PointRequests();
+  readonly #reminder = new PollReminder(() => this.#control.raiseFlag());
   /** What came before anybody waited for it. */
   readonly #early: Arrival[] = [];
   /** An order was given and not answered yet. */
@@ -88,6 +90,7 @@ export class Session {
   }
 
   run(order: RunOrder): Promise<{ readonly kind: "ended"; readonly outcome: Outcome } | Cancelled> {
+    this.#reminder.set(order.persistEvery);
     this.#send({ kind: "run", order });
     return this.#next("ended", "cancelled");
   }
@@ -126,7 +129,7 @@ export class Session {
     }
     await this.#worker.terminate();
     this.#points.answer(Number.POSITIVE_INFINITY, new VermilionError("PROCESS_CLOSED", "the guest runs no more"));
-    this.#control.closeWakeDescriptor();
+    this.#control.closeDescriptors();
   }
 
   /**
@@ -173,8 +176,10 @@ export class Session {
   #receive(report: Report): void {
     if (report.kind === "notice") this.#events.notice?.(report.message);
     else if (report.kind === "instrumenting") this.#events.instrumenting?.(report.byteLength);
-    else if (report.kind === "running") this.#events.running?.();
-    else if (report.kind === "creating") this.#atImage = true;
+    else if (report.kind === "running") {
+      this.#reminder.begin();
+      this.#events.running?.();
+    } else if (report.kind === "creating") this.#atImage = true;
     else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
     else if (report.kind === "notPersisted") this.#points.answer(report.ticket, deserializeError(report.error));
     else this.#answer(report);
@@ -182,6 +187,7 @@ export class Session {
 
   #answer(report: Answer): void {
     if (report.kind === "ended") this.#points.answer(Number.POSITIVE_INFINITY, savedBy(report.outcome));
+    this.#reminder.end();
     this.#busy = false;
     this.#atImage = false;
     this.#prepared = report.kind === "prepared" || (report.kind === "ended" && report.outcome.kind === "returned");
@@ -200,6 +206,7 @@ export class Session {
       ? new VermilionError("PROCESS_CLOSED", "the guest was killed", { cause })
       : cause;
     this.#points.answer(Number.POSITIVE_INFINITY, error);
+    this.#reminder.end();
     this.#busy = false;
     this.#prepared = false;
     this.#idle?.();

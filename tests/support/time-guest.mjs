@@ -16,29 +16,39 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { isMainThread, Worker, workerData } from "node:worker_threads";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 const PAGE = 65_536;
+const DIST = new URL("../../dist/", import.meta.url).pathname;
 
 if (isMainThread) {
+  // As the main thread of a process does it.
+  const at = process.argv.indexOf("--library");
+  const library = at < 0 ? DIST : process.argv[at + 1];
+  const [{ ControlBlock }, { PollReminder }] = await Promise.all(
+    ["control-block", "poll-reminder"].map((name) => import(join(library, `runtime/process/${name}.js`))),
+  );
+  const control = ControlBlock.create();
+  const reminder = new PollReminder(() => control.raiseFlag());
   const worker = new Worker(new URL(import.meta.url), {
-    workerData: process.argv.slice(2),
+    workerData: { arguments: process.argv.slice(2), control: control.buffer },
     resourceLimits: { stackSizeMb: 256 },
   });
+  worker.on("message", () => reminder.begin());
   worker.on("error", (error) => {
     console.error(error);
     process.exit(70);
   });
 } else {
   const { values, positionals } = parseArgs({
-    args: separated(workerData),
+    args: separated(workerData.arguments),
     allowPositionals: true,
     options: {
       variant: { type: "string" },
       module: { type: "string" },
       name: { type: "string" },
       scratch: { type: "string" },
-      library: { type: "string", default: new URL("../../dist/", import.meta.url).pathname },
+      library: { type: "string", default: DIST },
       dir: { type: "string", multiple: true, default: [] },
     },
   });
@@ -75,8 +85,10 @@ if (isMainThread) {
       ...{ ifUnfinished: "fail", stdio: [0, 1, 2], onChangedFile: "fail", exact: false, persistOn: [] },
       cacheDirectory: undefined,
     };
-    const guest = new Guest(order, ControlBlock.create(), () => {}, new HostFunctions());
-    const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () => {});
+    const guest = new Guest(order, ControlBlock.over(workerData.control), () => {}, new HostFunctions());
+    const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () =>
+      parentPort.postMessage(null),
+    );
     if (outcome.kind !== "exited") throw new Error(JSON.stringify(outcome));
     return { status: outcome.status, ...times };
   }

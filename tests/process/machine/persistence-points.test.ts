@@ -1,4 +1,6 @@
+import { closeSync, writeSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { mapSharedWord } from "../../../pmem/shared-word.js";
 import type { MachineState } from "../../../runtime/process/image/state-file.js";
 import { Machine, type Outcome } from "../../../runtime/process/machine.js";
 import { type HostFunction, type MachineHost, RESTART } from "../../../runtime/process/machine-host.js";
@@ -92,7 +94,8 @@ interface Point {
 }
 
 interface Stops {
-  readonly inPolls?: boolean;
+  /** At every nth poll. */
+  readonly inPolls?: number;
   /** Before every nth host call. */
   readonly everyCall?: number;
   /** A failure comes during the unwinding of the nth point. */
@@ -111,19 +114,25 @@ interface Run {
   readonly memory: Uint8Array;
 }
 
+/** How polls know that they are to ask. */
+type Form = "fast" | "flag" | "exact";
+
 class Guest {
-  readonly #programs = new Map<boolean, Program>();
+  readonly #programs = new Map<Form, Program>();
   readonly #bytes: Uint8Array;
 
   constructor(text: string) {
     this.#bytes = assemble(text);
   }
 
-  run(stops: Stops, exact: boolean, from?: { readonly state: MachineState; readonly memory: Uint8Array }): Run {
+  run(stops: Stops, form: Form, from?: { readonly state: MachineState; readonly memory: Uint8Array }): Run {
     const log: string[] = [];
     const points: Point[] = [];
+    const program = this.#program(form);
     let memory: WebAssembly.Memory | undefined;
+    let flagDescriptor = -1;
     let calls = 0;
+    let polls = 0;
     let interrupted = false;
     let failing = false;
     let requested = false;
@@ -139,13 +148,14 @@ class Guest {
       functions: { env: { log: note } },
       attachMemory: (_, attached) => {
         memory = attached;
+        if (form === "flag") flagDescriptor = raiseFlag(attached, program);
         if (from !== undefined) bytes().set(from.memory);
       },
       growMemory: () => true,
       failurePending: () => failing,
       points: {
         isDue: () => {
-          const due = requested || stops.inPolls === true;
+          const due = requested || (stops.inPolls !== undefined && ++polls % stops.inPolls === 0);
           failing = due && points.length + 1 === stops.failInPoint;
           return due;
         },
@@ -159,28 +169,42 @@ class Guest {
       },
       exitStatus: () => undefined,
     };
-    const machine = new Machine(this.#program(exact), host);
+    const machine = new Machine(program, host);
     if (from !== undefined) machine.restore(from.state);
     const outcome = from === undefined ? machine.start("run") : machine.resume({ callback: true });
+    if (form === "flag") closeSync(flagDescriptor);
     return { outcome, log, points, memory: bytes() };
   }
 
-  #program(exact: boolean): Program {
-    const program = this.#programs.get(exact) ?? Program.load(this.#bytes, { cacheDirectory: undefined, exact });
-    this.#programs.set(exact, program);
+  #program(form: Form): Program {
+    const options = { cacheDirectory: undefined, exact: form === "exact", flags: form === "flag" };
+    const program = this.#programs.get(form) ?? Program.load(this.#bytes, options);
+    this.#programs.set(form, program);
     return program;
   }
 }
 
+/** It stays up, so that every poll asks. */
+function raiseFlag(memory: WebAssembly.Memory, { flag }: Program): number {
+  if (flag === undefined) throw new Error("the program counts");
+  const descriptor = mapSharedWord(memory, flag.distance);
+  if (descriptor === undefined) throw new Error("the engine has reserved no guard region");
+  writeSync(descriptor, Uint8Array.of(1, 0, 0, 0), 0, 4, 0);
+  return descriptor;
+}
+
 const RETURNED = { kind: "returned", results: [] };
 const MOST_RESUMED = 40;
+/** A flag that stays up is seen at every safepoint, which are many. */
+const POLLS_BETWEEN = 97;
+const FORMS: readonly Form[] = ["fast", "flag", "exact"];
 
 /** Every state that was handed over gives the rest of the log; of very many, some. */
 function resumeAll(guest: Guest, { points }: Run, expected: readonly string[]): void {
   const step = Math.ceil(points.length / MOST_RESUMED);
   for (let index = 0; index < points.length; index += step) {
     const point = points[index] as Point;
-    const rest = guest.run({}, index % 2 === 0, point);
+    const rest = guest.run({}, FORMS[index % FORMS.length] as Form, point);
     expect(rest.outcome).toEqual(RETURNED);
     expect(rest.log, `from point ${index}`).toEqual(expected.slice(point.logged));
   }
@@ -193,23 +217,23 @@ describe.each([
   ["a start function", STARTS],
 ])("a program of %s", (_, text) => {
   const guest = new Guest(text);
-  const plain = guest.run({}, false);
+  const plain = guest.run({}, "fast");
   expect(plain.outcome).toEqual(RETURNED);
   expect(plain.log.length).toBeGreaterThan(5);
 
-  test.each([
-    ["fast", false],
-    ["exact", true],
-  ])("a point at every poll, %s: the log of the plain run, and every state gives the rest of it", (_form, exact) => {
-    const run = guest.run({ inPolls: true }, exact);
-    expect(run.outcome).toEqual(RETURNED);
-    expect(run.log).toEqual(plain.log);
-    expect(run.points.length).toBeGreaterThan(5);
-    resumeAll(guest, run, plain.log);
-  });
+  test.each(FORMS)(
+    "a point at every poll, %s: the log of the plain run, and every state gives the rest of it",
+    (form) => {
+      const run = guest.run({ inPolls: form === "flag" ? POLLS_BETWEEN : 1 }, form);
+      expect(run.outcome).toEqual(RETURNED);
+      expect(run.log).toEqual(plain.log);
+      expect(run.points.length).toBeGreaterThan(5);
+      resumeAll(guest, run, plain.log);
+    },
+  );
 
   test.each([1, 3])("a point at every host call number %i, in front of it", (everyCall) => {
-    const run = guest.run({ everyCall }, false);
+    const run = guest.run({ everyCall }, "fast");
     expect(run.log).toEqual(plain.log);
     expect(run.points.map(({ logged }) => logged)).toEqual(
       plain.log.map((_line, index) => index).filter((index) => (index + 1) % everyCall === 0),
@@ -218,7 +242,7 @@ describe.each([
   });
 
   test("a point while a call blocks: the call is made again, once", () => {
-    const run = guest.run({ blocking: true }, false);
+    const run = guest.run({ blocking: true }, "fast");
     expect(run.log).toEqual(plain.log);
     expect(run.points.map(({ logged }) => logged)).toEqual(plain.log.map((_line, index) => index));
     resumeAll(guest, run, plain.log);
@@ -228,10 +252,10 @@ describe.each([
     ["during a point's unwinding", { failInPoint: 3 }, 2],
     ["while a point is made", { failBehindPoint: 2 }, 2],
   ])("a failure %s: the run ends there, suspended", (_when, failure, points) => {
-    const { outcome, ...run } = guest.run({ inPolls: true, ...failure }, false);
+    const { outcome, ...run } = guest.run({ inPolls: 1, ...failure }, "fast");
     expect(run.points).toHaveLength(points);
     if (outcome.kind !== "suspended") throw new Error(`the run ${outcome.kind}`);
-    const rest = guest.run({}, false, { state: outcome.state, memory: run.memory });
+    const rest = guest.run({}, "fast", { state: outcome.state, memory: run.memory });
     expect(rest.outcome).toEqual(RETURNED);
     expect([...run.log, ...rest.log]).toEqual(plain.log);
   });
