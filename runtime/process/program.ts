@@ -19,6 +19,9 @@ import { ModuleCache } from "./module-cache.js";
 
 export { INSTRUMENTER_VERSION };
 
+/** Node 22's engine (V8 12.4) takes these instructions and runs some of them wrongly; older ones do not know them. */
+const EXNREF_SINCE_V8 = 13;
+
 export interface ProgramOptions {
   /** Where instrumented modules are kept; undefined: nowhere. */
   readonly cacheDirectory: string | undefined;
@@ -64,8 +67,8 @@ export class Program {
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes);
     const cached = cache?.readForm(name);
     if (cached !== undefined) {
-      const program = fromInstrumented(bytes, name, cached);
-      if (program !== undefined) return new Program(bytes, form, program, cache);
+      const made = fromInstrumented(bytes, name, cached);
+      if (made !== undefined) return checked(new Program(bytes, form, made, cache));
     }
     options.onInstrument?.(bytes.length);
     validate(bytes);
@@ -73,7 +76,7 @@ export class Program {
     cache?.writeForm(name, instrumented);
     const made = fromInstrumented(bytes, name, instrumented);
     if (made === undefined) throw new Error("an instrumented module has no metadata");
-    return new Program(bytes, form, made, cache);
+    return checked(new Program(bytes, form, made, cache));
   }
 
   /** Path of a durable copy of the module that an image may link; undefined: there is none. */
@@ -126,14 +129,18 @@ function nameOf({ mode, tracking }: Form): string {
 function fromInstrumented(bytes: Uint8Array, form: string, instrumented: Uint8Array): Made | undefined {
   const metadata = readMetadata(instrumented);
   if (metadata === undefined) return undefined;
-  const compiled = compile(instrumented, `the instrumented form (${form}, of ${bytes.length} bytes)`);
+  const compiled = compile(instrumented, `the instrumented form (${form}, of ${bytes.length} bytes)`, () =>
+    validate(bytes),
+  );
   return { compiled, metadata: metadata.slice() };
 }
 
-function compile(bytes: Uint8Array, what: string): WebAssembly.Module {
+/** `explain` may throw a better reason: the cache is shared by engines of all versions. */
+function compile(bytes: Uint8Array, what: string, explain: () => void = () => undefined): WebAssembly.Module {
   try {
     return new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
   } catch (cause) {
+    explain();
     throw new VermilionError("MODULE_INVALID", `${what} does not compile: ${(cause as Error).message}`, { cause });
   }
 }
@@ -141,8 +148,24 @@ function compile(bytes: Uint8Array, what: string): WebAssembly.Module {
 /** The engine's word on the guest's bytes, before our decoder sees them. */
 function validate(bytes: Uint8Array): void {
   if (WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) return;
-  refuseUnsupported(() => decodeModule(bytes));
+  const module = refuseUnsupported(() => decodeModule(bytes));
+  refuseExnref(() => refuseUnsupported(() => buildCallGraph(module)));
   compile(bytes, "the module");
+}
+
+function checked(program: Program): Program {
+  refuseExnref(() => program.graph);
+  return program;
+}
+
+/** What this engine would run wrongly does not run. */
+function refuseExnref(graph: () => CallGraph): void {
+  if (Number.parseInt(process.versions.v8, 10) >= EXNREF_SINCE_V8 || !graph().features.exnref) return;
+  throw new VermilionError(
+    "MODULE_UNSUPPORTED",
+    `the module uses the newer exception instructions (try_table, exnref), which Node ${process.versions.node} does not run ` +
+      "or runs wrongly; use Node 24 or later, or build it with the older ones",
+  );
 }
 
 function instrumentBytes(bytes: Uint8Array, form: Form): Uint8Array {
