@@ -27,11 +27,19 @@ export class SignalTiming {
     return this.#from + this.#random.next() * (this.#to - this.#from);
   }
 
+  /** The load of the machine moves the program's time, so a miss also widens the window on the far side. */
   learn(delay: number, met: Met): void {
-    if (met === "start") this.#from += (delay - this.#from) / 2;
-    if (met === "end") this.#to -= (this.#to - delay) / 4;
-    if (met === "program") this.#from *= 0.95;
-    this.#to = Math.max(met === "program" ? this.#to * 1.03 : this.#to, this.#from + 5);
+    if (met === "start") {
+      this.#from += (delay - this.#from) / 2;
+      this.#to *= 1.1;
+    } else if (met === "end") {
+      this.#to -= (this.#to - delay) / 4;
+      this.#from *= 0.9;
+    } else {
+      this.#from *= 0.95;
+      this.#to *= 1.03;
+    }
+    this.#to = Math.max(this.#to, this.#from + 5);
   }
 }
 
