@@ -13,6 +13,8 @@ const EFD = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 export const EWOULDBLOCK = 11;
 export const EINTR = 4;
 export const ENODEV = 19;
+const ENOSYS = 38;
+const EOPNOTSUPP = 95;
 
 /** The calls that Node has not. Each returns 0 or an errno, so that nobody has to ask for it separately. */
 export interface Libc {
@@ -33,6 +35,8 @@ export interface Libc {
   isZero(address: number, byteLength: number): boolean;
   /** Gives the blocks of a part of a file back to the disk; it reads as zeros then. The file keeps its length. */
   punchHole(descriptor: number, position: number, byteLength: number): number;
+  /** The file is at least so long, with room on the disk for all of it. Without fallocate it is only made long. */
+  allocate(descriptor: number, byteLength: number): number;
   /** Of the kernel: 4096, or on arm64 also 16384 or 65536. */
   readonly pageByteLength: number;
   /** eventfd(2), close-on-exec and non-blocking: a descriptor, or a negative errno. */
@@ -104,6 +108,7 @@ function bind(): Libc {
   const fallocate: (d: number, m: number, p: number, l: number) => number = library.func(
     "int fallocate(int descriptor, int mode, int64_t position, int64_t length)",
   );
+  const ftruncate: (d: number, l: number) => number = library.func("int ftruncate(int descriptor, int64_t length)");
   const exit: (status: number) => void = library.func("void _exit(int status)");
   const getpagesize: () => number = library.func("int getpagesize()");
   const zeros = new Uint8Array(ZERO_BYTES);
@@ -131,6 +136,12 @@ function bind(): Libc {
     },
     punchHole: (descriptor, position, byteLength) =>
       fallocate(descriptor, FALLOC.PUNCH_HOLE | FALLOC.KEEP_SIZE, position, byteLength) === -1 ? koffi.errno() : 0,
+    allocate: (descriptor, byteLength) => {
+      if (fallocate(descriptor, 0, 0, byteLength) === 0) return 0;
+      const errno = koffi.errno();
+      if (errno !== EOPNOTSUPP && errno !== ENOSYS) return errno;
+      return ftruncate(descriptor, byteLength) === -1 ? koffi.errno() : 0;
+    },
     pageByteLength: getpagesize(),
     createEvent: () => {
       const descriptor = eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK);

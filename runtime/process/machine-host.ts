@@ -9,6 +9,9 @@ export type HostResult = number | bigint | undefined | readonly (number | bigint
 /** Returned by a host function that was interrupted before it did anything: the same call is made again on resume. */
 export const RESTART = -1;
 
+/** Returned likewise: tell the program that the power had failed, if it wants to be told, and then make the same call. */
+export const TELL = -2;
+
 export interface MachineHost {
   readonly functions: Readonly<Record<string, Readonly<Record<string, HostFunction>>>>;
   /** Modules among them whose functions never restart, and mean -1 when they return it. */

@@ -57,6 +57,8 @@ export class Descriptor {
   identity: Identity | undefined = undefined;
   /** Name in the keep-alive directory, when the file lives there. */
   kept: string | undefined = undefined;
+  /** stdio that is a regular file: where the saved process stood. Others may have moved the position since. */
+  wantedPosition: number | undefined = undefined;
   /** reset: whether the guest was told already. */
   told = false;
 

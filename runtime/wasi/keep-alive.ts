@@ -13,6 +13,7 @@ const O_CLOEXEC = 0x80000;
 const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+const AT_SYMLINK_FOLLOW = 0x400;
 const COPY_BYTES = 1 << 20;
 const EINVAL = 22;
 
@@ -20,8 +21,9 @@ const EINVAL = 22;
  * Keeps the content of open files that have no name beneath a preopen any more (unlinked, most often): a copy in the
  * keep-alive directory, sparse as the original, sharing its blocks where the file system can.
  *
- * A copy and never a hard link: a restored process opens what lies in that directory, and a directory from somebody else
- * could hold a hard link to a file of ours. `restore` insists on a link count of 1.
+ * A copy or the file itself under its only name, never one with a name elsewhere: a restored process opens what lies in
+ * that directory, and a directory from somebody else could hold a hard link to a file of ours. `restore` insists on a link
+ * count of 1.
  */
 export class FileKeeper {
   readonly #host: WasiHost;
@@ -40,13 +42,27 @@ export class FileKeeper {
     const key = `${facts.device}:${facts.inode}`;
     const known = this.#kept.get(key);
     if (known !== undefined) return known;
-    const name = `file-${facts.inode.toString(16)}-${randomBytes(6).toString("hex")}`;
+    const name = keptName(facts.inode);
     attempt("keep the content of an open file", join(directory, name), () => {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       this.#copy(descriptor, facts, join(directory, name));
     });
     this.#kept.set(key, name);
     return name;
+  }
+
+  /**
+   * A name in the keep-alive directory for a file that is about to lose its last one: the same file, no copy. Undefined:
+   * not possible, as on another file system.
+   */
+  link(descriptor: Descriptor, inode: string): string | undefined {
+    const { libc, scratch, options } = this.#host;
+    const directory = options.keepAliveDirectory;
+    if (directory === undefined) return undefined;
+    const name = keptName(BigInt(inode));
+    const from = scratch.setString(SCRATCH.small, `/proc/self/fd/${descriptor.host}`);
+    const to = scratch.setString(SCRATCH.link, join(directory, name));
+    return libc.linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) === -1 ? undefined : name;
   }
 
   /** After this, the names are durable. */
@@ -130,4 +146,8 @@ export class FileKeeper {
     }
     return 0;
   }
+}
+
+function keptName(inode: bigint): string {
+  return `file-${inode.toString(16)}-${randomBytes(6).toString("hex")}`;
 }

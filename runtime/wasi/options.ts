@@ -19,6 +19,8 @@ export interface WasiOptions {
   readonly onChangedFile?: "fail" | "warn" | "ignore";
   /** Receives one line for each thing that a resume could not bring back as it was. */
   readonly warn?: (message: string) => void;
+  /** A restored stdin that is a regular file stands where the state says, also if it has been read further since. */
+  readonly inputGoesBack?: boolean;
   /** "walk": resolve paths without openat2, as on kernels that lack it. */
   readonly resolver?: "kernel" | "walk";
   /** Time and randomness for tests; the kernel's if it is not given. */
@@ -37,6 +39,7 @@ export interface ResolvedOptions {
   readonly keepAliveDirectory: string | undefined;
   readonly onChangedFile: "fail" | "warn" | "ignore";
   readonly warn: (message: string) => void;
+  readonly inputGoesBack: boolean;
   readonly resolver: "kernel" | "walk";
   readonly simulation: Simulation | undefined;
 }
@@ -52,6 +55,7 @@ export function resolveOptions(options: WasiOptions): ResolvedOptions {
     keepAliveDirectory: options.keepAliveDirectory,
     onChangedFile: options.onChangedFile ?? "warn",
     warn: options.warn ?? (() => {}),
+    inputGoesBack: options.inputGoesBack ?? false,
     resolver: options.resolver ?? "kernel",
     simulation: options.simulation,
   };

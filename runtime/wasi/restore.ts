@@ -12,7 +12,7 @@ import { describeOpened, hostFlags } from "./path-open.js";
 import { SCRATCH } from "./scratch.js";
 import { connectionDescriptor } from "./sock.js";
 import { type FileFacts, factsInScratch, statOf } from "./stat.js";
-import type { Place, SavedDescriptor } from "./state.js";
+import type { Place, SavedDescriptor, SavedFacts } from "./state.js";
 import { stdioDescriptor } from "./stdio.js";
 
 const AT_FDCWD = -100;
@@ -63,7 +63,7 @@ function restoreDescriptor(host: WasiHost, entry: SavedDescriptor, preopen: (ind
 
 /**
  * Pipes and terminals are new ones. A regular file goes on where the guest was, if it is the same file, undiminished; but
- * never back: one that stands further on is shared with others, our own messages perhaps, who wrote meanwhile.
+ * output never goes back: a file that stands further on is shared with others, our own messages perhaps, who wrote meanwhile.
  */
 function restoreStdio(host: WasiHost, entry: Saved<"stdio">): Descriptor {
   const descriptor = stdioDescriptor(host, entry.stream);
@@ -72,9 +72,10 @@ function restoreStdio(host: WasiHost, entry: Saved<"stdio">): Descriptor {
   if ((descriptor.fdflags & Fdflags.APPEND) !== 0 || statOf(host, descriptor.host) === -1) return descriptor;
   const { inode, byteLength } = factsInScratch(host);
   const offset = BigInt(entry.offset);
-  if (inode.toString() === entry.inode && byteLength >= offset && host.libc.lseek(descriptor.host, 0, 1) < offset) {
-    host.libc.lseek(descriptor.host, offset, 0);
-  }
+  if (inode.toString() !== entry.inode || byteLength < offset) return descriptor;
+  descriptor.wantedPosition = Number(offset);
+  const mayGoBack = entry.stream === 0 && host.options.inputGoesBack;
+  if (mayGoBack || host.libc.lseek(descriptor.host, 0, 1) < offset) host.libc.lseek(descriptor.host, offset, 0);
   return descriptor;
 }
 
@@ -163,15 +164,15 @@ function restoreFile(host: WasiHost, entry: Saved<"file">): Descriptor {
 function checkUnchanged(
   host: WasiHost,
   path: string,
-  before: { inode: string; byteLength: string; modified: string },
+  before: SavedFacts,
   now: FileFacts,
 ): void {
   const differences: string[] = [];
   if (before.inode !== now.inode.toString()) differences.push("it is another file");
-  if (before.byteLength !== now.byteLength.toString()) {
+  if (before.byteLength !== undefined && before.byteLength !== now.byteLength.toString()) {
     differences.push(`its length is ${now.byteLength}, not ${before.byteLength}`);
   }
-  if (before.modified !== now.modified.toString()) differences.push("it was modified");
+  if (before.modified !== undefined && before.modified !== now.modified.toString()) differences.push("it was modified");
   if (differences.length > 0) changed(host, path, `changed since the failure: ${differences.join(", ")}`);
 }
 

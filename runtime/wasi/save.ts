@@ -18,13 +18,8 @@ const AT_FDCWD = -100;
 export function saveState(host: WasiHost, flush: boolean): SavedState {
   const { monotonic, processCpu, threadCpu } = host.clocks.read();
   const keeper = new FileKeeper(host);
-  const roots = host.roots.map((root) => pathOf(host, root));
-  const descriptors: SavedDescriptor[] = [];
-  for (const [number, descriptor] of host.table.all()) {
-    const { rights, inheriting, fdflags } = descriptor;
-    const common = { number, rights, inheriting, fdflags };
-    descriptors.push(saveDescriptor(host, descriptor, common, { flush, keeper, roots }));
-  }
+  const saving = { flush, keeper, roots: rootPaths(host) };
+  const descriptors = [...host.table.all()].map((entry) => saveOne(host, entry, saving));
   keeper.flush();
   return {
     version: WASI_STATE_VERSION,
@@ -41,6 +36,23 @@ export function saveState(host: WasiHost, flush: boolean): SavedState {
     })),
     descriptors,
   };
+}
+
+/** One descriptor, as saveState has it. Nothing is flushed. */
+export function saveNumber(host: WasiHost, number: number, roots: Saving["roots"]): SavedDescriptor | undefined {
+  const descriptor = host.table.get(number);
+  if (descriptor === undefined) return undefined;
+  return saveOne(host, [number, descriptor], { flush: false, keeper: new FileKeeper(host), roots });
+}
+
+/** Where the granted directories are now; undefined: nobody knows. */
+export function rootPaths(host: WasiHost): (string | undefined)[] {
+  return host.roots.map((root) => pathOf(host, root));
+}
+
+function saveOne(host: WasiHost, [number, descriptor]: [number, Descriptor], saving: Saving): SavedDescriptor {
+  const { rights, inheriting, fdflags } = descriptor;
+  return saveDescriptor(host, descriptor, { number, rights, inheriting, fdflags }, saving);
 }
 
 interface Saving {
@@ -166,14 +178,36 @@ function placeOf(
 ): Place | undefined {
   const path = pathOf(host, descriptor);
   if (path === undefined) return undefined;
-  for (const [index, root] of roots.entries()) {
-    if (root === undefined) continue;
-    const prefix = root === "/" ? "/" : `${root}/`;
-    if (path !== root && !path.startsWith(prefix)) continue;
-    const below = path === root ? "." : path.slice(prefix.length);
+  for (const { index, below } of belowRoots(path, roots)) {
     if (isAt(host, host.roots[index]!, below, facts)) return { ...nameOf(host, index), path: below };
   }
   return undefined;
+}
+
+/** Where a name in an open directory is, whether anything has that name or not; undefined: beneath no granted directory. */
+export function placeOfName(
+  host: WasiHost,
+  directory: number,
+  name: string,
+  roots: readonly (string | undefined)[],
+): Place | undefined {
+  const path = pathOf(host, directory);
+  if (path === undefined) return undefined;
+  const [found] = belowRoots(path === "/" ? `/${name}` : `${path}/${name}`, roots);
+  return found && { ...nameOf(host, found.index), path: found.below };
+}
+
+/** The granted directories that the path lies in, and the rest of it. */
+function* belowRoots(
+  path: string,
+  roots: readonly (string | undefined)[],
+): IterableIterator<{ readonly index: number; readonly below: string }> {
+  for (const [index, root] of roots.entries()) {
+    if (root === undefined) continue;
+    const prefix = root === "/" ? "/" : `${root}/`;
+    if (path === root) yield { index, below: "." };
+    else if (path.startsWith(prefix)) yield { index, below: path.slice(prefix.length) };
+  }
 }
 
 function isAt(host: WasiHost, root: number, path: string, facts: FileFacts): boolean {

@@ -23,9 +23,10 @@ interface Common {
 /** Of a regular file when it was saved; a difference means that somebody changed it. */
 export interface SavedFacts {
   readonly inode: string;
-  readonly byteLength: string;
+  /** Absent, both: the guest has written to it since, and a log of its calls tells no more. */
+  readonly byteLength?: string | undefined;
   /** Nanoseconds since 1970. */
-  readonly modified: string;
+  readonly modified?: string | undefined;
 }
 
 export interface SavedIdentity {
@@ -85,13 +86,6 @@ export function parseState(value: unknown): SavedState {
   const state = object(value, "the state");
   if (state["version"] !== WASI_STATE_VERSION) damaged(`its version is ${JSON.stringify(state["version"])}`);
   const clocks = object(state["clocks"], "clocks");
-  const numbers = new Set<number>();
-  const descriptors = array(state["descriptors"], "descriptors", NUMBERS_MAXIMUM).map((entry) => {
-    const descriptor = parseDescriptor(object(entry, "a descriptor"));
-    if (numbers.has(descriptor.number)) damaged(`descriptor ${descriptor.number} is there twice`);
-    numbers.add(descriptor.number);
-    return descriptor;
-  });
   return {
     version: WASI_STATE_VERSION,
     clocks: {
@@ -108,8 +102,19 @@ export function parseState(value: unknown): SavedState {
         bytesMoved: integer(call["bytesMoved"], "a byte count", 0, 2 ** 32),
       };
     }),
-    descriptors,
+    descriptors: parseDescriptors(state["descriptors"]),
   };
+}
+
+/** IMAGE_DAMAGED. */
+export function parseDescriptors(value: unknown): SavedDescriptor[] {
+  const numbers = new Set<number>();
+  return array(value, "descriptors", NUMBERS_MAXIMUM).map((entry) => {
+    const descriptor = parseDescriptor(object(entry, "a descriptor"));
+    if (numbers.has(descriptor.number)) damaged(`descriptor ${descriptor.number} is there twice`);
+    numbers.add(descriptor.number);
+    return descriptor;
+  });
 }
 
 export function parseInterrupted(calls: SavedState["interrupted"]): InterruptedCall[] {
@@ -194,8 +199,8 @@ function parseFacts(value: unknown): SavedFacts {
   const facts = object(value, "a file's facts");
   return {
     inode: u64(facts["inode"], "an inode"),
-    byteLength: u64(facts["byteLength"], "a length"),
-    modified: integerText(facts["modified"], "a time"),
+    byteLength: optional(facts["byteLength"], (length) => u64(length, "a length")),
+    modified: optional(facts["modified"], (time) => integerText(time, "a time")),
   };
 }
 

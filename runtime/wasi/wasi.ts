@@ -11,6 +11,7 @@ import { InterruptedCalls } from "./interrupted.js";
 import { type Libc, libc } from "./libc.js";
 import { openListener } from "./listen.js";
 import { GuestMemory } from "./memory.js";
+import { Observer } from "./observer.js";
 import { DESCRIPTORS_MAXIMUM, resolveOptions, type WasiOptions } from "./options.js";
 import { RandomBytes } from "./random.js";
 import { PathArgument, Resolver } from "./resolve.js";
@@ -37,6 +38,7 @@ export class Wasi {
   /** The calls of wasi_unstable, for guests from before 2020. */
   readonly unstableFunctions: Readonly<Record<string, WasiFunction>>;
   readonly #host: WasiHost;
+  #observer: Observer | undefined;
 
   private constructor(host: WasiHost) {
     this.#host = host;
@@ -95,6 +97,12 @@ export class Wasi {
 
   describeDescriptors(): readonly DescriptorSummary[] {
     return summarize(this.#host);
+  }
+
+  /** For a log of the calls. */
+  get observer(): Observer {
+    this.#observer ??= new Observer(this.#host);
+    return this.#observer;
   }
 
   /** How paths are resolved on this machine. */

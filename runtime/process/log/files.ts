@@ -1,0 +1,58 @@
+/** The log files of an image, `log-<n>`; which of them belongs to a saved state is said there. */
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { attempt } from "../../../pmem/error.js";
+
+const NAME = /^log-(\d{1,15})$/;
+
+export function logPath(image: string, number: number): string {
+  return join(image, `log-${number}`);
+}
+
+/** Whether an image has that log. A link or anything else in its place is none. */
+export function hasLog(image: string, number: number): boolean {
+  try {
+    const descriptor = openSync(logPath(image, number), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const stat = fstatSync(descriptor);
+      return stat.isFile() && stat.size > 0;
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    return false;
+  }
+}
+
+/** Those with a lower number than the oldest that is needed; all, without one. Failing is harmless. */
+export function removeLogs(image: string, oldestNeeded = Number.POSITIVE_INFINITY): void {
+  let names: string[];
+  try {
+    names = readdirSync(image);
+  } catch {
+    return;
+  }
+  for (const name of names) {
+    const number = NAME.exec(name)?.[1];
+    if (number !== undefined && Number(number) < oldestNeeded) rmSync(join(image, name), { force: true });
+  }
+}
+
+/** Files that were made in the image's directory are there after a power cut. */
+export function syncNames(image: string): void {
+  const descriptor = attempt("flush the image", image, () => openSync(image, constants.O_RDONLY | constants.O_DIRECTORY));
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Which start of the machine this is: after another one, what was not flushed is gone. */
+export function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+  } catch {
+    return "00000000-0000-0000-0000-000000000000";
+  }
+}

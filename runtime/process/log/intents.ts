@@ -1,0 +1,154 @@
+/**
+ * Calls that must not be made twice: what has to be known before one is made, to find out afterwards whether it was, should
+ * the process die in between. The question is answered by looking at the file system, never by making the call again.
+ */
+import { VermilionError } from "../../../pmem/error.js";
+import { type Entry, Errno, type Observer, type SavedDescriptor } from "../../wasi/index.js";
+import type { Arguments } from "./calls.js";
+
+export interface Intent {
+  readonly name: string;
+  /** What had the name that the call takes away or moves. */
+  readonly source?: Entry | undefined;
+  /** Descriptors as they are when the call has been made. */
+  readonly then?: readonly SavedDescriptor[] | undefined;
+  /** The name in the keep-alive directory of a file that loses its last one, and its descriptors. */
+  readonly kept?: { readonly name: string; readonly numbers: readonly number[] } | undefined;
+}
+
+const OFLAGS_CREATE_EXCLUSIVELY = 1 | 4;
+
+type Open = readonly SavedDescriptor[];
+
+/** Undefined: the call is going to fail, or may be made twice. `open`: the descriptors as they are. */
+export function intentOf(name: string, args: Arguments, observer: Observer, open: Open): Intent | undefined {
+  const at = (fd: number, pointer: number, length: number) =>
+    observer.entryAt(Number(args[fd]) >>> 0, Number(args[pointer]), Number(args[length]));
+  switch (name) {
+    case "path_create_directory":
+      return at(0, 1, 2).entry === undefined ? { name } : undefined;
+    case "path_symlink":
+      return at(2, 3, 4).entry === undefined ? { name } : undefined;
+    case "path_open": {
+      const exclusive = (Number(args[4]) & OFLAGS_CREATE_EXCLUSIVELY) === OFLAGS_CREATE_EXCLUSIVELY;
+      return exclusive && at(0, 2, 3).entry === undefined ? { name } : undefined;
+    }
+    case "path_link": {
+      const { entry } = at(0, 2, 3);
+      return entry === undefined || at(4, 5, 6).entry !== undefined ? undefined : { name, source: entry };
+    }
+    case "path_remove_directory": {
+      const { entry, place } = at(0, 1, 2);
+      if (entry?.directory !== true) return undefined;
+      const then = placedAt(open, place).map((descriptor) => ({ ...descriptor, place: undefined }) as SavedDescriptor);
+      return { name, source: entry, then };
+    }
+    case "path_unlink_file": {
+      const { entry } = at(0, 1, 2);
+      if (entry === undefined || entry.directory) return undefined;
+      return { name, source: entry, ...keeping(entry, observer, open) };
+    }
+    case "path_rename": {
+      const { entry, place } = at(0, 1, 2);
+      if (entry === undefined) return undefined;
+      const target = at(3, 4, 5);
+      const replaced = target.entry?.inode === entry.inode || target.entry?.directory ? undefined : target.entry;
+      const { kept, then = [] } = replaced === undefined ? {} : keeping(replaced, observer, open);
+      return { name, source: entry, kept, then: [...then, ...moved(open, place, target.place, then)] };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Whether the call that was meant has been made. */
+export function hasHappened({ name, source }: Intent, args: Arguments, observer: Observer): boolean {
+  const at = (fd: number, pointer: number, length: number) =>
+    observer.entryAt(Number(args[fd]) >>> 0, Number(args[pointer]), Number(args[length])).entry;
+  const same = (entry: Entry | undefined) => entry?.inode === source?.inode && entry?.device === source?.device;
+  switch (name) {
+    case "path_create_directory":
+      return at(0, 1, 2)?.directory === true;
+    case "path_symlink":
+      return at(2, 3, 4) !== undefined;
+    case "path_open": {
+      const made = at(0, 2, 3);
+      return made !== undefined && !made.directory && made.byteLength === 0;
+    }
+    case "path_link":
+      return same(at(4, 5, 6));
+    case "path_remove_directory":
+    case "path_unlink_file":
+      return !same(at(0, 1, 2));
+    case "path_rename":
+      return !same(at(0, 1, 2)) && same(at(3, 4, 5));
+    default:
+      return false;
+  }
+}
+
+/** The arguments that do what is left of a call that has been made: its result is asked for, and nothing created. */
+export function withoutExclusive(args: Arguments): Arguments {
+  return args.map((arg, index) => (index === 4 ? Number(arg) & ~4 : arg));
+}
+
+/** IMAGE_DAMAGED. */
+export function parseIntent(json: string, path: string): Intent {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {}
+  if (typeof value === "object" && value !== null && "name" in value && typeof value.name === "string") {
+    return value as Intent; // its descriptors are checked when they are used; entries are only compared
+  }
+  throw new VermilionError("IMAGE_DAMAGED", `${path}: an intent is malformed; start again with --fresh`);
+}
+
+/** The success of a call that has no outputs. */
+export const DONE = Errno.SUCCESS;
+
+function keeping(entry: Entry, observer: Observer, open: Open): Pick<Intent, "kept" | "then"> {
+  if (entry.links !== 1) return {};
+  const { kept: name, numbers } = observer.keepOpen(entry);
+  if (name === undefined) return {};
+  const { device, inode } = entry;
+  const then = open
+    .filter((descriptor) => numbers.includes(descriptor.number) && descriptor.kind === "file")
+    .map(
+      (descriptor) =>
+        ({
+          ...descriptor,
+          place: { kept: name },
+          facts: undefined,
+          identity: { device, inode, links: "0" },
+        }) as SavedDescriptor,
+    );
+  return { kept: { name, numbers }, then };
+}
+
+type Place = ReturnType<Observer["entryAt"]>["place"];
+
+function placedAt(open: Open, place: Place): SavedDescriptor[] {
+  return open.filter((descriptor) => relativeTo(descriptor, place) === "");
+}
+
+/** Where the descriptor is below a place, "" for the place itself; undefined: elsewhere. */
+function relativeTo(descriptor: SavedDescriptor, place: Place): string | undefined {
+  if (descriptor.kind !== "file" && descriptor.kind !== "directory") return undefined;
+  const own = descriptor.place;
+  if (own === undefined || place === undefined || "kept" in own || "kept" in place) return undefined;
+  if (own.guest !== place.guest || own.nth !== place.nth) return undefined;
+  if (own.path === place.path) return "";
+  return own.path.startsWith(`${place.path}/`) ? own.path.slice(place.path.length) : undefined;
+}
+
+/** Descriptors whose files move along; not those that `replaced` has already. */
+function moved(open: Open, from: Place, to: Place, replaced: Open): SavedDescriptor[] {
+  if (to === undefined || "kept" in to) return [];
+  const done = new Set(replaced.map(({ number }) => number));
+  return open.flatMap((descriptor) => {
+    const below = relativeTo(descriptor, from);
+    if (below === undefined || done.has(descriptor.number)) return [];
+    return [{ ...descriptor, place: { ...to, path: `${to.path}${below}` } } as SavedDescriptor];
+  });
+}

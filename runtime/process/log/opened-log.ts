@@ -1,0 +1,116 @@
+/** A log that a process goes on from: mapped, read to its end, and checked for whether it can be followed. */
+import { VermilionError } from "../../../pmem/error.js";
+import { LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
+import { hasLog, logPath } from "./files.js";
+import { Kind, type LogHeader } from "./format.js";
+import { LogReader, type LogRecord } from "./reader.js";
+
+/** How the run began that a log tells of. */
+export interface Beginning {
+  /** The program was told that the power had failed, if it wanted to be. */
+  readonly callback: boolean;
+  /** Interrupted calls returned EINTR instead of going on. */
+  readonly eintr: boolean;
+  /** Of an instance: the function that was called, and its arguments as texts. */
+  readonly call?: { readonly name: string; readonly args: readonly string[] } | undefined;
+  /** Of a clean start: the system interface at that time. */
+  readonly wasi?: unknown;
+}
+
+interface OpenFile {
+  readonly window: LogWindow;
+  readonly log: MappedLog;
+  readonly reader: LogReader;
+  readonly number: number;
+}
+
+export class OpenedLog {
+  readonly image: string;
+  readonly header: LogHeader;
+  readonly beginning: Beginning;
+  #current: OpenFile;
+
+  private constructor(image: string, opened: OpenFile) {
+    this.image = image;
+    this.#current = opened;
+    this.header = opened.reader.header;
+    const first = opened.reader.next();
+    if (first?.kind !== Kind.BEGIN) throw damaged(image, "it does not say how the run began");
+    this.beginning = parseBeginning(first, image);
+  }
+
+  /** Undefined: it holds nothing whole, as after a power cut. */
+  static open(image: string, number: number): OpenedLog | undefined {
+    const opened = openOne(image, number);
+    if (opened === undefined) return undefined;
+    try {
+      return new OpenedLog(image, opened);
+    } catch (error) {
+      opened.log.close();
+      throw error;
+    }
+  }
+
+  /** The file that is being read; the next records may be in the next one. */
+  get current(): OpenFile {
+    return this.#current;
+  }
+
+  /**
+   * The record that says so is the next: goes on in the next file. False: there is none, as after a power cut, and this is
+   * the end.
+   */
+  goOn(): boolean {
+    const { log, number } = this.#current;
+    const next = hasLog(this.image, number + 1) ? openOne(this.image, number + 1) : undefined;
+    if (next === undefined) return false;
+    if (next.reader.next()?.kind !== Kind.BEGIN) {
+      next.log.close();
+      return false;
+    }
+    log.close();
+    this.#current = next;
+    return true;
+  }
+
+  close(): void {
+    this.#current.log.close();
+  }
+}
+
+function openOne(image: string, number: number): OpenFile | undefined {
+  const window = new LogWindow();
+  const log = MappedLog.open(logPath(image, number), window);
+  const reader = LogReader.over(Buffer.from(log.buffer, 0, log.byteLength));
+  if (reader !== undefined && reader.header.number === number && reader.recordCount > 0) {
+    return { window, log, reader, number };
+  }
+  log.close();
+  return undefined;
+}
+
+function parseBeginning({ payload }: LogRecord, image: string): Beginning {
+  let value: unknown;
+  try {
+    value = JSON.parse(payload.toString());
+  } catch {}
+  if (typeof value !== "object" || value === null || !("callback" in value) || !("eintr" in value)) {
+    throw damaged(image, "how the run began is malformed");
+  }
+  const { callback, eintr } = value;
+  const call = "call" in value ? parseCall(value.call, image) : undefined;
+  return { callback: callback === true, eintr: eintr === true, call, wasi: "wasi" in value ? value.wasi : undefined };
+}
+
+function parseCall(value: unknown, image: string): Beginning["call"] {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "object" && "name" in value && "args" in value && typeof value.name === "string") {
+    const { name, args } = value;
+    if (Array.isArray(args) && args.every((arg) => typeof arg === "string")) return { name, args: args as string[] };
+  }
+  throw damaged(image, "the call that it begins with is malformed");
+}
+
+function damaged(image: string, what: string): VermilionError {
+  return new VermilionError("IMAGE_DAMAGED", `${image}: the log of its host calls: ${what}; start again with --fresh`);
+}

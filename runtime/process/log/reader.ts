@@ -1,0 +1,112 @@
+/**
+ * Reads a log. It may come from anybody, or have been cut anywhere: every length is checked against what is there, and
+ * reading ends at the first record that is not whole. What the records say is checked by whoever uses them.
+ */
+import {
+  BEGUN,
+  checksumOf,
+  decodeLogHeader,
+  LOG_HEADER,
+  LOG_HEADER_BYTE_LENGTH,
+  type LogHeader,
+  RECORD_HEAD,
+  RECORD_WORDS,
+  wordsOf,
+} from "./format.js";
+import type { LogEnd } from "./writer.js";
+
+/** One record, of which the bytes stay in the log. */
+export interface LogRecord {
+  /** A host call, or one of `Kind`. */
+  readonly kind: number;
+  readonly result: number;
+  /** Bits of `Flag`. */
+  readonly flags: number;
+  readonly check: number;
+  readonly payload: Buffer;
+}
+
+export class LogReader {
+  readonly header: LogHeader;
+  /** Where the whole records end. */
+  readonly end: LogEnd;
+  readonly recordCount: number;
+  /** The kind of a call that was begun and is not among the records; undefined: none was, as far as the log says. */
+  readonly begun: number | undefined;
+  /** Behind the last whole record lies something else than zeros or a begun call: a record that was torn. */
+  readonly isTorn: boolean;
+  readonly #words: Int32Array;
+  readonly #bytes: Buffer;
+  #at = LOG_HEADER_BYTE_LENGTH / 4;
+
+  private constructor(header: LogHeader, bytes: Buffer, words: Int32Array) {
+    this.header = header;
+    this.#bytes = bytes;
+    this.#words = words;
+    let at = this.#at;
+    let sum = bytes.readInt32LE(LOG_HEADER.checksum);
+    let count = 0;
+    for (;;) {
+      const next = this.#wholeRecord(at, sum);
+      if (next === undefined) break;
+      ({ at, sum } = next);
+      count++;
+    }
+    this.end = { at, sum };
+    this.recordCount = count;
+    const behind = words[at] ?? 0;
+    this.begun = behind < 0 && (behind & ~BEGUN) < 256 ? behind & 0xff : undefined;
+    this.isTorn = behind !== 0 && this.begun === undefined;
+  }
+
+  /** Undefined: it has no whole header. The bytes must begin at a multiple of four in their buffer. */
+  static over(bytes: Buffer): LogReader | undefined {
+    const header = decodeLogHeader(bytes);
+    if (header === undefined) return undefined;
+    return new LogReader(header, bytes, new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2));
+  }
+
+  /** The next record, without going on to it; undefined: that was all. */
+  peek(): LogRecord | undefined {
+    if (this.#at >= this.end.at) return undefined;
+    const head = this.#words[this.#at]!;
+    const start = (this.#at + RECORD_HEAD) * 4;
+    return {
+      kind: head & 0xff,
+      result: (head >>> 8) & 0xff,
+      flags: head & 0x7fff0000,
+      check: this.#words[this.#at + 2]!,
+      payload: this.#bytes.subarray(start, start + this.#words[this.#at + 1]!),
+    };
+  }
+
+  next(): LogRecord | undefined {
+    const record = this.peek();
+    if (record !== undefined) this.#at += RECORD_WORDS + wordsOf(record.payload.byteLength);
+    return record;
+  }
+
+  /** Where the next record would be appended, were the log to end here. */
+  get here(): LogEnd {
+    const atStart = this.#at === LOG_HEADER_BYTE_LENGTH / 4;
+    return { at: this.#at, sum: atStart ? this.#bytes.readInt32LE(LOG_HEADER.checksum) : this.#words[this.#at - 1]! };
+  }
+
+  /** How far reading has come, from 0 to 1. */
+  get progress(): number {
+    return this.#at / this.end.at;
+  }
+
+  /** Where the record behind the one at `at` begins, and its checksum. */
+  #wholeRecord(at: number, previous: number): LogEnd | undefined {
+    const words = this.#words;
+    if (at + RECORD_WORDS > words.length) return undefined;
+    const head = words[at]!;
+    const payload = words[at + 1]!;
+    if (head <= 0 || (head & 0xff) === 0 || payload < 0) return undefined;
+    const end = at + RECORD_HEAD + wordsOf(payload);
+    if (end >= words.length) return undefined;
+    const sum = checksumOf(previous, words, at, head, payload);
+    return words[end] === sum ? { at: end + 1, sum } : undefined;
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * Makes the guest's host calls and appends to the log what each has returned.
+ *
+ * R1  A record is appended after its call and before the guest goes on. So a killed process lacks the record of one call at
+ *     most, the last that it made.
+ * R2  Before a call whose effect must not be repeated, an intent is appended with what tells afterwards whether it happened
+ *     (intents.ts). Before any other call its kind is marked: then, and only then, is it unknown whether it was made.
+ * R3  The descriptors here are those that a replay of the log would have, but for their positions.
+ *
+ * The calls that programs make by the million have closures of their own: a write of 64 bytes takes less than a microsecond.
+ */
+import { Landing, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
+import type { GuestMemory } from "../../wasi/index.js";
+import { buffersOf, type CallShape, checkOf, kindOf, type ProcessSizes, shapeOf, visitOutputs } from "./calls.js";
+import type { DescriptorModel } from "./descriptor-model.js";
+import { Flag, Kind } from "./format.js";
+import { type Intent, intentOf } from "./intents.js";
+import type { LogWriter } from "./writer.js";
+
+export type SystemCall = (...args: (number | bigint)[]) => number | undefined;
+type SystemCalls = Readonly<Record<string, SystemCall>>;
+
+const UNKNOWN = 255;
+/** Descriptors from here on are asked about each time. */
+const LANDINGS = 4096;
+
+export interface RecorderParts {
+  readonly model: DescriptorModel;
+  readonly observer: Observer;
+  readonly memory: GuestMemory;
+  readonly sizes: ProcessSizes;
+  /** The log is flushed before output leaves the machine. */
+  readonly flushBeforeOutput: boolean;
+}
+
+export class Recorder {
+  writer: LogWriter;
+  readonly #model: DescriptorModel;
+  readonly #observer: Observer;
+  readonly #memory: GuestMemory;
+  readonly #sizes: ProcessSizes;
+  readonly #flushBeforeOutput: boolean;
+  readonly #landings = new Uint8Array(LANDINGS).fill(UNKNOWN);
+  /** Ranges of the call that is being noted. */
+  readonly #ranges: number[] = [];
+  #byteLength = 0;
+
+  constructor(writer: LogWriter, parts: RecorderParts) {
+    this.writer = writer;
+    this.#model = parts.model;
+    this.#observer = parts.observer;
+    this.#memory = parts.memory;
+    this.#sizes = parts.sizes;
+    this.#flushBeforeOutput = parts.flushBeforeOutput;
+  }
+
+  /** The calls, recording; `unstable`: of wasi_unstable. */
+  wrap(live: SystemCalls, unstable: boolean): SystemCalls {
+    const wrapped: Record<string, SystemCall> = {};
+    for (const [name, call] of Object.entries(live)) wrapped[name] = this.#general(name, call, unstable);
+    const { fd_write, clock_time_get } = live;
+    if (fd_write !== undefined) wrapped["fd_write"] = this.#writing(fd_write, wrapped["fd_write"] as SystemCall);
+    if (clock_time_get !== undefined) wrapped["clock_time_get"] = this.#readingClock(clock_time_get);
+    return wrapped;
+  }
+
+  /** memory.grow is no host call of the guest's, but what it returns depends on the host. */
+  grow(memory: number, byteLength: number, allowed: boolean): void {
+    const { writer } = this;
+    writer.open(12);
+    writer.u32(memory);
+    writer.u64(BigInt(byteLength));
+    writer.commit(Kind.GROW | (allowed ? 1 << 8 : 0), 0);
+  }
+
+  /** What a call that a failure had interrupted returned instead of going on. */
+  interrupted(name: string, args: readonly (number | bigint)[], result: number): void {
+    const { writer } = this;
+    writer.open(4);
+    if (result === 0) writer.u32(this.#memory.u32(Number(args[name === "sock_send" ? 4 : 3]) >>> 0));
+    writer.commit(Kind.INTERRUPTED | (result << 8), checkOf(args));
+  }
+
+  /** A write to a file at its position, the most frequent call of all. */
+  #writing(call: SystemCall, general: SystemCall): SystemCall {
+    const kind = kindOf("fd_write");
+    const memory = this.#memory;
+    return (fd, iovecs, count, out) => {
+      if (this.#landingOf(fd as number) !== Landing.AT_POSITION) return general(fd!, iovecs!, count!, out!);
+      const { writer } = this;
+      writer.mark(kind);
+      const result = call(fd!, iovecs!, count!, out!);
+      if (result !== 0) return this.#ended(kind, checkOf4(fd as number, iovecs as number, count as number, out as number), result);
+      memory.has((out as number) >>> 0, 4);
+      const moved = memory.u32((out as number) >>> 0);
+      writer.word(kind, checkOf4(fd as number, iovecs as number, count as number, out as number), moved);
+      return 0;
+    };
+  }
+
+  #readingClock(call: SystemCall): SystemCall {
+    const kind = kindOf("clock_time_get");
+    const memory = this.#memory;
+    return (id, precision, out) => {
+      const result = call(id!, precision!, out!);
+      const check = checkOf([id!, precision!, out!]);
+      if (result !== 0) return this.#ended(kind, check, result);
+      const { writer } = this;
+      const at = (out as number) >>> 0;
+      memory.has(at, 8);
+      writer.open(8);
+      writer.u32(memory.u32(at));
+      writer.u32(memory.u32(at + 4));
+      writer.commit(kind, check);
+      return 0;
+    };
+  }
+
+  #general(name: string, call: SystemCall, unstable: boolean): SystemCall {
+    const shape = shapeOf(name, unstable);
+    const transfers = TRANSFERS.has(name);
+    const outgoing = OUTGOING.has(name);
+    const mayIntend = INTENDING.has(name);
+    return (...args) => {
+      const { writer } = this;
+      const check = checkOf(args);
+      const landing = transfers ? this.#landingOf(args[0] as number) : Landing.NOWHERE;
+      if (outgoing && landing === Landing.IN_STREAM && this.#flushBeforeOutput) writer.flush();
+      let intent: Intent | undefined;
+      if (outgoing && landing === Landing.AT_END) {
+        writer.open(8);
+        writer.u64(this.#observer.endOf(Number(args[0]) >>> 0));
+        writer.commit(Kind.APPEND_INTENT, check);
+      } else if (mayIntend) {
+        intent = intentOf(name, args, this.#observer, this.#model.descriptors);
+        if (intent !== undefined) writer.text(Kind.INTENT, check, JSON.stringify(intent));
+      }
+      return this.#make(name, shape, args, call, check, landing, intent);
+    };
+  }
+
+  /**
+   * Makes a call whose intent, if it has one, is in the log: in place of the guest's, when it is known already what has
+   * become of that.
+   */
+  makeAs(
+    name: string,
+    unstable: boolean,
+    args: readonly (number | bigint)[],
+    call: SystemCall,
+    intent: Intent | undefined,
+  ): number | undefined {
+    const landing = TRANSFERS.has(name) ? this.#landingOf(Number(args[0])) : Landing.NOWHERE;
+    return this.#make(name, shapeOf(name, unstable), args, call, checkOf(args), landing, intent);
+  }
+
+  #make(
+    name: string,
+    shape: CallShape,
+    args: readonly (number | bigint)[],
+    call: SystemCall,
+    check: number,
+    landing: number,
+    intent: Intent | undefined,
+  ): number | undefined {
+    this.writer.mark(shape.kind);
+    const buffers = buffersOf(shape, args, this.#memory);
+    const result = call(...args);
+    if (result !== 0) return this.#ended(shape.kind, check, result);
+    if (intent?.kept !== undefined) this.#observer.kept(intent.kept.numbers, intent.kept.name);
+    if (intent?.then !== undefined) this.#model.change(JSON.stringify(intent.then), "");
+    const shared = landing === Landing.AT_SHARED_POSITION && POSITIONED.has(name);
+    this.#note(shape, args, buffers, check, {
+      flags: intent === undefined ? 0 : Flag.INTENDED,
+      changed: this.#changed(name, args),
+      clock: name === "poll_oneoff",
+      position: shared ? this.#observer.positionOf(Number(args[0]) >>> 0) : undefined,
+    });
+    if (name === "fd_close" || name === "fd_renumber") {
+      this.#model.called({ name, args, result: 0, value: 0, position: undefined });
+    }
+    if (MOVING.has(name)) this.#landings.fill(UNKNOWN);
+    return 0;
+  }
+
+  #ended(kind: number, check: number, result: number | undefined): number | undefined {
+    if (result === RESTART || result === undefined) this.writer.unmark(); // nothing has happened
+    else {
+      this.writer.open(0);
+      this.writer.commit(kind | (result << 8), check);
+    }
+    return result;
+  }
+
+  #landingOf(fd: number): number {
+    if (!(fd >= 0 && fd < LANDINGS)) return this.#observer.landingOf(fd >>> 0);
+    let landing = this.#landings[fd]!;
+    if (landing === UNKNOWN) {
+      landing = this.#observer.landingOf(fd);
+      this.#landings[fd] = landing;
+    }
+    return landing;
+  }
+
+  /** The descriptors that a successful call has made or altered. */
+  #changed(name: string, args: readonly (number | bigint)[]): readonly SavedDescriptor[] | undefined {
+    let fd: number;
+    if (name === "path_open" || name === "sock_accept") {
+      fd = this.#memory.u32(Number(args[name === "path_open" ? 8 : 2]) >>> 0);
+    } else if (name === "fd_fdstat_set_flags" || name === "fd_fdstat_set_rights" || name === "fd_readdir") {
+      fd = Number(args[0]) >>> 0;
+    } else return undefined;
+    const saved = this.#observer.save(fd);
+    if (saved === undefined) return undefined;
+    const changed = [saved];
+    this.#model.change(JSON.stringify(changed), "");
+    return changed;
+  }
+
+  #note(
+    shape: CallShape,
+    args: readonly (number | bigint)[],
+    buffers: readonly number[],
+    check: number,
+    more: {
+      readonly flags: number;
+      readonly changed: readonly SavedDescriptor[] | undefined;
+      readonly clock: boolean;
+      readonly position: number | undefined;
+    },
+  ): void {
+    const { writer } = this;
+    const ranges = this.#ranges;
+    ranges.length = 0;
+    this.#byteLength = 0;
+    visitOutputs(shape, args, this.#memory, buffers, this.#sizes, (pointer, byteLength) => {
+      ranges.push(pointer, byteLength);
+      this.#byteLength += byteLength;
+    });
+    const text = more.changed === undefined ? undefined : Buffer.from(JSON.stringify(more.changed));
+    writer.open(this.#byteLength + 24 + (text?.byteLength ?? 0));
+    for (let index = 0; index < ranges.length; index += 2) {
+      writer.bytes(this.#memory.bytes, ranges[index]!, ranges[index + 1]!);
+    }
+    let { flags } = more;
+    if (more.clock) {
+      flags |= Flag.CLOCK;
+      writer.u64(this.#observer.monotonic());
+    }
+    if (more.position !== undefined) {
+      flags |= Flag.POSITION;
+      writer.f64(more.position);
+    }
+    if (text !== undefined) {
+      flags |= Flag.CHANGED;
+      writer.u32(text.byteLength);
+      writer.bytes(text, 0, text.byteLength);
+    }
+    writer.commit(shape.kind | flags, check);
+  }
+}
+
+/** `checkOf` for four numbers. */
+export function checkOf4(a: number, b: number, c: number, d: number): number {
+  let sum = 4;
+  sum = Math.imul(sum ^ a, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ d, 0x9e3779b1) ^ (sum >>> 15);
+  return sum | 0;
+}
+
+const TRANSFERS = new Set(["fd_read", "fd_write", "fd_pwrite", "sock_recv", "sock_send"]);
+const OUTGOING = new Set(["fd_write", "fd_pwrite", "sock_send"]);
+const POSITIONED = new Set(["fd_read", "fd_write"]);
+const INTENDING = new Set([
+  "path_create_directory",
+  "path_link",
+  "path_open",
+  "path_remove_directory",
+  "path_rename",
+  "path_symlink",
+  "path_unlink_file",
+]);
+/** After these a descriptor's number may mean another file, or another way of writing to it. */
+const MOVING = new Set(["fd_close", "fd_fdstat_set_flags", "fd_renumber", "path_open", "sock_accept"]);

@@ -1,0 +1,184 @@
+/**
+ * What a log of the host calls wants to know of the system interface: what a descriptor is and where it stands, what has
+ * a name before a call takes the name away. Looks, and changes nothing that the guest could see.
+ */
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import { Fdflags, Filetype } from "./abi.js";
+import { Transport } from "./descriptors.js";
+import { Errno } from "./errno.js";
+import type { WasiHost } from "./host.js";
+import { FileKeeper } from "./keep-alive.js";
+import { closeParent, openParent, type PathArgument } from "./resolve.js";
+import { placeOfName, rootPaths, saveNumber } from "./save.js";
+import { SCRATCH } from "./scratch.js";
+import { factsInScratch, statAt, statOf } from "./stat.js";
+import type { Place, SavedDescriptor } from "./state.js";
+
+const NOFOLLOW = 0x100;
+
+/** How bytes written to a descriptor land. */
+export const Landing = {
+  /** Not open, or nothing can be written. */
+  NOWHERE: 0,
+  /** At its position, which only we move. */
+  AT_POSITION: 1,
+  /** At its position, which another descriptor of the host shares. */
+  AT_SHARED_POSITION: 2,
+  /** At the end of the file. */
+  AT_END: 3,
+  /** In a pipe, terminal or socket: gone. */
+  IN_STREAM: 4,
+} as const;
+
+/** What has a name in a directory. */
+export interface Entry {
+  readonly device: string;
+  readonly inode: string;
+  readonly links: number;
+  readonly directory: boolean;
+  readonly byteLength: number;
+}
+
+export class Observer {
+  readonly #host: WasiHost;
+  #roots: (string | undefined)[] | undefined;
+
+  constructor(host: WasiHost) {
+    this.#host = host;
+  }
+
+  landingOf(fd: number): number {
+    const descriptor = this.#host.table.get(fd);
+    if (descriptor === undefined || descriptor.transport === Transport.NONE) return Landing.NOWHERE;
+    if (descriptor.transport !== Transport.FILE) return Landing.IN_STREAM;
+    if ((descriptor.fdflags & Fdflags.APPEND) !== 0 && descriptor.filetype === Filetype.REGULAR_FILE) {
+      return Landing.AT_END;
+    }
+    return this.#sharesPosition(fd) ? Landing.AT_SHARED_POSITION : Landing.AT_POSITION;
+  }
+
+  /** stdout and stderr may be one file, with one position: what goes to the one moves the other. */
+  #sharesPosition(fd: number): boolean {
+    const { table, libc, scratch } = this.#host;
+    const descriptor = table.get(fd);
+    if (descriptor?.kind !== "stdio" || descriptor.filetype !== Filetype.REGULAR_FILE) return false;
+    const identity = (host: number): string => {
+      if (libc.fstat(host, scratch.address + SCRATCH.stat) === -1) return "";
+      const { device, inode } = factsInScratch(this.#host);
+      return `${device}:${inode}`;
+    };
+    const own = identity(descriptor.host);
+    return [0, 1, 2].some((host) => host !== descriptor.host && identity(host) === own);
+  }
+
+  save(fd: number): SavedDescriptor | undefined {
+    this.#roots ??= rootPaths(this.#host);
+    return saveNumber(this.#host, fd, this.#roots);
+  }
+
+  /** Nanoseconds. */
+  monotonic(): bigint {
+    return this.#host.clocks.read().monotonic;
+  }
+
+  /** The length of the file behind a descriptor. */
+  endOf(fd: number): bigint {
+    const descriptor = this.#host.table.get(fd);
+    if (descriptor === undefined || statOf(this.#host, descriptor.host) === -1) return 0n;
+    return factsInScratch(this.#host).byteLength;
+  }
+
+  positionOf(fd: number): number {
+    const descriptor = this.#host.table.get(fd);
+    return descriptor === undefined ? -1 : Number(this.#host.libc.lseek(descriptor.host, 0, 1));
+  }
+
+  /** Where a restored descriptor should stand, if others may have moved it since; undefined: it is ours alone. */
+  restoredPositionOf(fd: number): number | undefined {
+    return this.#host.table.get(fd)?.wantedPosition;
+  }
+
+  seek(fd: number, position: number): void {
+    const descriptor = this.#host.table.get(fd);
+    if (descriptor !== undefined) this.#host.libc.lseek(descriptor.host, position, 0);
+  }
+
+  /** What is in the file from `position` on; shorter where the file ends. */
+  contentOf(fd: number, position: number, byteLength: number): Buffer {
+    const descriptor = this.#host.table.get(fd);
+    const bytes = Buffer.alloc(byteLength);
+    if (descriptor === undefined) return bytes.subarray(0, 0);
+    const file = openSync(`/proc/self/fd/${descriptor.host}`, constants.O_RDONLY); // ours is perhaps for writing only
+    try {
+      let filled = 0;
+      while (filled < byteLength) {
+        const read = readSync(file, bytes, filled, byteLength - filled, position + filled);
+        if (read === 0) break;
+        filled += read;
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  /** What the guest's path names, a symlink itself; undefined: nothing, or the path leads nowhere. */
+  entryAt(fd: number, pointer: number, byteLength: number): { entry: Entry | undefined; place: Place | undefined } {
+    const nothing = { entry: undefined, place: undefined };
+    const host = this.#host;
+    const directory = host.table.get(fd);
+    if (directory === undefined || !directory.isDirectory || directory.host < 0) return nothing;
+    const path = host.pathA;
+    if (path.take(host.memory, pointer >>> 0, byteLength >>> 0) !== Errno.SUCCESS) return nothing;
+    if (path.isDots) return nothing;
+    const parent = openParent(host, directory.host, path);
+    if (parent < 0) return nothing;
+    const found = statAt(host, parent, path.nameOffset, NOFOLLOW) === 0;
+    const facts = factsInScratch(host);
+    const entry = found
+      ? {
+          device: facts.device.toString(),
+          inode: facts.inode.toString(),
+          links: Number(facts.links),
+          directory: (facts.mode & constants.S_IFMT) === constants.S_IFDIR,
+          byteLength: Number(facts.byteLength),
+        }
+      : undefined;
+    this.#roots ??= rootPaths(host);
+    const place = placeOfName(host, parent, nameOf(path), this.#roots);
+    closeParent(host, directory.host, parent);
+    return { entry, place };
+  }
+
+  /**
+   * Before the last name of an open file goes: the file gets a name in the keep-alive directory, as every descriptor of it
+   * is told. Its name there, and the descriptors' numbers; undefined: it is not open.
+   */
+  keepOpen({ device, inode }: Entry): { readonly kept: string | undefined; readonly numbers: readonly number[] } {
+    const host = this.#host;
+    const open = [...host.table.all()].filter(([, { kind, host: descriptor, filetype }]) => {
+      if (kind !== "file" || filetype !== Filetype.REGULAR_FILE || statOf(host, descriptor) === -1) return false;
+      const facts = factsInScratch(host);
+      return facts.inode.toString() === inode && facts.device.toString() === device;
+    });
+    const [first] = open;
+    if (first === undefined) return { kept: undefined, numbers: [] };
+    const kept = new FileKeeper(host).link(first[1], inode);
+    return { kept, numbers: open.map(([number]) => number) };
+  }
+
+  /** The name that `keepOpen` gave is where these descriptors' file is from now on. */
+  kept(numbers: readonly number[], name: string): void {
+    for (const number of numbers) {
+      const descriptor = this.#host.table.get(number);
+      if (descriptor === undefined || statOf(this.#host, descriptor.host) === -1) continue;
+      const { device, inode } = factsInScratch(this.#host);
+      descriptor.kept = name;
+      descriptor.identity = { device, inode, links: 0n };
+    }
+  }
+}
+
+function nameOf(path: PathArgument): string {
+  return path.text.slice(path.text.lastIndexOf("/", path.text.length - (path.trailingSlash ? 2 : 1)) + 1);
+}
