@@ -7,6 +7,6 @@ export { type HostedGuest, type HostImports, type HostModule, replayable } from 
 export type { DescriptorInspection, ImageSummary, Inspection } from "./process/inspect.js";
 export type { PersistEvery } from "./process/point-schedule.js";
 export { Process } from "./process/process.js";
-export type { CreateOptions, OpenOptions, ProcessOptions, RunOptions } from "./process/process-options.js";
+export type { CreateOptions, LogOptions, OpenOptions, ProcessOptions, RunOptions } from "./process/process-options.js";
 export type { IfUnfinished, Outcome } from "./process/protocol.js";
 export type { SignalName } from "./process/signals.js";

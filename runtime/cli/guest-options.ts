@@ -1,7 +1,7 @@
 /** The options that `run` and `resume` share, and how their values read. */
 import { constants } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { FailureAtCall, FailurePlan, PersistEvery, Preopen, SignalName } from "../index.js";
+import type { FailureAtCall, FailurePlan, LogOptions, PersistEvery, Preopen, SignalName } from "../index.js";
 import { DURATION_FORM, parseMilliseconds } from "./duration.js";
 
 export interface GuestOptions {
@@ -12,6 +12,11 @@ export interface GuestOptions {
   readonly saveOn?: readonly SignalName[];
   readonly persistEvery?: number;
   readonly persistEveryCalls?: number;
+  readonly log?: boolean;
+  readonly replay: boolean;
+  readonly uncertain?: "repeat" | "skip";
+  readonly durability?: "process" | "system";
+  readonly recoveryTarget?: number | null;
   readonly failAt?: number;
   readonly failAfter?: number;
   readonly failAtCall?: FailureAtCall;
@@ -35,6 +40,24 @@ export function addGuestOptions(command: Command): Command {
     .option("--save-on <signals>", "signals that are power failures too, such as SIGTERM,SIGINT", signalNames)
     .option("--persist-every <duration>", "a persistence point after each such time, as 100ms", period)
     .option("--persist-every-calls <n>", "a persistence point at every nth host call", countingNumber)
+    .option(
+      "--log",
+      "log the host calls, so that a killed process goes on behind its last one (with --persist-every: on)",
+    )
+    .option("--no-log", "log no host calls")
+    .addOption(
+      new Option("--uncertain <what>", "output to a pipe or terminal during which the process was killed").choices([
+        "repeat",
+        "skip",
+      ]),
+    )
+    .addOption(new Option("--durability <of>", "the log survives the death of").choices(["process", "system"]))
+    .option(
+      "--recovery-target <duration>",
+      "at most so much work is repeated after a kill, 1s by default; none: no limit",
+      recoveryTarget,
+    )
+    .option("--no-replay", "go on from the last persistence point, and forget the log of what came later")
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages on stderr as JSON, one a line")
     .option("--verbose", "print stack traces with errors")
@@ -62,6 +85,20 @@ export function failurePlan(options: GuestOptions): FailurePlan {
 
 export function persistEvery({ persistEvery, persistEveryCalls }: GuestOptions): PersistEvery {
   return { milliseconds: persistEvery, hostCalls: persistEveryCalls };
+}
+
+/** Undefined: by default, which is on with persistence points. */
+export function logOptions({
+  log,
+  uncertain,
+  durability,
+  recoveryTarget,
+}: GuestOptions): LogOptions | boolean | undefined {
+  if (log === false) return false;
+  if (log === undefined && uncertain === undefined && durability === undefined && recoveryTarget === undefined) {
+    return undefined;
+  }
+  return { uncertain, durability, recoveryTargetMilliseconds: recoveryTarget };
 }
 
 /** What asks for a persistence point. Taken like those of `savingSignals`. */
@@ -130,6 +167,10 @@ export function milliseconds(text: string): number {
   const value = parseMilliseconds(text);
   if (value === undefined) throw new InvalidArgumentError(`It is ${DURATION_FORM}.`);
   return value;
+}
+
+function recoveryTarget(text: string): number | null {
+  return text === "none" ? null : period(text);
 }
 
 function period(text: string): number {

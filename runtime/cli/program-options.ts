@@ -6,6 +6,7 @@ import {
   collect,
   failurePlan,
   type GuestOptions,
+  logOptions,
   persistEvery,
   persistingSignals,
   savingSignals,
@@ -54,6 +55,8 @@ export async function createOptions(module: string, options: ProgramOptions): Pr
     saveOn: savingSignals(options),
     persistOn: persistingSignals(),
     persistEvery: persistEvery(options),
+    log: logOptions(options),
+    replay: options.replay,
     failure: failurePlan(options),
     eintr: options.eintr,
   };

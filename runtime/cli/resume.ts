@@ -6,6 +6,7 @@ import {
   addGuestOptions,
   failurePlan,
   type GuestOptions,
+  logOptions,
   persistEvery,
   persistingSignals,
   savingSignals,
@@ -51,6 +52,8 @@ export function openOptions(options: ResumeOptions): OpenOptions {
     saveOn: savingSignals(options),
     persistOn: persistingSignals(),
     persistEvery: persistEvery(options),
+    log: logOptions(options),
+    replay: options.replay,
     failure: failurePlan(options),
     eintr: options.eintr,
   };

@@ -10,16 +10,18 @@
  *     step only adds what nothing names yet; the commit's last write is the persistence point.
  * G3  A persistence point is the same while the guest stands still, but for the image, which stays "running", of the new
  *     epoch. One that fails leaves the guest as it was, and the epoch before in place.
- * G4  Whatever fails after G1 leaves the image running: it goes on from the epoch before, or, if that is gone (no save
+ * G4  A log begins, or one that does not belong to this run is removed, before the image is marked running; and the log of
+ *     an epoch is there before the epoch. So a killed process without a log ran without one.
+ * G5  Whatever fails after G1 leaves the image running: it goes on from the epoch before, or, if that is gone (no save
  *     yet, or memory written in place), not at all. Never from a mix.
- * G5  Where the engine leaves no room for a flag, the program is loaded again in the form that counts; nothing has been
+ * G6  Where the engine leaves no room for a flag, the program is loaded again in the form that counts; nothing has been
  *     attached to the first by then.
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
 import { mapSharedWord } from "../../pmem/shared-word.js";
-import { ProcessExit, Wasi, type WasiEnvironment } from "../wasi/index.js";
+import { ProcessExit, type WasiEnvironment } from "../wasi/index.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
@@ -29,19 +31,22 @@ import { Image, type PointFacts } from "./image/image.js";
 import type { ImageState, MachineState } from "./image/state-file.js";
 import { checkImports } from "./imports.js";
 import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invocation.js";
+import { removeLogs } from "./log/files.js";
+import type { OpenedLog } from "./log/opened-log.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
-import type { Injection, MachineHost } from "./machine-host.js";
+import type { HostResult, Injection, MachineHost } from "./machine-host.js";
 import { ReplacementSchedule } from "./on-stack-replacement.js";
 import { keptFilesOf, openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
 import { type Compile, compileOptimized } from "./optimizing-compiler.js";
 import { pmemCalls, VERMILION_MODULE } from "./pmem-calls.js";
 import { PointSchedule } from "./point-schedule.js";
-import { frameCountOf } from "./process-state.js";
+import { frameCountOf, logNumberOf } from "./process-state.js";
 import { Program } from "./program.js";
-import type { CallOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import type { CallOrder, LogOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import type { EntryCall } from "./stacks.js";
+import { SystemInterface } from "./system-interface.js";
 import { trapFrames } from "./trap-frames.js";
 
 const PAGE_BYTE_LENGTH = 65_536;
@@ -63,7 +68,9 @@ export class Guest {
   #program: Program;
   readonly #image: Image;
   readonly #state: ImageState | undefined;
-  readonly #wasi: Wasi;
+  readonly #system: SystemInterface;
+  /** What the guest's calls are answered from, to begin with. */
+  readonly #log: OpenedLog | undefined;
   readonly #machine: Machine;
   readonly #wakeDescriptor: number;
   readonly #hostFunctions: HostFunctions;
@@ -72,6 +79,9 @@ export class Guest {
   readonly #hostCallsBefore: number;
   /** The user knows that points fail at the moment. */
   #pointsFail = false;
+  #logOrder: LogOrder | undefined;
+  /** The number of the log that belongs to the state saved last; undefined: nothing was saved by this guest. */
+  #savedLog: number | undefined;
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
@@ -116,7 +126,8 @@ export class Guest {
     this.#state = opened.state;
     this.#hostCallsBefore = opened.image.record?.hostCalls ?? 0;
     this.command = opened.command;
-    const closers: (() => void)[] = [() => this.#discardImage()];
+    this.#log = opened.log;
+    const closers: (() => void)[] = [() => opened.log?.close(), () => this.#discardImage()];
     try {
       this.#wakeDescriptor = createWakeDescriptor();
       control.setWakeDescriptor(this.#wakeDescriptor); // stays open: the main thread may be about to write to it
@@ -131,13 +142,17 @@ export class Guest {
         onChangedFile: order.onChangedFile,
         warn,
       };
-      this.#wasi = opened.state === undefined ? Wasi.create(options) : Wasi.restore(options, opened.state.wasi);
-      closers.push(() => this.#wasi.close());
+      this.#system = new SystemInterface({
+        ...{ options, image: opened.image.path, state: opened.state?.wasi, log: opened.log, notice },
+        keptFiles: () => opened.image.keptFiles(),
+        replaying: (calls, progress) => tell({ kind: "replaying", calls, progress }),
+      });
+      closers.push(() => this.#system.close());
       this.#machine = this.#createMachine(new ReplacementSchedule(compile), () =>
         load(opened.program.bytes, opened.command.module, opened.command, false),
       );
       this.#checkMemories();
-      this.resumes = opened.state && this.#restore(opened.state);
+      this.resumes = opened.state === undefined ? this.#fromBeginning() : this.#restore(opened.state);
       if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);
     } catch (error) {
       for (const close of closers.reverse()) close();
@@ -145,7 +160,7 @@ export class Guest {
     }
   }
 
-  /** G5. */
+  /** G6. */
   #createMachine(replacement: ReplacementSchedule, loadCounting: () => Program): Machine {
     try {
       return new Machine(this.#program, this.#machineHost(), replacement);
@@ -158,11 +173,16 @@ export class Guest {
 
   #restore(state: ImageState): Guest["resumes"] {
     this.#machine.restore(state.machine);
-    if (!this.#machine.restoredIdle) {
+    if (!this.#machine.restoredIdle || this.#log?.beginning.call !== undefined) {
       return { epoch: this.#image.header.epoch, frames: frameCountOf(state, this.#image.path) };
     }
     if (this.command.instance) return undefined;
     throw this.#misfit("it has no stack to go on with");
+  }
+
+  /** A log leads on from there. */
+  #fromBeginning(): Guest["resumes"] {
+    return this.#log && { epoch: 0, frames: 0 };
   }
 
   get imagePath(): string {
@@ -181,6 +201,7 @@ export class Guest {
       if (milliseconds !== undefined || hostCalls !== undefined) this.#checkPoints();
       const entry = this.#nextCall(order.call);
       if (!this.#control.beginRunning()) return this.#cancelled();
+      this.#beginLog(order);
       this.#image.markRunning(); // G1
       this.#points.begin(order.persistEvery);
       running();
@@ -193,9 +214,63 @@ export class Guest {
     }
   }
 
+  /**
+   * G4. LOG_UNREPLAYABLE, IN_PLACE: a log that is asked for by name cannot be kept. DISK_FULL and others: nothing has changed.
+   */
+  #beginLog({ log, eintr, call }: RunOrder): void {
+    this.#logOrder = log;
+    const { path, header } = this.#image;
+    if (this.#system.isReplaying) {
+      this.#system.configure(log ?? { uncertain: "repeat", durability: "process" }, true);
+      return;
+    }
+    const refusal = log && this.#logRefusal();
+    if (refusal !== undefined && log?.required === true) throw refusal;
+    if (log === undefined || refusal !== undefined) {
+      if (refusal !== undefined) this.#tell({ kind: "notice", message: `no log: ${refusal.message}` });
+      this.#logOrder = undefined;
+      removeLogs(path);
+      return;
+    }
+    this.#system.configure(log, false);
+    const beginning = { callback: header.epoch > 0, eintr, call: this.command.instance ? call : undefined };
+    this.#system.beginLog(this.#nextLog, header.epoch, beginning);
+  }
+
+  /** A log that was followed, in a run that shall have none: it is needed until the next persistence point. */
+  get #logIsOver(): boolean {
+    return this.#logOrder === undefined && this.#system.isRecording && !this.#pointsFail;
+  }
+
+  #logRefusal(): VermilionError | undefined {
+    const { path, header } = this.#image;
+    if (header.inPlace) {
+      const reason = "its memory is written in place, so that there is no state for a log to go on from";
+      return new VermilionError("IN_PLACE", `${path}: ${reason}; make it without --in-place`);
+    }
+    const unmarked = this.#hostFunctions.unreplayable(this.#program.module);
+    if (unmarked === undefined) return undefined;
+    return new VermilionError(
+      "LOG_UNREPLAYABLE",
+      `${path}: the host function ${unmarked} is not marked replayable, so a log cannot stand in for it; mark it ` +
+        "(docs/host-functions.md), or run without a log (--no-log)",
+    );
+  }
+
+  /** The number of the log that begins at the state that was saved last. */
+  get #nextLog(): number {
+    return this.#savedLog ?? logNumberOf(this.#state, this.#image.path);
+  }
+
   /** What to call now; undefined: go on with what was under way. */
   #nextCall(call: CallOrder | undefined): EntryCall | undefined {
     const { module } = this.#program;
+    const replayed = this.#begun ? undefined : this.#log?.beginning.call;
+    if (replayed !== undefined) {
+      const entry = callOf(module, replayed.name, replayed.args);
+      if (call === undefined || sameCall(callOf(module, call.name, call.args), entry)) return entry;
+      throw this.#otherCall(entry);
+    }
     if (!this.command.instance) {
       if (call === undefined) return this.#state === undefined ? entryOf(module, this.command) : undefined;
       throw new VermilionError("NO_INSTANCE", `${this.#image.path}: this is a program of one run and takes no calls`);
@@ -209,22 +284,26 @@ export class Guest {
       );
     }
     if (wanted === undefined || sameCall(wanted, this.#machine.entry)) return undefined;
-    throw new VermilionError(
+    throw this.#otherCall(this.#machine.entry);
+  }
+
+  #otherCall(entry: EntryCall): VermilionError {
+    return new VermilionError(
       "CALL_UNFINISHED",
-      `${this.#image.path}: the power failed during another call, ${describeCall(this.#machine.entry)}; ` +
+      `${this.#image.path}: the power failed during another call, ${describeCall(entry)}; ` +
         "end it first: call it again, or vermilion resume",
     );
   }
 
   /** Lets go of everything. Instead of a run: leaves it as it was found. */
   discard(): void {
-    this.#wasi.close();
+    this.#system.close();
     this.#discardImage();
   }
 
   #discardImage(): void {
     this.#image.close();
-    if (this.#state === undefined && !this.#begun) Image.remove(this.#image.path); // made for this guest
+    if (this.#state === undefined && this.#log === undefined && !this.#begun) Image.remove(this.#image.path); // made for this guest
   }
 
   #executeGuarded(entry: EntryCall | undefined, order: RunOrder): MachineOutcome {
@@ -244,25 +323,27 @@ export class Guest {
       if (instantiated) return this.#machine.call(entry, injection);
       return this.#machine.start(entry.exportName, entry.args, injection);
     }
+    const how = this.#log?.beginning ?? { callback: true, eintr };
     return this.#machine.resume({
-      callback: true,
-      ...(eintr ? { interruptedResult: (name, args) => this.#wasi.interruptedResult(name, args) } : {}),
+      callback: how.callback,
+      ...(how.eintr ? { interruptedResult: (name, args) => this.#system.interruptedResult(name, args) } : {}),
       injection,
     });
   }
 
   #ended(outcome: MachineOutcome): Outcome {
+    if (this.#system.isReplaying) return this.#endedInReplay(outcome);
     switch (outcome.kind) {
       case "returned": {
         const { results: values } = outcome;
         const called = this.command.instance || this.command.invoke !== null;
         const results = called ? formatResults(this.#program.module, this.#machine.entry.exportName, values) : [];
         if (this.command.instance) return this.#keep(values, results);
-        this.#image.finish(0);
+        this.#finish(0);
         return { kind: "exited", status: 0, results };
       }
       case "exited":
-        this.#image.finish(outcome.status);
+        this.#finish(outcome.status);
         return { kind: "exited", status: outcome.status, results: [] };
       case "trapped":
         this.#image.trap({ message: outcome.error.message, frames: trapFrames(outcome.error) }, this.#hostCalls);
@@ -272,6 +353,30 @@ export class Guest {
           throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: the guest was killed`);
         return this.#save(outcome);
     }
+  }
+
+  #finish(status: number): void {
+    this.#image.finish(status);
+    removeLogs(this.#image.path);
+  }
+
+  /**
+   * Everything is in the image already, its log included. What the program did when the log was written it did without
+   * ending, but a stack may be deeper in other code of the engine's.
+   */
+  #endedInReplay(outcome: MachineOutcome): Outcome {
+    const { epoch } = this.#image.header;
+    if (outcome.kind === "suspended") {
+      if (this.#control.killed) throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: the guest was killed`);
+      return { kind: "powerFailed", reason: "failure", epoch, frames: outcome.frames, saveMilliseconds: 0 };
+    }
+    if (outcome.kind === "returned" && this.#system.endReplay()) return this.#ended(outcome);
+    const how = outcome.kind === "trapped" ? `traps (${outcome.error.message})` : "ends";
+    throw new VermilionError(
+      "LOG_DIVERGED",
+      `${this.#image.path}: the program ${how} before its log does, so it does not repeat what it did; nothing was changed: ` +
+        "go on from the last persistence point instead (--no-replay), or start again (--fresh)",
+    );
   }
 
   /** G2. */
@@ -290,9 +395,12 @@ export class Guest {
 
   #commit(machine: MachineState, frames: number, why: EpochReason): void {
     this.#points.take(); // the outcome tells whoever waits
-    const wasi = this.#wasi.save();
-    this.#image.commit({ machine, wasi, process: { frames } }, this.#facts(why, wasi));
+    const wasi = this.#system.save();
+    const log = this.#system.isRecording ? this.#system.logNumber + 1 : this.#nextLog;
+    this.#image.commit({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
+    this.#savedLog = log;
     this.#removeUnusedFiles();
+    removeLogs(this.#image.path);
   }
 
   #facts(why: EpochReason, wasi: unknown): PointFacts {
@@ -315,9 +423,14 @@ export class Guest {
     const ticket = this.#points.take();
     try {
       this.#checkPoints();
-      const wasi = this.#wasi.save();
-      this.#image.persist({ machine, wasi, process: { frames } }, this.#facts(why, wasi));
+      const { path, header } = this.#image;
+      const wasi = this.#system.save();
+      const log = this.#system.isRecording ? this.#system.continueLog(header.epoch + 1) : this.#nextLog;
+      this.#image.persist({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
+      this.#savedLog = log;
       this.#removeUnusedFiles();
+      if (this.#logIsOver) this.#system.endLog();
+      removeLogs(path, this.#system.isRecording ? log : undefined);
       this.#pointsFail = false;
       if (waited) this.#tell({ kind: "persisted", ticket, epoch: this.#image.header.epoch });
     } catch (error) {
@@ -344,13 +457,14 @@ export class Guest {
   }
 
   #machineHost(): MachineHost {
-    const given = this.#hostFunctions.boundTo(this.#program.module);
+    const logged = (label: string, call: () => HostResult) => this.#system.hostFunction(label, call);
+    const given = this.#hostFunctions.boundTo(this.#program.module, logged);
     return {
       functions: {
         ...given,
         [VERMILION_MODULE]: { ...pmemCalls(), ...given[VERMILION_MODULE] },
-        wasi_snapshot_preview1: this.#wasi.functions,
-        wasi_unstable: this.#wasi.unstableFunctions,
+        wasi_snapshot_preview1: this.#system.functions,
+        wasi_unstable: this.#system.unstableFunctions,
       },
       unrestartable: new Set(Object.keys(given)),
       attachMemory: (index, memory) => this.#attachMemory(index, memory),
@@ -358,8 +472,8 @@ export class Guest {
       failurePending: () => this.#control.failurePending,
       lowerFlag: () => this.#control.lowerFlag(),
       points: {
-        isDue: () => this.#points.isDue(),
-        isDueAtCall: () => this.#points.isDueAtCall(),
+        isDue: () => !this.#system.isReplaying && (this.#points.isDue() || this.#logIsOver),
+        isDueAtCall: () => !this.#system.isReplaying && (this.#points.isDueAtCall() || this.#logIsOver),
         persist: (state, frames) => this.#persist(state, frames),
       },
       exitStatus: (error) => (error instanceof ProcessExit ? error.status : undefined),
@@ -377,7 +491,7 @@ export class Guest {
     const maximum = this.#program.module.memories[index]?.maximum ?? MEMORY32_MAXIMUM_PAGES;
     backing.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);
     if (index !== 0) return;
-    this.#wasi.bind(this.#environment(memory, backing.address));
+    this.#system.bind(this.#environment(memory, backing.address));
     this.#hostFunctions.attach(memory);
   }
 
@@ -405,8 +519,8 @@ export class Guest {
   #growMemory(index: number, byteLength: number): boolean {
     const backing = this.#image.memories[index];
     invariant(backing !== undefined, `memory ${index} has a backing`);
-    if (this.#exceedsLimit(byteLength - backing.byteLength)) return false;
-    return backing.grow(byteLength);
+    const ask = () => !this.#exceedsLimit(byteLength - backing.byteLength) && backing.grow(byteLength);
+    return this.#system.grow(index, byteLength, ask);
   }
 
   #exceedsLimit(moreBytes: number): boolean {

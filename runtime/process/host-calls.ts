@@ -8,7 +8,7 @@ import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import type { ValueType } from "../wasm/value-types.js";
-import { type HostFunction, type HostResult, type Injection, type MachineHost, RESTART } from "./machine-host.js";
+import { type HostFunction, type HostResult, type Injection, type MachineHost, RESTART, TELL } from "./machine-host.js";
 import type { Program } from "./program.js";
 
 /** The name in an injection that every call has. */
@@ -16,8 +16,8 @@ const ANY_CALL = "*";
 
 type Values = readonly (number | bigint)[];
 
-/** Why a call is left: a failure strikes, or a persistence point is due and the call is then made again. */
-type Reason = "failure" | "point";
+/** Why a call is left: a failure strikes; or a persistence point is due, or the program to be told, and it is then made again. */
+type Reason = "failure" | "point" | "callback";
 
 /** What a call that is left asks of its machine. */
 interface Safepoints {
@@ -106,6 +106,10 @@ export class HostCalls {
       } catch (error) {
         this.#safepoints.leave(error);
       }
+      if (result === TELL && restarts) {
+        this.#callsLeft = callsLeft;
+        this.#suspendBefore("callback", HOST_CALL, index, args);
+      }
       if (result === RESTART && restarts) {
         this.#callsLeft = callsLeft; // counted when it is made again
         const point = this.#host.points !== undefined && !this.#host.failurePending();
@@ -131,7 +135,7 @@ export class HostCalls {
   }
 
   #suspendBefore(reason: Reason, place: number, index: number, args: Values): never {
-    this.#madeAgain = reason === "point";
+    this.#madeAgain = reason !== "failure";
     this.#safepoints.suspend(reason, place | index, typeOfFunction(this.#program.module, index).params, args);
   }
 

@@ -9,7 +9,7 @@
 import { VermilionError } from "../../pmem/error.js";
 import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
-import type { HostFunction } from "./machine-host.js";
+import type { HostFunction, HostResult } from "./machine-host.js";
 
 /** What the functions may use of the guest that calls them. */
 export interface HostedGuest {
@@ -24,6 +24,9 @@ export type HostImports = Readonly<Record<string, Readonly<Record<string, GivenF
 
 /** What a module of host functions exports by default. */
 export type HostModule = HostImports | ((guest: HostedGuest) => HostImports);
+
+/** Makes a call, or answers it from a log. */
+type LoggedCall = (label: string, call: () => HostResult) => HostResult;
 
 /** Across copies of this package: the user's module may load another one. */
 const REPLAYABLE = Symbol.for("vermilion.replayable");
@@ -83,7 +86,7 @@ export class HostFunctions {
   }
 
   /** The functions that a program imports, as a machine calls them. */
-  boundTo(module: Module): Record<string, Record<string, HostFunction>> {
+  boundTo(module: Module, call: LoggedCall): Record<string, Record<string, HostFunction>> {
     const bound: Record<string, Record<string, HostFunction>> = {};
     let index = 0;
     for (const { module: from, name, kind } of module.imports) {
@@ -92,9 +95,20 @@ export class HostFunctions {
       const fn = this.#imports.get(from)?.get(name);
       if (fn === undefined) continue;
       bound[from] ??= {};
-      bound[from][name] = guarded(`"${from}"."${name}"`, fn, results);
+      const label = `"${from}"."${name}"`;
+      const made = guarded(label, fn, results);
+      bound[from][name] = (...args) => call(label, () => made(...args));
     }
     return bound;
+  }
+
+  /** The first function that a program imports and whose calls cannot be answered from a log: it is not marked. */
+  unreplayable(module: Module): string | undefined {
+    const found = module.imports.find(({ module: from, name, kind }) => {
+      const fn = kind === ExternalKind.function ? this.#imports.get(from)?.get(name) : undefined;
+      return fn !== undefined && !(REPLAYABLE in fn);
+    });
+    return found && `"${found.module}"."${found.name}"`;
   }
 
   /** Before the guest runs. */

@@ -11,6 +11,7 @@
  * M4  A stop to replace code ends where it began: nothing is saved, no other task runs, and the host hears nothing of it.
  * M5  So does a stop for a persistence point, but the state of all tasks goes to the host in between. One stop has one
  *     reason; should a failure come during a point's unwinding, the stop is the failure's.
+ * M6  A stop to tell the program that the power had failed puts its callback on top of the task that was stopped.
  */
 import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
@@ -46,7 +47,7 @@ export interface ResumeOptions {
 }
 
 /** Why the guest is stopped. */
-type Stop = "failure" | "replacement" | "point";
+type Stop = "failure" | "replacement" | "point" | "callback";
 
 /** What the engine says when a call finds no stack left. */
 const STACK_EXHAUSTED = "Maximum call stack size exceeded";
@@ -177,7 +178,7 @@ export class Machine {
     const pending = this.#restored.map((task) =>
       interruptedResult === undefined ? task : this.#interruptWaiting(task, interruptedResult),
     );
-    if (options.callback && findPowerCallback(this.#program, this.#instance.exports) !== undefined) {
+    if (options.callback && this.#wantsCallback()) {
       // As a signal would: a handler that is running is finished first, then told again.
       const running = pending[pending.length - 1]?.kind === "callback";
       pending.splice(running ? pending.length - 1 : pending.length, 0, { kind: "callback", frames: undefined });
@@ -186,6 +187,10 @@ export class Machine {
     const innermost = top === undefined ? undefined : readFrames(top, this.#program.continuations).at(-1);
     this.#arm(options.injection ?? {}, innermost?.place.recrossed === true ? 1 : 0);
     return this.#run(pending, () => undefined);
+  }
+
+  #wantsCallback(): boolean {
+    return findPowerCallback(this.#program, this.#instance.exports) !== undefined;
   }
 
   #arm(injection: Injection, recrossed: number): void {
@@ -252,7 +257,7 @@ export class Machine {
   }
 
   /** M4, M5: goes on with its frames whenever it was stopped for nothing that ends the run. `below`: the other tasks. */
-  #runOn(task: Task, below: readonly Task[]): unknown {
+  #runOn(task: Task, below: Task[]): unknown {
     let stopped: Uint8Array | undefined;
     for (;;) {
       try {
@@ -261,6 +266,10 @@ export class Machine {
         // What has unwound already is a failure's stop as well as any other's.
         if (!this.#instance.isUnwinding(error) || this.#isFailing()) throw error;
         stopped = this.#instance.saved(0);
+        if (this.#stop === "callback" && this.#wantsCallback()) {
+          below.push({ kind: task.kind, frames: stopped }, { kind: "callback", frames: undefined });
+          return undefined;
+        }
         if (this.#stop === "point") this.#persist([...below, { kind: task.kind, frames: stopped }]);
         if (this.#program.mode !== "exact") this.#continuations.optimize(stopped, this.#replacement);
         if (this.#isFailing()) throw error;

@@ -14,6 +14,9 @@ import { contentHash } from "./image/content-hash.js";
 import { Image } from "./image/image.js";
 import { type ImageReading, isResumable } from "./image/reading.js";
 import type { ImageState } from "./image/state-file.js";
+import { hasLog } from "./log/files.js";
+import { OpenedLog } from "./log/opened-log.js";
+import { logNumberOf } from "./process-state.js";
 import { INSTRUMENTER_VERSION, type Program } from "./program.js";
 import type { PrepareOrder } from "./protocol.js";
 
@@ -23,6 +26,8 @@ export interface OpenedImage {
   readonly command: Command;
   /** Undefined: a clean start. */
   readonly state: ImageState | undefined;
+  /** What the process did after that before it was killed; undefined: nobody knows, or nothing. */
+  readonly log: OpenedLog | undefined;
 }
 
 interface Helpers {
@@ -41,14 +46,18 @@ type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
 type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
-function openSaved({ image: path, preopens, listen }: OpenOrder, { load, notice }: Helpers): OpenedImage {
+function openSaved(order: OpenOrder, { load, notice }: Helpers): OpenedImage {
+  const { image: path, preopens, listen } = order;
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
+  let log: OpenedLog | undefined;
   try {
-    const state = savedState(image, notice);
+    const { state, ...found } = wayOn(image, order.replay, notice);
+    log = found.log;
     const recorded = parseCommand(image.command, path);
     const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
-    return { image, program: load(image.moduleBytes, path, undefined), command, state };
+    return { image, program: load(image.moduleBytes, path, undefined), command, state, log };
   } catch (error) {
+    log?.close();
     image.close();
     throw error;
   }
@@ -58,7 +67,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   const { command, image: path, ifUnfinished } = order;
   const moduleBytes =
     order.moduleBytes ?? attempt("read the module", command.module, () => readFileSync(command.module));
-  if (ifUnfinished !== "replace" && hasUnfinished(path, command, helpers)) {
+  if (ifUnfinished !== "replace" && hasUnfinished(order, helpers)) {
     if (ifUnfinished === "fail") {
       throw new VermilionError(
         "IMAGE_EXISTS",
@@ -77,14 +86,15 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
     instrumenterVersion: INSTRUMENTER_VERSION,
     inPlace: order.inPlace,
   });
-  return { image, program, command, state: undefined };
+  return { image, program, command, state: undefined, log: undefined };
 }
 
 /**
  * False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable.
  * INSTANCE_OVER: what an instance has gathered in its calls is never begun again without being asked.
  */
-function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers): boolean {
+function hasUnfinished({ image: path, command, replay }: CreateOrder, { notice }: Helpers): boolean {
+  const { instance } = command;
   let reading: ImageReading;
   try {
     reading = Image.read(path);
@@ -95,6 +105,7 @@ function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers)
   }
   if (isResumable(reading.header)) return true;
   const { status, epoch } = reading.header;
+  if (replay && isFirstRun(reading.header) && hasLog(path, 0)) return true;
   if (status === "running") {
     Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION }).close(); // IMAGE_BUSY; IMAGE_DAMAGED: the other slot
   }
@@ -108,21 +119,37 @@ function hasUnfinished(path: string, { instance }: Command, { notice }: Helpers)
   return false;
 }
 
-/** What the guest goes on from; says so when that is not where it was last. */
-function savedState(image: Image, notice: Helpers["notice"]): ImageState {
-  const state = image.readState();
-  const { status, epoch } = image.header;
-  if (status === "running") {
-    notice(`${image.path}: the last run was killed; going on from epoch ${epoch}: its output since may come again`);
+/** Killed before its first persistence point, and not in place: its log, if it has one, begins at the beginning. */
+function isFirstRun({ status, epoch, inPlace }: Image["header"]): boolean {
+  return status === "running" && epoch === 0 && !inPlace;
+}
+
+/** What the guest goes on from, and by which log; says so when that is not where it was last. */
+function wayOn(image: Image, replay: boolean, notice: Helpers["notice"]): Pick<OpenedImage, "state" | "log"> {
+  const { path, header } = image;
+  const { status, epoch } = header;
+  if (isFirstRun(header) && replay && hasLog(path, 0)) {
+    const log = OpenedLog.open(path, 0);
+    if (log !== undefined) return { state: undefined, log };
   }
-  return state;
+  const state = image.readState();
+  if (status !== "running") return { state, log: undefined };
+  const number = logNumberOf(state, path);
+  const log = replay && hasLog(path, number) ? OpenedLog.open(path, number) : undefined;
+  if (log === undefined) {
+    notice(`${path}: the last run was killed; going on from epoch ${epoch}: its output since may come again`);
+  }
+  return { state, log };
 }
 
 /** Goes on, if the image holds the very program and command that are asked for. */
-function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Array, helpers: Helpers): OpenedImage {
+function resumeSame(order: CreateOrder, moduleBytes: Uint8Array, helpers: Helpers): OpenedImage {
+  const { image: path, command, replay } = order;
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
+  let log: OpenedLog | undefined;
   try {
-    const state = savedState(image, helpers.notice);
+    const { state, ...found } = wayOn(image, replay, helpers.notice);
+    log = found.log;
     if (!sameCommand(parseCommand(image.command, path), command)) {
       throw new VermilionError(
         "COMMAND_CHANGED",
@@ -137,8 +164,9 @@ function resumeSame({ image: path, command }: CreateOrder, moduleBytes: Uint8Arr
           "go on with the old program (vermilion resume), or start over with the new one (--fresh)",
       );
     }
-    return { image, program: helpers.load(image.moduleBytes, path, undefined), command, state };
+    return { image, program: helpers.load(image.moduleBytes, path, undefined), command, state, log };
   } catch (error) {
+    log?.close();
     image.close();
     throw error;
   }

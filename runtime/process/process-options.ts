@@ -5,8 +5,24 @@ import { cacheDirectory } from "./cache-directory.js";
 import type { Command, Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { PersistEvery } from "./point-schedule.js";
-import type { CallOrder, IfUnfinished, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
+import type { CallOrder, IfUnfinished, LogOrder, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
 import type { SignalName } from "./signals.js";
+
+/** How host calls are logged, and what becomes of the one that a kill leaves in doubt. */
+export interface LogOptions {
+  /**
+   * Output to a pipe, terminal or socket that was under way when the process was killed: make it again, or take it as
+   * made. Default: "repeat".
+   */
+  readonly uncertain?: "repeat" | "skip" | undefined;
+  /** What the log survives: the death of the process, or also that of the system, flushed before output. Default: "process". */
+  readonly durability?: "process" | "system" | undefined;
+  /**
+   * Processor time of the guest's that a recovery may have to repeat; beyond that, a persistence point is made. Default:
+   * 1000; null: no limit.
+   */
+  readonly recoveryTargetMilliseconds?: number | null | undefined;
+}
 
 /** How a process is run, here and now; none of it is part of the image. */
 export interface RunOptions {
@@ -22,6 +38,11 @@ export interface RunOptions {
    * those that are asked for (`persist`, `persistOn`). docs/persistence-model.md#persistence-points
    */
   readonly persistEvery?: PersistEvery | undefined;
+  /**
+   * Log the host calls, so that a process which is killed goes on behind its last one, with nothing repeated or lost that
+   * anybody outside saw. Default: with `persistEvery`. docs/persistence-model.md#the-log
+   */
+  readonly log?: boolean | LogOptions | undefined;
   /**
    * Wall time for this run, from the guest's first instruction. When it is over, the guest is saved as by a power
    * failure (`reason` of the outcome), so that nothing is lost and the next run goes on.
@@ -49,6 +70,8 @@ export interface ProcessOptions extends RunOptions {
    * `new URL("./my-imports.js", import.meta.url)`. The guest's thread loads it. docs/host-functions.md
    */
   readonly imports?: string | URL | undefined;
+  /** Go on from the log of a process that was killed. Default: true; false: from its last persistence point. */
+  readonly replay?: boolean | undefined;
   /** Where instrumented modules are kept. Default: `$XDG_CACHE_HOME/vermilion`; null: nowhere. */
   readonly cacheDirectory?: string | null | undefined;
   /**
@@ -56,6 +79,8 @@ export interface ProcessOptions extends RunOptions {
    * busy for seconds, is not waited for. Default: false.
    */
   readonly endsProgram?: boolean | undefined;
+  /** The log of a process that was killed is being replayed, `progress` of it, from 0 to 1. */
+  readonly onReplay?: ((calls: number, progress: number) => void) | undefined;
   /** Receives one line for whatever is not as one would expect. */
   readonly onNotice?: ((message: string) => void) | undefined;
   /** A module of that many bytes is about to be instrumented, which takes about a second for 20 MB. */
@@ -131,8 +156,23 @@ export function commandOf(options: CreateOptions): Command {
   };
 }
 
-export function orderOf(call: CallOrder | undefined, { failure, eintr, persistEvery }: ProcessOptions): RunOrder {
-  return { call, plan: failure ?? {}, eintr: eintr ?? false, persistEvery: persistEvery ?? {} };
+export function orderOf(call: CallOrder | undefined, options: ProcessOptions): RunOrder {
+  const { failure, eintr, persistEvery = {} } = options;
+  return { call, plan: failure ?? {}, eintr: eintr ?? false, persistEvery, log: logOrderOf(options) };
+}
+
+const RECOVERY_TARGET_MILLISECONDS = 1000;
+
+function logOrderOf({ log, persistEvery = {} }: ProcessOptions): LogOrder | undefined {
+  const implied = persistEvery.milliseconds !== undefined || persistEvery.hostCalls !== undefined;
+  if (log === false || (log === undefined && !implied)) return undefined;
+  const { uncertain, durability, recoveryTargetMilliseconds: target } = typeof log === "object" ? log : {};
+  return {
+    uncertain: uncertain ?? "repeat",
+    durability: durability ?? "process",
+    recoveryTarget: target === undefined ? RECOVERY_TARGET_MILLISECONDS : (target ?? undefined),
+    required: log !== undefined,
+  };
 }
 
 /** As invocation.ts reads it. */
@@ -152,6 +192,7 @@ export function surroundings(options: ProcessOptions): Surroundings {
     imports: moduleUrl(options.imports),
     cacheDirectory: options.cacheDirectory === null ? undefined : (options.cacheDirectory ?? cacheDirectory()),
     exact: needsExactCounts(options.failure ?? {}),
+    replay: options.replay ?? true,
     persistOn: options.persistOn ?? [],
   };
 }

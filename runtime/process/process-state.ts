@@ -11,5 +11,18 @@ export function frameCountOf(state: ImageState, path: string): number {
     const { frames } = process;
     if (typeof frames === "number" && Number.isSafeInteger(frames) && frames >= 0) return frames;
   }
-  throw new VermilionError("IMAGE_DAMAGED", `${path}: its process state is malformed; start again with --fresh`);
+  throw malformed(path);
+}
+
+/** The number of the log that begins where the state was saved; 0 in states from before there were logs. IMAGE_DAMAGED. */
+export function logNumberOf(state: ImageState | undefined, path: string): number {
+  const process = state?.process;
+  if (typeof process !== "object" || process === null || !("log" in process)) return 0;
+  const { log } = process;
+  if (typeof log === "number" && Number.isSafeInteger(log) && log >= 0) return log;
+  throw malformed(path);
+}
+
+function malformed(path: string): VermilionError {
+  return new VermilionError("IMAGE_DAMAGED", `${path}: its process state is malformed; start again with --fresh`);
 }

@@ -287,6 +287,7 @@ export class Process {
     const events: SessionEvents = {
       notice: this.#options.onNotice,
       instrumenting: this.#options.onInstrument,
+      replaying: this.#options.onReplay,
       running: () => this.#onRunning(),
     };
     this.#session = takeSpare() ?? new Session();

@@ -1,6 +1,8 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
+import type { Uncertain } from "./log/arrival.js";
+import type { Durability } from "./log/format.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { SignalName } from "./signals.js";
 
@@ -18,6 +20,8 @@ export interface Surroundings {
   readonly cacheDirectory: string | undefined;
   /** Every safepoint is counted; needed by `FailurePlan.atSafepoint` and `rate`. */
   readonly exact: boolean;
+  /** Go on from the log of a killed process; otherwise from its last persistence point. */
+  readonly replay: boolean;
   /** Signals to this program that ask for a persistence point; whoever wants one reads them in the image's lock. */
   readonly persistOn: readonly SignalName[];
 }
@@ -51,11 +55,22 @@ export interface CallOrder {
   readonly args: readonly string[];
 }
 
+export interface LogOrder {
+  readonly uncertain: Uncertain;
+  readonly durability: Durability;
+  /** Milliseconds of the guest's processor time that a recovery may take; beyond that, a persistence point is due. */
+  readonly recoveryTarget: number | undefined;
+  /** The user asked for it by name: an error if it cannot be kept. */
+  readonly required: boolean;
+}
+
 export interface RunOrder {
   /** Instances only; undefined: go on with the unfinished call. */
   readonly call: CallOrder | undefined;
   readonly plan: FailurePlan;
   readonly persistEvery: PersistEvery;
+  /** How host calls are logged; undefined: not at all. */
+  readonly log: LogOrder | undefined;
   /** Host calls that a failure interrupted return EINTR instead of going on. */
   readonly eintr: boolean;
 }
@@ -111,6 +126,8 @@ export type Report =
   /** More stack is needed than this worker has; it has let go of the image. */
   | { readonly kind: "needsStack" }
   | { readonly kind: "running" }
+  /** A log is being replayed; `progress` is from 0 to 1. */
+  | { readonly kind: "replaying"; readonly calls: number; readonly progress: number }
   | { readonly kind: "discarded" }
   /** A persistence point, for all requests up to that ticket; or why there is none. */
   | { readonly kind: "persisted"; readonly ticket: number; readonly epoch: number }

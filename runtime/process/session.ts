@@ -19,7 +19,7 @@ type Arrival = Answer | Cancelled | Error;
 /** What ends an order; all other reports come in between. */
 type Answer = Exclude<
   Report,
-  { kind: "notice" | "instrumenting" | "running" | "creating" | "persisted" | "notPersisted" }
+  { kind: "notice" | "instrumenting" | "running" | "creating" | "replaying" | "persisted" | "notPersisted" }
 >;
 
 /**
@@ -34,6 +34,7 @@ export interface SessionEvents {
   readonly notice?: ((message: string) => void) | undefined;
   /** Instrumenting a module of that many bytes begins. */
   readonly instrumenting?: ((byteLength: number) => void) | undefined;
+  readonly replaying?: ((calls: number, progress: number) => void) | undefined;
   /** The guest runs from now on. */
   readonly running?: (() => void) | undefined;
 }
@@ -176,6 +177,7 @@ export class Session {
   #receive(report: Report): void {
     if (report.kind === "notice") this.#events.notice?.(report.message);
     else if (report.kind === "instrumenting") this.#events.instrumenting?.(report.byteLength);
+    else if (report.kind === "replaying") this.#events.replaying?.(report.calls, report.progress);
     else if (report.kind === "running") {
       this.#reminder.begin();
       this.#events.running?.();

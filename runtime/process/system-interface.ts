@@ -15,23 +15,24 @@ import {
   GuestMemory,
   parseState,
   type SavedState,
+  WASI_SIGNATURES,
   WASI_STATE_VERSION,
   Wasi,
   type WasiEnvironment,
   type WasiOptions,
-  WASI_SIGNATURES,
 } from "../wasi/index.js";
 import { Arrival, happened, type Uncertain } from "./log/arrival.js";
 import { type ProcessSizes, shapeOf } from "./log/calls.js";
 import { DescriptorModel } from "./log/descriptor-model.js";
 import { bootId, logPath, syncNames } from "./log/files.js";
 import { type Durability, Kind } from "./log/format.js";
+import { decodeResults, encodeResults } from "./log/host-results.js";
 import type { Beginning, OpenedLog } from "./log/opened-log.js";
 import { Recorder, type SystemCall } from "./log/recorder.js";
 import { type OpenEnd, Replayer } from "./log/replayer.js";
 import { LogWriter } from "./log/writer.js";
-import { TELL } from "./machine-host.js";
-import { removeUnusedFiles } from "./open-files.js";
+import { type HostResult, TELL } from "./machine-host.js";
+import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
 
 export interface LogSettings {
   readonly uncertain: Uncertain;
@@ -53,6 +54,8 @@ export interface SystemInterfaceParts {
   /** What to answer the guest's calls from, to begin with. */
   readonly log: OpenedLog | undefined;
   readonly notice: (message: string) => void;
+  /** Files in the keep-alive directory that saved states need. */
+  readonly keptFiles: () => ReadonlySet<string>;
   /** Asked now and then during a replay; `progress` is from 0 to 1. */
   readonly replaying: (calls: number, progress: number) => void;
 }
@@ -75,6 +78,8 @@ export class SystemInterface {
   #recorder: Recorder | undefined;
   #log: MappedLog | undefined;
   #window: LogWindow | undefined;
+  /** That of the log before: two are used by turns. */
+  #spareWindow: LogWindow | undefined;
   #number = 0;
   /** The program wants to be told that the power failed, at its next call. */
   #toTell = false;
@@ -114,6 +119,18 @@ export class SystemInterface {
     return this.#recorder !== undefined && !this.#recorder.writer.isBroken;
   }
 
+  /** Of the log that is being written. */
+  get logNumber(): number {
+    return this.#number;
+  }
+
+  /** The program has ended: whether the log had ended too. Then everything is as the log has left it, and live. */
+  endReplay(): boolean {
+    if (this.#replayer?.ended !== true) return false;
+    this.#arrive(undefined);
+    return true;
+  }
+
   /** Bytes in the log so far. */
   get logByteLength(): number {
     return this.#recorder?.writer.byteLength ?? 0;
@@ -144,12 +161,23 @@ export class SystemInterface {
     const before = this.#log;
     if (recorder === undefined || before === undefined) return this.#number;
     const { writer } = recorder;
-    this.#window = new LogWindow();
+    const window = this.#window;
+    this.#window = this.#spareWindow ?? new LogWindow();
+    this.#spareWindow = window;
     recorder.writer = this.#newLog(this.#number + 1, epoch, { callback: false, eintr: false });
     writer.text(Kind.CONTINUED, 0);
     if (this.#settings.durability === "system") writer.flush();
     before.close();
     return this.#number;
+  }
+
+  /** From here on nothing is recorded. A state that was saved since the last call says what comes next. */
+  endLog(): void {
+    const wasi = this.#live();
+    this.#install(wasi.functions, wasi.unstableFunctions);
+    this.#recorder = undefined;
+    this.#log?.close();
+    this.#log = undefined;
   }
 
   /** What Wasi.save saves. */
@@ -158,15 +186,15 @@ export class SystemInterface {
   }
 
   /** A function of the embedder's: its results come from the log, or go there. */
-  hostFunction<Results>(label: string, call: () => Results, encode: (r: Results) => string, decode: (text: string) => Results): Results {
+  hostFunction(label: string, call: () => HostResult): HostResult {
     const replayer = this.#replayer;
     if (replayer !== undefined) {
       const text = replayer.hostFunction(label);
-      if (text !== undefined) return decode(text);
+      if (text !== undefined) return decodeResults(text, this.#parts.image);
       this.#arrive(undefined);
     }
     const results = call();
-    this.#recorder?.writer.text(Kind.HOST_FUNCTION, 0, JSON.stringify([label, encode(results)]));
+    this.#recorder?.writer.text(Kind.HOST_FUNCTION, 0, JSON.stringify([label, encodeResults(results)]));
     return results;
   }
 
@@ -308,14 +336,16 @@ export class SystemInterface {
     const { model } = replayer;
     const end = replayer.openEnd();
     const intent = args === undefined ? undefined : this.#hasHappened(end, args, model.state(WASI_STATE_VERSION));
-    if (intent?.then !== undefined) model.change(JSON.stringify(intent.then), image);
+    if (intent?.after !== undefined) model.change(JSON.stringify(intent.after), image);
     const state = model.state(WASI_STATE_VERSION);
-    removeUnusedFiles(image, state);
+    removeUnusedFiles(image, () => new Set([...this.#parts.keptFiles(), ...keptFilesOf(state)]));
     const wasi = Wasi.restore({ ...options, inputGoesBack: true }, state);
     this.#wasi = wasi;
     if (this.#environment !== undefined) wasi.bind(this.#environment);
     if (replayer.isBroken) {
-      notice(`${image}: the disk was full, so the log of its host calls is not complete: what came later may come again`);
+      notice(
+        `${image}: the disk was full, so the log of its host calls is not complete: what came later may come again`,
+      );
     } else if (log.header.boot !== bootId()) {
       notice(`${image}: the machine was started anew since: the log may lack its last calls, and they may come again`);
     }

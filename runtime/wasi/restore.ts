@@ -161,12 +161,7 @@ function restoreFile(host: WasiHost, entry: Saved<"file">): Descriptor {
 }
 
 /** FILE_CHANGED, a warning, or nothing, as the caller wants it. */
-function checkUnchanged(
-  host: WasiHost,
-  path: string,
-  before: SavedFacts,
-  now: FileFacts,
-): void {
+function checkUnchanged(host: WasiHost, path: string, before: SavedFacts, now: FileFacts): void {
   const differences: string[] = [];
   if (before.inode !== now.inode.toString()) differences.push("it is another file");
   if (before.byteLength !== undefined && before.byteLength !== now.byteLength.toString()) {

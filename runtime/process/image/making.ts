@@ -171,17 +171,26 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
     const entries: NewEntries = { dirty: true };
     const epochs = new Epochs(directory, header.highestEpoch);
     const parts = { directory, storage, lock, command, moduleBytes, epochs, entries };
-    if (at === undefined && !isResumable(header)) return { ...parts, header, saved: undefined, store };
+    const created = (): void => {
+      entries.dirty = true;
+    };
+    if (at === undefined && !isResumable(header)) {
+      if (header.status === "running" && header.epoch === 0 && !header.inPlace) {
+        // Killed before its first persistence point: a log may lead through it again, from the beginning.
+        store = openStore({
+          ...{ directory, storage, inPlace: false, memoryByteLengths: [], maps: [], created },
+          kept: () => [],
+        });
+      }
+      return { ...parts, header, saved: undefined, store };
+    }
     checkInstrumenter(directory, header, options.instrumenterVersion);
     const saved: SavedState = at === undefined ? readState(directory, verified) : readEpoch(directory, header, at);
     checkMemories(directory, header.inPlace, saved);
     store = openStore({
-      ...{ directory, storage, inPlace: header.inPlace, maps: saved.maps },
+      ...{ directory, storage, inPlace: header.inPlace, maps: saved.maps, created },
       memoryByteLengths: saved.record.memoryByteLengths,
       kept: () => epochs.usedPages(),
-      created: () => {
-        entries.dirty = true;
-      },
     });
     const epoch = at ?? header.epoch;
     return { ...parts, header: { ...header, epoch }, saved, store };

@@ -78,10 +78,12 @@ export class Arrival {
 
   #tell(name: string, writes: boolean): void {
     const { uncertain, notice } = this.#parts;
-    if (!writes) notice(`a ${name} was under way when the process was killed: what it had taken is lost; it is made again`);
+    if (!writes)
+      notice(`a ${name} was under way when the process was killed: what it had taken is lost; it is made again`);
     else if (uncertain === "repeat") {
       notice(`a ${name} was under way when the process was killed: it is made again, and its output may come twice`);
-    } else notice(`a ${name} was under way when the process was killed: it counts as made, and its output may be missing`);
+    } else
+      notice(`a ${name} was under way when the process was killed: it counts as made, and its output may be missing`);
   }
 
   /** N1: at `end`, if anywhere, are the bytes of the append, or the first of them. */

@@ -168,7 +168,8 @@ export function visitOutputs(
 /** Of a call's arguments: two calls that differ in them are told apart. Paths count by their place. */
 export function checkOf(args: Arguments): number {
   let sum = args.length;
-  for (const arg of args) sum = Math.imul(sum ^ (typeof arg === "bigint" ? foldBigint(arg) : arg), 0x9e3779b1) ^ (sum >>> 15);
+  for (const arg of args)
+    sum = Math.imul(sum ^ (typeof arg === "bigint" ? foldBigint(arg) : arg), 0x9e3779b1) ^ (sum >>> 15);
   return sum | 0;
 }
 

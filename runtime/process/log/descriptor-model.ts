@@ -65,9 +65,13 @@ export class DescriptorModel {
     try {
       parsed = JSON.parse(json);
     } catch (cause) {
-      throw new VermilionError("IMAGE_DAMAGED", `${path}: a change of descriptors is no JSON; start again with --fresh`, {
-        cause,
-      });
+      throw new VermilionError(
+        "IMAGE_DAMAGED",
+        `${path}: a change of descriptors is no JSON; start again with --fresh`,
+        {
+          cause,
+        },
+      );
     }
     for (const descriptor of parseDescriptors(parsed)) this.#set(descriptor);
   }

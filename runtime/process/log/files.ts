@@ -12,7 +12,10 @@ export function logPath(image: string, number: number): string {
 /** Whether an image has that log. A link or anything else in its place is none. */
 export function hasLog(image: string, number: number): boolean {
   try {
-    const descriptor = openSync(logPath(image, number), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const descriptor = openSync(
+      logPath(image, number),
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+    );
     try {
       const stat = fstatSync(descriptor);
       return stat.isFile() && stat.size > 0;
@@ -40,7 +43,9 @@ export function removeLogs(image: string, oldestNeeded = Number.POSITIVE_INFINIT
 
 /** Files that were made in the image's directory are there after a power cut. */
 export function syncNames(image: string): void {
-  const descriptor = attempt("flush the image", image, () => openSync(image, constants.O_RDONLY | constants.O_DIRECTORY));
+  const descriptor = attempt("flush the image", image, () =>
+    openSync(image, constants.O_RDONLY | constants.O_DIRECTORY),
+  );
   try {
     fsyncSync(descriptor);
   } finally {

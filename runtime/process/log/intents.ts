@@ -11,7 +11,7 @@ export interface Intent {
   /** What had the name that the call takes away or moves. */
   readonly source?: Entry | undefined;
   /** Descriptors as they are when the call has been made. */
-  readonly then?: readonly SavedDescriptor[] | undefined;
+  readonly after?: readonly SavedDescriptor[] | undefined;
   /** The name in the keep-alive directory of a file that loses its last one, and its descriptors. */
   readonly kept?: { readonly name: string; readonly numbers: readonly number[] } | undefined;
 }
@@ -40,8 +40,8 @@ export function intentOf(name: string, args: Arguments, observer: Observer, open
     case "path_remove_directory": {
       const { entry, place } = at(0, 1, 2);
       if (entry?.directory !== true) return undefined;
-      const then = placedAt(open, place).map((descriptor) => ({ ...descriptor, place: undefined }) as SavedDescriptor);
-      return { name, source: entry, then };
+      const after = placedAt(open, place).map((descriptor) => ({ ...descriptor, place: undefined }) as SavedDescriptor);
+      return { name, source: entry, after };
     }
     case "path_unlink_file": {
       const { entry } = at(0, 1, 2);
@@ -53,8 +53,8 @@ export function intentOf(name: string, args: Arguments, observer: Observer, open
       if (entry === undefined) return undefined;
       const target = at(3, 4, 5);
       const replaced = target.entry?.inode === entry.inode || target.entry?.directory ? undefined : target.entry;
-      const { kept, then = [] } = replaced === undefined ? {} : keeping(replaced, observer, open);
-      return { name, source: entry, kept, then: [...then, ...moved(open, place, target.place, then)] };
+      const { kept, after = [] } = replaced === undefined ? {} : keeping(replaced, observer, open);
+      return { name, source: entry, kept, after: [...after, ...moved(open, place, target.place, after)] };
     }
     default:
       return undefined;
@@ -107,12 +107,12 @@ export function parseIntent(json: string, path: string): Intent {
 /** The success of a call that has no outputs. */
 export const DONE = Errno.SUCCESS;
 
-function keeping(entry: Entry, observer: Observer, open: Open): Pick<Intent, "kept" | "then"> {
+function keeping(entry: Entry, observer: Observer, open: Open): Pick<Intent, "kept" | "after"> {
   if (entry.links !== 1) return {};
   const { kept: name, numbers } = observer.keepOpen(entry);
   if (name === undefined) return {};
   const { device, inode } = entry;
-  const then = open
+  const after = open
     .filter((descriptor) => numbers.includes(descriptor.number) && descriptor.kind === "file")
     .map(
       (descriptor) =>
@@ -123,7 +123,7 @@ function keeping(entry: Entry, observer: Observer, open: Open): Pick<Intent, "ke
           identity: { device, inode, links: "0" },
         }) as SavedDescriptor,
     );
-  return { kept: { name, numbers }, then };
+  return { kept: { name, numbers }, after };
 }
 
 type Place = ReturnType<Observer["entryAt"]>["place"];

@@ -9,8 +9,9 @@
  *
  * The calls that programs make by the million have closures of their own: a write of 64 bytes takes less than a microsecond.
  */
-import { Landing, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
+
 import type { GuestMemory } from "../../wasi/index.js";
+import { Landing, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
 import { buffersOf, type CallShape, checkOf, kindOf, type ProcessSizes, shapeOf, visitOutputs } from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind } from "./format.js";
@@ -90,7 +91,8 @@ export class Recorder {
       const { writer } = this;
       writer.mark(kind);
       const result = call(fd!, iovecs!, count!, out!);
-      if (result !== 0) return this.#ended(kind, checkOf4(fd as number, iovecs as number, count as number, out as number), result);
+      if (result !== 0)
+        return this.#ended(kind, checkOf4(fd as number, iovecs as number, count as number, out as number), result);
       memory.has((out as number) >>> 0, 4);
       const moved = memory.u32((out as number) >>> 0);
       writer.word(kind, checkOf4(fd as number, iovecs as number, count as number, out as number), moved);
@@ -168,7 +170,7 @@ export class Recorder {
     const result = call(...args);
     if (result !== 0) return this.#ended(shape.kind, check, result);
     if (intent?.kept !== undefined) this.#observer.kept(intent.kept.numbers, intent.kept.name);
-    if (intent?.then !== undefined) this.#model.change(JSON.stringify(intent.then), "");
+    if (intent?.after !== undefined) this.#model.change(JSON.stringify(intent.after), "");
     const shared = landing === Landing.AT_SHARED_POSITION && POSITIONED.has(name);
     this.#note(shape, args, buffers, check, {
       flags: intent === undefined ? 0 : Flag.INTENDED,
@@ -184,7 +186,8 @@ export class Recorder {
   }
 
   #ended(kind: number, check: number, result: number | undefined): number | undefined {
-    if (result === RESTART || result === undefined) this.writer.unmark(); // nothing has happened
+    if (result === RESTART || result === undefined)
+      this.writer.unmark(); // nothing has happened
     else {
       this.writer.open(0);
       this.writer.commit(kind | (result << 8), check);

@@ -8,7 +8,15 @@
  */
 import { VermilionError } from "../../../pmem/error.js";
 import type { GuestMemory } from "../../wasi/index.js";
-import { type Arguments, buffersOf, type CallShape, checkOf, nameOfKind, type ProcessSizes, visitOutputs } from "./calls.js";
+import {
+  type Arguments,
+  buffersOf,
+  type CallShape,
+  checkOf,
+  nameOfKind,
+  type ProcessSizes,
+  visitOutputs,
+} from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind } from "./format.js";
 import { type Intent, parseIntent } from "./intents.js";
@@ -174,7 +182,7 @@ export class Replayer {
     if (name === "clock_time_get" && payload.byteLength >= 8) {
       this.#model.clockRead(Number(args[0]), payload.readBigUInt64LE());
     }
-    if (intent?.then !== undefined) this.#model.change(JSON.stringify(intent.then), this.path);
+    if (intent?.after !== undefined) this.#model.change(JSON.stringify(intent.after), this.path);
     if ((flags & Flag.CHANGED) !== 0) {
       this.#need(payload, at + 4);
       const byteLength = payload.readUInt32LE(at);
