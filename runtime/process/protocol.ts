@@ -1,8 +1,6 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
-import type { Uncertain } from "./log/arrival.js";
-import type { Durability } from "./log/format.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { SignalName } from "./signals.js";
 
@@ -54,6 +52,12 @@ export interface CallOrder {
   readonly name: string;
   readonly args: readonly string[];
 }
+
+/** Output of which nobody knows whether it left: make the call again, or take it as made. */
+export type Uncertain = "repeat" | "skip";
+
+/** What a log survives: the death of the process, or also that of the system. */
+export type Durability = "process" | "system";
 
 export interface LogOrder {
   readonly uncertain: Uncertain;

@@ -21,11 +21,11 @@ import {
   type WasiEnvironment,
   type WasiOptions,
 } from "../wasi/index.js";
-import { Arrival, happened, type Uncertain } from "./log/arrival.js";
+import { Arrival, happened } from "./log/arrival.js";
 import { type ProcessSizes, shapeOf } from "./log/calls.js";
 import { DescriptorModel } from "./log/descriptor-model.js";
 import { bootId, logPath, syncNames } from "./log/files.js";
-import { type Durability, Kind } from "./log/format.js";
+import { Kind } from "./log/format.js";
 import { decodeResults, encodeResults } from "./log/host-results.js";
 import type { Beginning, OpenedLog } from "./log/opened-log.js";
 import { Recorder, type SystemCall } from "./log/recorder.js";
@@ -33,6 +33,7 @@ import { type OpenEnd, Replayer } from "./log/replayer.js";
 import { LogWriter } from "./log/writer.js";
 import { type HostResult, TELL } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
+import type { Durability, Uncertain } from "./protocol.js";
 
 export interface LogSettings {
   readonly uncertain: Uncertain;

@@ -7,13 +7,11 @@
  */
 import { VermilionError } from "../../../pmem/error.js";
 import { Errno, type GuestMemory, Landing, type Observer } from "../../wasi/index.js";
+import type { Uncertain } from "../protocol.js";
 import { type Arguments, buffersOf, checkOf, nameOfKind, type Ranges, shapeOf } from "./calls.js";
 import { DONE, hasHappened, type Intent, withoutExclusive } from "./intents.js";
 import type { Recorder, SystemCall } from "./recorder.js";
 import type { OpenEnd } from "./replayer.js";
-
-/** Output of which nobody knows whether it left: make the call again, or take it as made. */
-export type Uncertain = "repeat" | "skip";
 
 export interface ArrivalParts {
   readonly path: string;

@@ -6,6 +6,7 @@
  * killed while it appends leaves zeros there, or the mark of a call that has begun.
  */
 import { crc32 } from "node:zlib";
+import type { Durability } from "../protocol.js";
 
 export const LOG_VERSION = 1;
 
@@ -64,8 +65,6 @@ export const Flag = {
   /** The changes that the intent before it names have happened. */
   INTENDED: 1 << 19,
 } as const;
-
-export type Durability = "process" | "system";
 
 /** Payloads from here on enter the checksum by their CRC-32: faster than word by word in JavaScript. */
 export const LONG_PAYLOAD = 256;
