@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { FORMAT_VERSION, SLOT, SLOT_BYTE_LENGTH } from "../../../runtime/process/image/header.js";
 import { EXTENT } from "../../../runtime/process/image/page-maps.js";
 import { PREAMBLE, SECTION } from "../../../runtime/process/image/state-file.js";
+import { LOG_HEADER, LOG_HEADER_BYTE_LENGTH } from "../../../runtime/process/log/format.js";
 
 const text = readFileSync(new URL("../../../docs/image-format.md", import.meta.url), "utf8");
 
@@ -20,6 +21,7 @@ test.each([
   ["the preamble", 2, PREAMBLE, 72],
   ["a section's entry", 3, SECTION, 32],
   ["an extent", 4, EXTENT, 24],
+  ["a log's header", 5, LOG_HEADER, LOG_HEADER_BYTE_LENGTH],
 ] as const)(
   "docs/image-format.md, %s: the offsets of the code, without gap or overlap",
   (_what, index, offsets, end) => {
