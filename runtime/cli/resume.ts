@@ -34,6 +34,7 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
       endsProgram: options.imports === undefined,
       onNotice: (message) => messages.news("notice", message),
       onInstrument: (byteLength) => progress.instrumenting(byteLength),
+      onReplay: (calls, share) => progress.replaying(calls, share),
     });
     progress.done();
     finish(await runToEnd(resumed, messages));

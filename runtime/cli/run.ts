@@ -31,6 +31,7 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
       endsProgram: options.imports === undefined, // else what they print may still be on its way
       onNotice: (message) => messages.news("notice", message),
       onInstrument: (byteLength) => progress.instrumenting(byteLength),
+      onReplay: (calls, share) => progress.replaying(calls, share),
     });
     progress.done();
     finish(await runToEnd(started, messages));

@@ -54,6 +54,7 @@ const MEMORY32_MAXIMUM_PAGES = 65_536;
 
 /** The engine has no guard region behind memories, so that there is no room for the flag. */
 const NO_FLAG = new Error("no room for the flag");
+const LONG_LOG = 2 ** 28;
 
 /** A failure came before anything on the disk was touched. */
 export class StartCancelled extends Error {
@@ -80,6 +81,8 @@ export class Guest {
   /** The user knows that points fail at the moment. */
   #pointsFail = false;
   #logOrder: LogOrder | undefined;
+  /** A log of more bytes asks for a persistence point. */
+  #longLog = LONG_LOG;
   /** The number of the log that belongs to the state saved last; undefined: nothing was saved by this guest. */
   #savedLog: number | undefined;
   /** Guest code has run in this machine, or may have. */
@@ -203,7 +206,7 @@ export class Guest {
       if (!this.#control.beginRunning()) return this.#cancelled();
       this.#beginLog(order);
       this.#image.markRunning(); // G1
-      this.#points.begin(order.persistEvery);
+      this.#points.begin(order.persistEvery, this.#logOrder?.recoveryTarget);
       running();
       const outcome = this.#ended(this.#executeGuarded(entry, order));
       returned = outcome.kind === "returned";
@@ -240,6 +243,10 @@ export class Guest {
   /** A log that was followed, in a run that shall have none: it is needed until the next persistence point. */
   get #logIsOver(): boolean {
     return this.#logOrder === undefined && this.#system.isRecording && !this.#pointsFail;
+  }
+
+  get #logWantsPoint(): boolean {
+    return this.#system.logByteLength > this.#longLog || this.#logIsOver;
   }
 
   #logRefusal(): VermilionError | undefined {
@@ -432,12 +439,14 @@ export class Guest {
       if (this.#logIsOver) this.#system.endLog();
       removeLogs(path, this.#system.isRecording ? log : undefined);
       this.#pointsFail = false;
+      this.#longLog = LONG_LOG;
       if (waited) this.#tell({ kind: "persisted", ticket, epoch: this.#image.header.epoch });
     } catch (error) {
       if (!(error instanceof VermilionError) || this.#image.poisoned) throw error;
       if (waited) this.#tell({ kind: "notPersisted", ticket, error: serializeError(error) });
       if (!this.#pointsFail) this.#tell({ kind: "notice", message: `no persistence point: ${error.message}` });
       this.#pointsFail = true;
+      this.#longLog = this.#system.logByteLength + LONG_LOG;
     } finally {
       this.#points.done();
     }
@@ -472,8 +481,8 @@ export class Guest {
       failurePending: () => this.#control.failurePending,
       lowerFlag: () => this.#control.lowerFlag(),
       points: {
-        isDue: () => !this.#system.isReplaying && (this.#points.isDue() || this.#logIsOver),
-        isDueAtCall: () => !this.#system.isReplaying && (this.#points.isDueAtCall() || this.#logIsOver),
+        isDue: () => (this.#points.isDue() || this.#logWantsPoint) && !this.#system.isReplaying,
+        isDueAtCall: () => (this.#points.isDueAtCall() || this.#logWantsPoint) && !this.#system.isReplaying,
         persist: (state, frames) => this.#persist(state, frames),
       },
       exitStatus: (error) => (error instanceof ProcessExit ? error.status : undefined),

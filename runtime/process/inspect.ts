@@ -7,6 +7,7 @@ import { parseCommand } from "./command-record.js";
 import { describeFrames, type FrameInspection } from "./frame-inspection.js";
 import { Image } from "./image/image.js";
 import { type ImageReading, isResumable } from "./image/reading.js";
+import { hasLog } from "./log/files.js";
 import { decodeStacks } from "./stacks.js";
 
 /** What the header of an image says; a plain object that JSON carries. */
@@ -124,8 +125,9 @@ function summarize(reading: ImageReading): ImageSummary {
   };
 }
 
-function statusOf({ header, holder }: ImageReading): ImageSummary["status"] {
+function statusOf({ header, holder, path }: ImageReading): ImageSummary["status"] {
   if (header.status !== "running") return header.status;
   if (holder !== undefined) return "running";
-  return isResumable(header) ? "killed" : "lost";
+  const resumable = isResumable(header) || (header.epoch === 0 && !header.inPlace && hasLog(path, 0));
+  return resumable ? "killed" : "lost";
 }

@@ -2,7 +2,8 @@
  * One run of a program, from its start to its end, through as many power failures as it meets.
  *
  * R1  Every step (`go`) is a fresh process that gets the same command line, as a user would type it again.
- * R2  stdout of the run is the stdout of its steps, one after the other; stdin is the same file, opened anew.
+ * R2  stdout of the run is the stdout of its steps, one after the other: through a pipe, or in a file that each of them
+ *     opens anew, at its beginning or to append; stdin is the same file, opened anew.
  * R3  The image lies in memory where the machine has such a file system: process death is tested here, not power loss.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -47,12 +48,15 @@ export class Run {
   readonly #folder = mkdtempSync(join(inMemory, "vermilion-corpus-"));
   readonly #module: string;
   readonly #workload: Workload;
+  readonly #output: "pipe" | "file" | "appended";
   readonly #stdout: Buffer[] = [];
   /** Of every step so far; shown when something is wrong. */
   readonly history: string[] = [];
 
-  constructor(module: string, workload: Workload) {
+  constructor(module: string, workload: Workload, stdout: "pipe" | "file" | "appended" = "pipe") {
     this.#module = module;
+    this.#output = stdout;
+    if (stdout !== "pipe") writeFileSync(this.#stdoutFile, "");
     this.#workload = workload;
     if (workload.files !== undefined) {
       mkdirSync(this.#data);
@@ -63,6 +67,10 @@ export class Run {
 
   get #data(): string {
     return join(this.#folder, "data");
+  }
+
+  get #stdoutFile(): string {
+    return join(this.#folder, "stdout");
   }
 
   get #stdin(): string {
@@ -107,11 +115,13 @@ export class Run {
   ): Promise<Step> {
     const [command = "", ...args] = words;
     const stdin = openSync(existsSync(this.#stdin) ? this.#stdin : "/dev/null", "r");
+    const stdout = this.#output === "pipe" ? "pipe" : openSync(this.#stdoutFile, this.#output === "file" ? "r+" : "a");
     const child = spawn(command, args, {
-      stdio: [stdin, "pipe", "pipe"],
+      stdio: [stdin, stdout, "pipe"],
       env: { ...process.env, XDG_CACHE_HOME: join(cacheFolder, "instrumented") },
     });
     closeSync(stdin);
+    if (typeof stdout === "number") closeSync(stdout);
     disturb?.(child);
     const stderr: Buffer[] = [];
     child.stdout?.on("data", (chunk: Buffer) => this.#stdout.push(chunk));
@@ -132,7 +142,8 @@ export class Run {
         files[path.slice(this.#data.length + 1)] = entry.isFile() ? digest(readFileSync(path)) : "a directory";
       }
     }
-    return { stdout: Buffer.concat(this.#stdout).toString("latin1"), exitCode, files };
+    const stdout = this.#output === "pipe" ? Buffer.concat(this.#stdout) : readFileSync(this.#stdoutFile);
+    return { stdout: stdout.toString("latin1"), exitCode, files };
   }
 
   remove(): void {

@@ -95,6 +95,11 @@ export const ownPrograms: readonly Program[] = [
     kind: "system",
     test: { args: ["2000"], files: {} },
   }),
+  cProgram("chores", {
+    about: "all that can be done to files and names, each step depending on the ones before",
+    kind: "system",
+    test: { args: ["120"], files: {}, stdin: lines.join(""), exitCode: 3 },
+  }),
   cProgram("filter", {
     about: "standard input, half of it in the guest's buffer",
     kind: "system",
