@@ -26,8 +26,9 @@ const MOST_CALLS = 5000;
 const CHAINS_PER_POINT = 0.1;
 const LEAST_CHAINS = 200;
 const LONGEST_CHAIN = 4;
-/** A run to the end must not cost more than a fifth of the walk: so many safepoints take the time of a point. */
+/** Runs to the end must not take more than a fifth of the walk: one of so many, by what the program does. */
 const SAFEPOINTS_PER_POINT = 16_000;
+const CALLS_PER_POINT = 16;
 const MOST_OFTEN_TO_END = 16;
 
 export function* rounds({ safepoints, calls }: Reference, options: RoundOptions): Generator<Round> {
@@ -35,13 +36,14 @@ export function* rounds({ safepoints, calls }: Reference, options: RoundOptions)
   const random = new Random(options.seed);
   const all = { from: 1, to: safepoints };
   const chains = Math.max(LEAST_CHAINS, Math.floor(points * CHAINS_PER_POINT));
+  const toEndEvery = MOST_OFTEN_TO_END + Math.ceil(safepoints / SAFEPOINTS_PER_POINT + calls / CALLS_PER_POINT);
   const walks = (part: Partial<WalkOrder>, range: Range, count: number): WalkOrder[] =>
     splitRange(range, options.jobs).map(({ from, to }) => ({
       seed: random.below(2 ** 31),
       safepoints: { from, to, count: Math.ceil(count / options.jobs) },
       calls: undefined,
       furtherFailures: 0,
-      toEndEvery: Math.max(MOST_OFTEN_TO_END, Math.ceil(safepoints / SAFEPOINTS_PER_POINT)),
+      toEndEvery,
       mostFindings: options.mostFindings,
       ...part,
     }));

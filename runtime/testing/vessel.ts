@@ -67,6 +67,8 @@ export class Vessel {
   #loaded: readonly FrozenMemory[] = [];
   #stdio: [number, number, number] = [-1, -1, -1];
   #interrupting = false;
+  /** The last state that was saved needs some. */
+  #keepsFiles = false;
   /** Any descriptor may be any file. */
   #renumbered = false;
   /** The machine has run a state whose traces might stay in it. */
@@ -100,9 +102,11 @@ export class Vessel {
   /** The system interface's state, as a failure would save it. */
   saveWasi(): unknown {
     const state = this.#wasi?.save({ flush: false });
+    if (this.#subject.preopens.length === 0) return state;
     const kept = keptFilesOf(state);
-    removeUnusedFiles(this.sandbox.folder, () => new Set(kept));
-    if (kept.length > 0) this.sandbox.changed();
+    if (kept.length > 0 || this.#keepsFiles) removeUnusedFiles(this.sandbox.folder, () => new Set(kept));
+    this.#keepsFiles = kept.length > 0;
+    if (this.#keepsFiles) this.sandbox.changed();
     return state;
   }
 
