@@ -2,7 +2,7 @@
 export { VermilionError } from "../pmem/error.js";
 export type { Command, Preopen } from "./process/command.js";
 export type { FailureAtCall, FailurePlan } from "./process/failure-source.js";
-export type { FrameInspection } from "./process/frame-inspection.js";
+export { type FrameInspection, frameText } from "./process/frame-inspection.js";
 export { type HostedGuest, type HostImports, type HostModule, replayable } from "./process/host-functions.js";
 export type { DescriptorInspection, ImageSummary, Inspection } from "./process/inspect.js";
 export type { PersistEvery } from "./process/point-schedule.js";

@@ -1,7 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Preopen } from "../index.js";
 import type { Aspect, Exploration, ExploreFinding, ExploreOptions } from "../testing/index.js";
-import { describeExploration, describeFinding } from "./exploration-text.js";
 import { collect, countingNumber, milliseconds, preopen, seed } from "./guest-options.js";
 import { print } from "./listing.js";
 import type { Messages } from "./messages.js";
@@ -71,7 +70,7 @@ export function defineExplore(command: Command, messages: Messages, finish: (sta
 }
 
 async function exploreAll(given: ExploreOptions, options: ExploreCommandOptions, messages: Messages): Promise<number> {
-  const { explore } = await import("../testing/index.js");
+  const { describeExploration, explore } = await import("../testing/index.js");
   const shows = process.stderr.isTTY && options.quiet !== true && options.json !== true;
   const startedAt = performance.now();
   const onProgress = ({ label, points }: { readonly label: string; readonly points: number }): void => {
@@ -80,19 +79,25 @@ async function exploreAll(given: ExploreOptions, options: ExploreCommandOptions,
   };
   const exploration: Exploration = await explore(shows ? { ...given, onProgress } : given);
   if (shows) messages.raw("\r\x1b[K");
-  if (options.json === true) print(JSON.stringify(exploration, undefined, 2));
+  if (options.json === true) print(jsonOf(exploration));
   else print(describeExploration(exploration, repeatCommand()));
   return exploration.findings.length === 0 ? EXIT.success : EXIT.found;
 }
 
 async function repeat(given: ExploreOptions, { at = "", json }: ExploreCommandOptions): Promise<number> {
-  const { repeatFailure } = await import("../testing/index.js");
-  const repeated: ExploreFinding | undefined = await repeatFailure(given, at);
-  if (json === true) print(JSON.stringify(repeated ?? null, undefined, 2));
+  const { describeFinding, powerFailAt } = await import("../testing/index.js");
+  const repeated: ExploreFinding | undefined = await powerFailAt(given, at);
+  if (json === true) print(jsonOf(repeated ?? null));
   else if (repeated === undefined) print(`${at}: the program ends before that`);
   else if (repeated.differences.length === 0) print(`${at}: the program survives it`);
   else print(describeFinding(repeated).join("\n"));
   return repeated === undefined || repeated.differences.length === 0 ? EXIT.success : EXIT.found;
+}
+
+/** Without output and files, which may be long: the same command shows them again. */
+function jsonOf(result: unknown): string {
+  const left = new Set(["stdout", "contents", "files"]);
+  return JSON.stringify(result, (key, value: unknown) => (left.has(key) ? undefined : value), 2);
 }
 
 async function exploreOptions(

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import { type DescriptorInspection, type FrameInspection, type Inspection, Process } from "../index.js";
-import { frameLine } from "./frame-line.js";
+import { type DescriptorInspection, type FrameInspection, frameText, type Inspection, Process } from "../index.js";
 import { byteText, commandText, print, statusText } from "./listing.js";
 
 export function defineInspect(command: Command): void {
@@ -34,7 +33,7 @@ function describe(inspection: Inspection): string {
 const SHOWN_FRAMES = 40;
 
 function frameLines(frames: readonly FrameInspection[]): string[] {
-  const lines = frames.map((frame, index) => `  ${frameLine(frame, index)}`);
+  const lines = frames.map((frame, index) => `  ${frameText(frame, index)}`);
   if (lines.length <= SHOWN_FRAMES) return lines;
   const half = SHOWN_FRAMES / 2;
   const left = `  ... ${lines.length - SHOWN_FRAMES} more (--json shows all)`;

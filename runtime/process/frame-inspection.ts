@@ -21,6 +21,13 @@ export interface FrameInspection {
   readonly source: string | null;
 }
 
+/** A frame on one line; `index` counts from the innermost. */
+export function frameText({ stack, name, functionIndex, offset, source }: FrameInspection, index: number): string {
+  const where = offset === null ? "host call" : (source ?? `at 0x${offset.toString(16)}`);
+  const label = name ?? `function ${functionIndex}`;
+  return `#${index} ${label} ${where}${stack === "entry" ? "" : ` (${stack})`}`;
+}
+
 /** `path` is what is named when the frames do not fit. IMAGE_DAMAGED. */
 export function describeFrames(bytes: Uint8Array, tasks: readonly Task[], path: string): FrameInspection[] {
   const module = decodeModule(bytes);

@@ -9,6 +9,7 @@ export interface ExploreWorkerData {
   readonly subject: Subject;
   readonly aspects: readonly Aspect[];
   readonly checkerExport: string | undefined;
+  readonly keepsContents: boolean;
   readonly checker: Subject | undefined;
   /** For files of runs; whoever started the thread removes it. */
   readonly folder: string;

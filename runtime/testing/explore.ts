@@ -13,7 +13,8 @@ import type { Aspect, Difference, Ending } from "./observation.js";
 import { rounds } from "./rounds.js";
 import { shrink } from "./shrink.js";
 import type { Subject } from "./subject.js";
-import { formatTrace, parseTrace, type Trace } from "./trace.js";
+import { parseTrace, type Trace } from "./trace.js";
+import { runOf, UserChecks } from "./user-checks.js";
 
 /** A program to explore, and how. */
 export interface ExploreOptions {
@@ -35,6 +36,11 @@ export interface ExploreOptions {
   readonly checkExport?: string | undefined;
   /** Another program, run on the directories that each run leaves; it exits with 0 if all is well. */
   readonly checkProgram?: { readonly module: string; readonly args?: readonly string[] | undefined } | undefined;
+  /**
+   * Told of every run that ended, once for each kind of end; that of the run without a failure comes first. Throws, or
+   * returns what is wrong, if it is not to be so.
+   */
+  readonly check?: ((run: ExploredRun) => unknown) | undefined;
   /** Chooses everything that is chosen at random. */
   readonly seed?: number | undefined;
   /** Threads; one per processor by default. */
@@ -55,6 +61,18 @@ export interface ExploreProgress {
   readonly points: number;
 }
 
+/** What a whole run showed, however often its power failed. */
+export interface ExploredRun {
+  /** The failures; "": none. */
+  readonly at: string;
+  readonly ending: Ending;
+  readonly stdout: Uint8Array;
+  /** What is in the guest's directories, by the guest's path: for each file its length and a hash. */
+  readonly files: ReadonlyMap<string, string>;
+  /** The files themselves. For `check` and `powerFailAt` only. */
+  readonly contents: ReadonlyMap<string, Uint8Array> | undefined;
+}
+
 /** A way to break the program. */
 export interface ExploreFinding {
   /** For `--at` and `repeatFailure`: the shortest chain of failures that was found. */
@@ -62,6 +80,13 @@ export interface ExploreFinding {
   readonly differences: readonly Difference[];
   /** For each failure of the chain the guest's stack, innermost frame first. */
   readonly where: readonly (readonly FrameInspection[])[];
+  readonly run: ExploredRun;
+}
+
+/** What became of a run with failures; without differences, it was as it should be. */
+export interface PowerFailedRun extends ExploreFinding {
+  /** The run without a failure. */
+  readonly reference: ExploredRun;
 }
 
 export interface Exploration {
@@ -69,7 +94,7 @@ export interface Exploration {
   readonly seed: number;
   readonly jobs: number;
   /** The run without a failure. */
-  readonly reference: { readonly ending: Ending; readonly safepoints: number; readonly calls: number };
+  readonly reference: ExploredRun & { readonly safepoints: number; readonly calls: number };
   /** Crash points that were looked at. */
   readonly points: number;
   /** Failures that were caused; more than points when there were chains. */
@@ -97,9 +122,12 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   const startedAt = performance.now();
   const { seed = 1, jobs = availableParallelism(), points = DEFAULT_POINTS, mostFindings = 1 } = options;
   const { budgetMilliseconds, failures: mostFailures = Number.POSITIVE_INFINITY, onProgress } = options;
+  const keepsEnds = options.check !== undefined;
   const endless = budgetMilliseconds !== undefined || options.failures !== undefined;
   return withThreads(options, jobs, async (threads, tally) => {
     const reference = await refer(threads, options);
+    const checks = new UserChecks(options, reference.observation);
+    await checks.begin();
     const counts: ForkCounts = { failures: 0, points: 0, converged: 0, equivalent: 0 };
     const found: Finding[] = [];
     let label = "";
@@ -107,7 +135,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
     const deadline = budgetMilliseconds === undefined ? undefined : setTimeout(() => tally.stop(), budgetMilliseconds);
     const wholeRounds = new Set<string>();
     try {
-      for (const round of rounds(reference, { seed, jobs, points, mostFindings, endless })) {
+      for (const round of rounds(reference, { seed, jobs, points, mostFindings, endless, keepsEnds })) {
         label = round.label;
         let whole = true;
         await inParallel(threads, tally, round.walks, async (thread, order) => {
@@ -115,7 +143,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
           for (const name of ["failures", "points", "converged", "equivalent"] as const) {
             counts[name] += report.counts[name];
           }
-          found.push(...report.findings);
+          found.push(...report.findings, ...(await checks.wrong(report.ends)));
           whole &&= report.whole;
           if (found.length >= mostFindings || counts.failures >= mostFailures) tally.stop();
         });
@@ -123,13 +151,13 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
         if (tally.isStopped) break;
       }
       const milliseconds = performance.now() - startedAt;
-      const findings = await explain(threads, found, mostFindings);
+      const findings = await explain(threads, checks, found, mostFindings);
       const { observation, safepoints, calls } = reference;
       return {
         module: options.module,
         seed,
         jobs,
-        reference: { ending: observation.ending, safepoints, calls },
+        reference: { ...runOf([], observation), safepoints, calls },
         ...counts,
         complete: { calls: wholeRounds.has("all host calls"), safepoints: wholeRounds.has("all safepoints") },
         milliseconds,
@@ -142,13 +170,18 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   });
 }
 
-/** Causes one chain of failures; undefined: the program ended before it. TRACE_INVALID. */
-export async function repeatFailure(options: ExploreOptions, at: string): Promise<ExploreFinding | undefined> {
+/**
+ * Runs a program with these failures alone, in the notation of findings: "safepoint:120", "call:3:after",
+ * "call:3:inside+safepoint:2". Undefined: the program ended before the first. TRACE_INVALID, and as `explore`.
+ */
+export async function powerFailAt(options: ExploreOptions, at: string): Promise<PowerFailedRun | undefined> {
   const trace = parseTrace(at);
-  return withThreads(options, 1, async (threads) => {
-    await refer(threads, options);
+  return withThreads({ ...options, check: options.check ?? (() => {}) }, 1, async (threads) => {
+    const { observation } = await refer(threads, options);
+    const checks = new UserChecks(options, observation);
     const { repetition } = await first(threads).ask({ kind: "repeat", trace }, "repeated");
-    return repetition && { at: formatTrace(trace), ...repetition };
+    if (repetition === undefined) return undefined;
+    return { ...(await checks.finding(trace, repetition)), reference: runOf([], observation) };
   });
 }
 
@@ -172,6 +205,7 @@ async function withThreads<Result>(
           subject,
           aspects: options.compare ?? ASPECTS,
           checkerExport: options.checkExport,
+          keepsContents: options.check !== undefined,
           checker,
           folder: join(folder, `${index}`),
           cacheDirectory: cacheDirectory(),
@@ -238,21 +272,28 @@ async function inParallel<Item>(
 
 async function explain(
   threads: readonly ExploreThread[],
+  checks: UserChecks,
   found: readonly Finding[],
   most: number,
 ): Promise<ExploreFinding[]> {
   const thread = first(threads);
   const findings = new Map<string, ExploreFinding>();
   const repeat = async (trace: Trace) => (await thread.ask({ kind: "repeat", trace }, "repeated")).repetition;
-  const fails = async (trace: Trace) => ((await repeat(trace))?.differences.length ?? 0) > 0;
-  for (const { trace, differences } of [...found].sort(shortestFirst).slice(0, most)) {
-    const least = await shrink(trace, fails);
-    const repetition = await repeat(least);
-    const at = formatTrace(least);
-    const again = repetition !== undefined && repetition.differences.length > 0;
-    findings.set(at, { at, differences: again ? repetition.differences : differences, where: repetition?.where ?? [] });
+  const explained = async (trace: Trace) => {
+    const repetition = await repeat(trace);
+    return repetition && checks.finding(trace, repetition);
+  };
+  for (const finding of [...found].sort(shortestFirst).slice(0, most)) {
+    const least = await shrink(finding.trace, async (trace) => isWrong(await explained(trace)));
+    const again = await explained(least);
+    const known = again !== undefined && isWrong(again) ? again : await checks.finding(finding.trace, finding);
+    findings.set(known.at, known);
   }
   return [...findings.values()];
+}
+
+function isWrong(finding: ExploreFinding | undefined): boolean {
+  return finding !== undefined && finding.differences.length > 0;
 }
 
 function shortestFirst(a: Finding, b: Finding): number {

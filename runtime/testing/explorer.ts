@@ -7,7 +7,7 @@ import { callOf, entryOf } from "../process/invocation.js";
 import type { Program } from "../process/program.js";
 import { decodeStacks, type EntryCall } from "../process/stacks.js";
 import { type Finding, type ForkCounts, type ForkOptions, Forks } from "./forks.js";
-import { type Checkers, Judge } from "./judge.js";
+import { type Checkers, Judge, type Verdict } from "./judge.js";
 import type { Difference, Observation } from "./observation.js";
 import { Random } from "./random.js";
 import { type Range, stratified } from "./strata.js";
@@ -32,13 +32,17 @@ export interface WalkOrder {
   readonly furtherFailures: number;
   /** One of so many runs goes to its end even if that is not needed. */
   readonly toEndEvery: number;
-  /** Looked at findings before it ends. */
+  /** Findings at which it ends. */
   readonly mostFindings: number;
+  /** Report ends of every kind. */
+  readonly keepsEnds: boolean;
 }
 
 export interface WalkReport {
   readonly counts: ForkCounts;
   readonly findings: readonly Finding[];
+  /** Runs that ended otherwise than any other, and against which nothing is to be said but by the user's own check. */
+  readonly ends: readonly Finding[];
   /** The walk came to the program's end. */
   readonly whole: boolean;
 }
@@ -46,6 +50,7 @@ export interface WalkReport {
 /** A chain of failures, made again. */
 export interface Repetition {
   readonly differences: readonly Difference[];
+  readonly observation: Observation;
   /** Where each failure struck, innermost frame first; shorter when the program ended before. */
   readonly where: readonly (readonly FrameInspection[])[];
 }
@@ -108,7 +113,7 @@ export class Explorer {
   }
 
   walk(order: WalkOrder): WalkReport {
-    const { seed, safepoints, calls, furtherFailures, toEndEvery, mostFindings } = order;
+    const { seed, safepoints, calls, furtherFailures, toEndEvery, mostFindings, keepsEnds } = order;
     const random = new Random(seed);
     const chains = new Map<Strike, readonly number[]>();
     const plan: WalkPlan = {
@@ -121,7 +126,7 @@ export class Explorer {
       },
     };
     return this.#inFolder((folder) => {
-      const options = { toEndEvery, chainAt: (strike: Strike) => chains.get(strike) ?? [] };
+      const options = { toEndEvery, keepsEnds, chainAt: (strike: Strike) => chains.get(strike) ?? [] };
       const forks = this.#forks(folder, random, options);
       const walk = new Walk(this.#program, this.#subject, folder, plan, {
         reached: () => {
@@ -137,8 +142,9 @@ export class Explorer {
         // K1 of walk.ts, seen from outside: the walk's own end is judged too, with all that it wrote.
         this.#judge.judge(walk.vessel, outcome, crossed, 0),
       );
-      const own = end === undefined || end.length === 0 ? [] : [{ trace: [], differences: end }];
-      return { counts: forks.counts, findings: [...own, ...forks.findings], whole: end !== undefined };
+      const own = end === undefined || end.differences.length === 0 ? [] : [{ trace: [], ...end }];
+      const findings = [...own, ...forks.findings];
+      return { counts: forks.counts, findings, ends: [...forks.ends.values()], whole: end !== undefined };
     });
   }
 
@@ -155,21 +161,30 @@ export class Explorer {
     };
     return this.#inFolder((folder) => {
       const failed = (state: MachineState) => where.push(this.#framesOf(state));
-      const forks = this.#forks(folder, new Random(0), { toEndEvery: 1, chainAt: () => chain, failed });
-      let differences: readonly Difference[] | undefined;
+      const forks = this.#forks(folder, new Random(0), {
+        toEndEvery: 1,
+        keepsEnds: false,
+        chainAt: () => chain,
+        failed,
+      });
+      let verdict: Verdict | undefined;
       const walk = new Walk(this.#program, this.#subject, folder, plan, {
         reached: (strike) => strike.kind === kind,
         visit: ({ snapshot }) => {
-          differences = forks.runToEnd(snapshot, chain);
+          verdict = forks.runToEnd(snapshot, chain);
           throw new WalkOver();
         },
       });
       finish(walk, forks, this.#entry, () => {});
-      return differences && { differences, where };
+      return verdict && { ...verdict, where };
     });
   }
 
-  #forks(folder: string, random: Random, options: Pick<ForkOptions, "toEndEvery" | "chainAt" | "failed">): Forks {
+  #forks(
+    folder: string,
+    random: Random,
+    options: Pick<ForkOptions, "toEndEvery" | "keepsEnds" | "chainAt" | "failed">,
+  ): Forks {
     return new Forks(this.#program, this.#subject, join(folder, "forks"), this.#judge, random, {
       ...options,
       safepoints: this.#reference?.safepoints ?? 0,

@@ -12,8 +12,8 @@ import type { MachineState } from "../process/image/state-file.js";
 import type { Outcome } from "../process/machine.js";
 import type { Program } from "../process/program.js";
 import { sameBytes, sameWasiState } from "./comparison.js";
-import type { Judge } from "./judge.js";
-import type { Difference } from "./observation.js";
+import type { Judge, Verdict } from "./judge.js";
+import { type Difference, digestOf, type Observation } from "./observation.js";
 import type { Random } from "./random.js";
 import type { Subject } from "./subject.js";
 import type { Strike, Trace } from "./trace.js";
@@ -23,6 +23,7 @@ import type { Pending, Standing, WalkVisitor } from "./walk.js";
 export interface Finding {
   readonly trace: Trace;
   readonly differences: readonly Difference[];
+  readonly observation: Observation;
 }
 
 export interface ForkCounts {
@@ -41,6 +42,8 @@ export interface ForkOptions {
   readonly safepoints: number;
   /** Safepoints between the failures of a chain; empty: a single failure. */
   readonly chainAt: (strike: Strike) => readonly number[];
+  /** Somebody else judges too: ends are kept. */
+  readonly keepsEnds: boolean;
   /** One of so many runs goes to its end (F2). */
   readonly toEndEvery: number;
   /** Told of each state that a failure leaves. */
@@ -58,6 +61,8 @@ const HOPELESS = 8;
 export class Forks implements WalkVisitor {
   readonly counts: ForkCounts = { failures: 0, points: 0, converged: 0, equivalent: 0 };
   readonly findings: Finding[] = [];
+  /** Runs with nothing wrong that we could see, one of each kind of end. */
+  readonly ends = new Map<string, Finding>();
   readonly #vessel: Vessel;
   readonly #judge: Judge;
   readonly #random: Random;
@@ -90,10 +95,16 @@ export class Forks implements WalkVisitor {
       return;
     }
     this.#differing = Math.min(HOPELESS, this.#differing + 1);
-    const differences = this.runToEnd(pending.snapshot, chain);
-    if (differences.length === 0) return;
+    const verdict = this.runToEnd(pending.snapshot, chain);
     const further = chain.map((ordinal) => ({ kind: "safepoint" as const, ordinal }));
-    this.findings.push({ trace: [pending.strike, ...further], differences });
+    const run = { trace: [pending.strike, ...further], ...verdict };
+    if (verdict.differences.length > 0) this.findings.push(run);
+    else if (this.#options.keepsEnds) this.#keep(run);
+  }
+
+  #keep(run: Finding): void {
+    const digest = digestOf(run.observation);
+    if (!this.ends.has(digest)) this.ends.set(digest, run);
   }
 
   close(): void {
@@ -118,7 +129,7 @@ export class Forks implements WalkVisitor {
   }
 
   /** Runs the chain from a snapshot, and then to the end. */
-  runToEnd(snapshot: Snapshot, chain: readonly number[]): Difference[] {
+  runToEnd(snapshot: Snapshot, chain: readonly number[]): Verdict {
     const limit = 2 * this.#options.safepoints + SAFEPOINTS_MORE;
     const { outcome, safepoints } = this.#run(snapshot, chain, limit, true);
     return this.#judge.judge(this.#vessel, outcome, safepoints, snapshot.stdoutByteLength);

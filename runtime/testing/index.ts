@@ -1,11 +1,13 @@
 /** The public door for tests of power failures: vermilion/testing. */
-export type { CrashPoint, CrashPointKind, CrashState, Domain, DomainRun } from "./crash-states.js";
+export { describeExploration, describeFinding } from "./exploration-text.js";
 export {
   type Exploration,
+  type ExploredRun,
   type ExploreFinding,
   type ExploreOptions,
   type ExploreProgress,
   explore,
-  repeatFailure,
+  type PowerFailedRun,
+  powerFailAt,
 } from "./explore.js";
 export type { Aspect, Difference, Ending } from "./observation.js";

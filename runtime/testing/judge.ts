@@ -11,8 +11,16 @@ export interface Checkers {
   readonly aspects: ReadonlySet<Aspect>;
   /** An export without parameters that returns 0 if the program's memory is right. */
   readonly exportName: string | undefined;
+  /** Observations hold the files themselves. */
+  readonly keepsContents: boolean;
   /** Another program, run on the files that were left; it exits with 0 if they are right. */
   readonly program: { readonly program: Program; readonly subject: Subject } | undefined;
+}
+
+/** What a run showed, and what is wrong with that. */
+export interface Verdict {
+  readonly observation: Observation;
+  readonly differences: readonly Difference[];
 }
 
 const MOST_CHECKER_SAFEPOINTS = 1e9;
@@ -32,13 +40,14 @@ export class Judge {
   }
 
   /** `knownByteLength`: so much of stdout was written before the first failure, and is zeros in the vessel. */
-  judge(vessel: Vessel, outcome: Outcome, safepoints: number, knownByteLength: number): Difference[] {
+  judge(vessel: Vessel, outcome: Outcome, safepoints: number, knownByteLength: number): Verdict {
     const observation = this.observe(vessel, outcome, safepoints);
     const reference = this.#reference;
-    const differences =
-      reference === undefined ? [] : compare(reference, observation, this.#checkers.aspects, knownByteLength);
-    if (observation.ending.kind === "endless") return differences;
-    return [...differences, ...this.check(vessel, observation)];
+    if (reference === undefined) return { observation, differences: this.check(vessel, observation) };
+    observation.stdout.set(reference.stdout.subarray(0, Math.min(knownByteLength, observation.stdout.length)));
+    const differences = compare(reference, observation, this.#checkers.aspects, knownByteLength);
+    if (observation.ending.kind === "endless") return { observation, differences };
+    return { observation, differences: [...differences, ...this.check(vessel, observation)] };
   }
 
   observe(vessel: Vessel, outcome: Outcome, safepoints: number): Observation {
@@ -46,6 +55,7 @@ export class Judge {
       ending: endingOf(outcome, safepoints),
       stdout: vessel.readOutput("stdout"),
       files: vessel.sandbox.listing,
+      contents: this.#checkers.keepsContents ? vessel.sandbox.contents() : undefined,
     };
   }
 

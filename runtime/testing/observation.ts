@@ -1,4 +1,5 @@
 /** What somebody outside sees of a whole run, however often its power failed. */
+import { createHash } from "node:crypto";
 import type { Outcome } from "../process/machine.js";
 import { type FileListing, sameListing } from "./sandbox.js";
 
@@ -14,6 +15,14 @@ export interface Observation {
   readonly ending: Ending;
   readonly stdout: Uint8Array;
   readonly files: FileListing;
+  /** By the guest's path, of regular files; only if somebody wants to see them. */
+  readonly contents: ReadonlyMap<string, Uint8Array> | undefined;
+}
+
+/** Equal ones cannot be told apart. */
+export function digestOf({ ending, stdout, files }: Observation): string {
+  const hash = createHash("sha1").update(JSON.stringify([ending, [...files].sort()]));
+  return hash.update(stdout).digest("hex");
 }
 
 /** What is held against the reference. */

@@ -16,6 +16,7 @@ export interface RoundOptions {
   /** Safepoints to stop at in a round; all, if the program crosses no more. */
   readonly points: number;
   readonly mostFindings: number;
+  readonly keepsEnds: boolean;
   /** After every point has been looked at once, go on with others, without end. */
   readonly endless: boolean;
 }
@@ -45,6 +46,7 @@ export function* rounds({ safepoints, calls }: Reference, options: RoundOptions)
       furtherFailures: 0,
       toEndEvery,
       mostFindings: options.mostFindings,
+      keepsEnds: options.keepsEnds,
       ...part,
     }));
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { constants, cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { attempt } from "../../pmem/error.js";
 import type { Preopen } from "../process/command.js";
 import { openFiles } from "../process/open-files.js";
@@ -90,13 +90,18 @@ export class Sandbox {
     return this.#listing;
   }
 
-  /** The host's path of a file that the guest names; undefined: it is in none of the directories. */
-  hostPath(guestPath: string): string | undefined {
-    for (const [index, { guest }] of this.#originals.entries()) {
-      const prefix = `${guest.replace(/\/$/, "")}/`;
-      if (guestPath.startsWith(prefix)) return join(this.#directory(index), guestPath.slice(prefix.length));
-    }
-    return undefined;
+  /** Regular files, by the guest's path. */
+  contents(): ReadonlyMap<string, Uint8Array> {
+    const files = new Map<string, Uint8Array>();
+    this.#originals.forEach(({ guest }, index) => {
+      const directory = this.#directory(index);
+      for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+        if (!entry.isFile()) continue;
+        const path = join(entry.parentPath, entry.name);
+        files.set(`${guest.replace(/\/$/, "")}/${relative(directory, path)}`, new Uint8Array(readFileSync(path)));
+      }
+    });
+    return files;
   }
 }
 

@@ -24,11 +24,12 @@ function load({ moduleBytes }: Subject): Program {
 }
 
 function prepare(): Explorer {
-  const { subject, aspects, checker, checkerExport, folder } = given;
+  const { subject, aspects, checker, checkerExport, keepsContents, folder } = given;
   mkdirSync(join(folder, "checker"), { recursive: true });
   const checkers = {
     aspects: new Set(aspects),
     exportName: checkerExport,
+    keepsContents,
     program: checker && { program: load(checker), subject: checker },
   };
   return new Explorer(load(subject), subject, folder, checkers, () => {

@@ -1,10 +1,11 @@
-import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { placeGuest } from "../support/guests.js";
+import { assembleText, placeGuest } from "../support/guests.js";
+import { countingGuest } from "../testing/guest.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "vermilion-package-"));
@@ -41,6 +42,25 @@ describe("the packed tarball, installed in an empty folder", () => {
     const stopped = run("--fail-at-call", "fd_write:3");
     expect(stopped).toBe("1\n2\n");
     expect(run()).toMatch(/^3\n4\n[\s\S]*40\n[0-9]+\n$/);
+  });
+
+  test("its assertions work in a vitest of the user's own, and say what broke the program", () => {
+    symlinkSync(join(root, "node_modules", "vitest"), join(folder, "node_modules", "vitest"));
+    writeFileSync(join(folder, "good.wasm"), assembleText(countingGuest()));
+    const careless = `(func (export "vermilion_on_power_restored") (global.set $sum (i32.const 0)))`;
+    writeFileSync(join(folder, "careless.wasm"), assembleText(countingGuest(careless)));
+    copyFileSync(join(root, "tests", "cli", "package-vitest.txt"), join(folder, "power.test.ts"));
+    const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"];
+    inFolder(join(root, "node_modules", ".bin", "tsc"), ...options, "power.test.ts");
+    const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+    const { status, stdout, stderr } = spawnSync(process.execPath, [vitest, "run", "--no-color", "power.test.ts"], {
+      ...{ cwd: folder, env: { ...env, NO_COLOR: "1" }, encoding: "utf8" },
+    });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/1 failed \| 3 passed/);
+    expect(stderr).toMatch(/DOES NOT SURVIVE {2}(safepoint|call):/);
+    expect(stderr).toContain("the power failed in");
+    expect(stderr).toContain("+ Received");
   });
 
   test("the library imports, with its types", () => {

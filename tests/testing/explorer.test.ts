@@ -6,6 +6,7 @@ import { countingGuest, type ExplorerOptions, explorerOf } from "./guest.js";
 
 const ORDER: WalkOrder = {
   ...{ seed: 1, safepoints: undefined, calls: undefined, furtherFailures: 0, toEndEvery: 1000, mostFindings: 3 },
+  keepsEnds: false,
 };
 
 function walkAll(text: string, part: Partial<WalkOrder> = {}, options: ExplorerOptions = {}) {

@@ -78,7 +78,7 @@ export function explorerOf(text: string, options: ExplorerOptions = {}): Explore
     preopens: [{ host: data, guest: "/" }],
   };
   const aspects = new Set(options.aspects ?? (["stdout", "exit", "files"] as const));
-  const checkers = { aspects, exportName: options.exportName, program: undefined };
+  const checkers = { aspects, exportName: options.exportName, keepsContents: false, program: undefined };
   const runs = mkdtempSync(join(folder, "runs-"));
   return new Explorer(program, subject, runs, checkers, () => false, options.corrupt);
 }

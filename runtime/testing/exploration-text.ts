@@ -1,11 +1,11 @@
 /** Results of an exploration, for people. */
-import type { FrameInspection } from "../index.js";
-import type { Exploration, ExploreFinding } from "../testing/index.js";
-import { frameLine } from "./frame-line.js";
+import { type FrameInspection, frameText } from "../process/frame-inspection.js";
+import type { Exploration, ExploreFinding } from "./explore.js";
 
 const SHOWN_FRAMES = 12;
 
-export function describeExploration(exploration: Exploration, command: (at: string) => string): string {
+/** `again`: how a finding is made again, from what `at` names it by. */
+export function describeExploration(exploration: Exploration, again: (at: string) => string): string {
   const { reference, points, failures, converged, equivalent, complete, milliseconds, findings, jobs } = exploration;
   const rate = (1000 * points) / milliseconds;
   const counted = (done: boolean, count: number, noun: string) => `${done ? "all " : ""}${count} ${noun}`;
@@ -17,10 +17,8 @@ export function describeExploration(exploration: Exploration, command: (at: stri
     `${converged} runs came back to a known state, ${equivalent} points left what another had left, ` +
       `${points - converged - equivalent} ran to their end`,
   ];
-  if (findings.length === 0) return [...lines, "every run ended as without a failure"].join("\n");
-  for (const finding of findings) {
-    lines.push("", ...describeFinding(finding), `again:  ${command(finding.at)}`);
-  }
+  if (findings.length === 0) lines.push("every run ended as it should");
+  for (const finding of findings) lines.push("", ...describeFinding(finding), `again:  ${again(finding.at)}`);
   return lines.join("\n");
 }
 
@@ -36,6 +34,6 @@ export function describeFinding({ at, differences, where }: ExploreFinding): str
 }
 
 function stackLines(frames: readonly FrameInspection[]): string[] {
-  const lines = frames.slice(0, SHOWN_FRAMES).map((frame, index) => `    ${frameLine(frame, index)}`);
+  const lines = frames.slice(0, SHOWN_FRAMES).map((frame, index) => `    ${frameText(frame, index)}`);
   return frames.length > SHOWN_FRAMES ? [...lines, `    ... ${frames.length - SHOWN_FRAMES} more`] : lines;
 }
