@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { Workshop } from "../support/command-line.js";
-import { assembleText, exampleModule } from "../support/guests.js";
+import { assembleText } from "../support/guests.js";
 import { countingGuest } from "../testing/guest.js";
 
 const workshop = new Workshop();
@@ -42,10 +42,10 @@ describe("vermilion explore", () => {
 
   test("a budget ends it, and is used up", async () => {
     const startedAt = performance.now();
-    const run = workshop.run(["explore", "--budget", "1500ms", "--json", exampleModule("list-push")]);
+    const run = workshop.run(["explore", "--budget", "2s", "--json", place("budgeted", "")]);
     const { stdout, status } = await run;
     expect(status).toBe(0);
-    expect(performance.now() - startedAt).toBeGreaterThan(1500);
+    expect(performance.now() - startedAt).toBeGreaterThan(2000);
     expect(JSON.parse(stdout).points).toBeGreaterThan(10);
   });
 
