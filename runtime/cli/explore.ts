@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { Preopen } from "../index.js";
-import type { Aspect, Exploration, ExploreFinding, ExploreOptions } from "../testing/index.js";
+import { type Preopen, VermilionError } from "../index.js";
+import type { Aspect, Exploration, ExploreFinding, ExploreOptions, PersistenceDomain } from "../testing/index.js";
+import { exploreRestartsCommand } from "./explore-restarts.js";
 import { collect, countingNumber, milliseconds, preopen, seed } from "./guest-options.js";
 import { print } from "./listing.js";
 import type { Messages } from "./messages.js";
@@ -25,7 +26,24 @@ interface ExploreCommandOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
+  readonly domain: PersistenceDomain;
+  readonly restart?: boolean;
+  readonly inARow?: number;
+  readonly states?: number;
 }
+
+/** Options for whole processes only, with what the user typed. */
+const FOR_WHOLE_PROCESSES = {
+  dir: "--dir",
+  stdin: "--stdin",
+  compare: "--compare",
+  checkProgram: "--check-program",
+  failures: "--failures",
+  points: "--points",
+  findings: "--findings",
+  jobs: "--jobs",
+} as const;
+const FOR_RESTARTS = { inARow: "--in-a-row", states: "--states" } as const;
 
 const ASPECTS: readonly string[] = ["stdout", "exit", "files"] satisfies Aspect[];
 
@@ -58,6 +76,19 @@ export function defineExplore(command: Command, messages: Messages, finish: (sta
     .option("--findings <n>", "ways to break the program to look for (default: 1)", countingNumber)
     .addOption(new Option("--seed <n>", "chooses everything that is chosen at random").argParser(seed).default(1))
     .option("--jobs <n>", "threads (default: one a processor)", countingNumber)
+    .optionsGroup("Programs that manage persistent memory themselves (docs/programming-models.md):")
+    .addOption(
+      new Option(
+        "--domain <domain>",
+        "what a failure leaves: the whole process under eadr; else only what was made persistent",
+      )
+        .choices(["eadr", "adr", "none"])
+        .default("eadr"),
+    )
+    .option("--restart", "under eadr, too, the program begins again at main with its persistent ranges")
+    .option("--in-a-row <n>", "failures in a row (default: 2)", countingNumber)
+    .option("--states <n>", "states to look at for each point at most (default: 64)", countingNumber)
+    .optionsGroup("Options:")
     .option("--at <failures>", "only these failures, as a finding names them: safepoint:120+safepoint:3")
     .option("--json", "print the result as JSON, and messages too")
     .option("--quiet", "no progress")
@@ -65,8 +96,43 @@ export function defineExplore(command: Command, messages: Messages, finish: (sta
     .action(async (module: string, args: string[], options: ExploreCommandOptions) => {
       messages.configure(options);
       const given = await exploreOptions(module, args[0] === "--" ? args.slice(1) : args, options);
-      finish(options.at === undefined ? await exploreAll(given, options, messages) : await repeat(given, options));
+      if (options.restart === true || options.domain !== "eadr") finish(await restarts(given, options));
+      else {
+        refuseOthers(options);
+        finish(options.at === undefined ? await exploreAll(given, options, messages) : await repeat(given, options));
+      }
     });
+}
+
+function refuseOthers(options: ExploreCommandOptions): void {
+  const [unused] = typed(options, FOR_RESTARTS);
+  if (unused === undefined) return;
+  throw new VermilionError(
+    "USAGE",
+    `${unused}: only with --restart, --domain adr or --domain none; add one, or leave it out`,
+  );
+}
+
+/** Those of some options that were given. */
+function typed<Name extends keyof ExploreCommandOptions>(
+  options: ExploreCommandOptions,
+  names: Readonly<Record<Name, string>>,
+): string[] {
+  return (Object.keys(names) as Name[]).filter((name) => options[name] !== undefined).map((name) => names[name]);
+}
+
+async function restarts(given: ExploreOptions, options: ExploreCommandOptions): Promise<number> {
+  const { module, moduleBytes, args, argv0, env, checkExport, seed: chosen, budgetMilliseconds } = given;
+  const { domain, inARow, states, at, json } = options;
+  return exploreRestartsCommand(
+    {
+      ...{ module, moduleBytes, args, argv0, env, checkExport, seed: chosen, budgetMilliseconds, domain, at },
+      failuresInARow: inARow,
+      statesPerPoint: states,
+    },
+    { json, unused: typed(options, FOR_WHOLE_PROCESSES) },
+    repeatCommand(),
+  );
 }
 
 async function exploreAll(given: ExploreOptions, options: ExploreCommandOptions, messages: Messages): Promise<number> {

@@ -1,4 +1,5 @@
 /** The public door for tests of power failures: vermilion/testing. */
+export type { PersistenceDomain } from "../../pmem/cache-model.js";
 export { describeExploration, describeFinding } from "./exploration-text.js";
 export {
   type Exploration,
@@ -11,3 +12,6 @@ export {
   powerFailAt,
 } from "./explore.js";
 export type { Aspect, Difference, Ending } from "./observation.js";
+export type { RestartPointKind } from "./restart-run.js";
+export type { RestartFinding } from "./restart-search.js";
+export { exploreRestarts, type RestartExploration, type RestartExploreOptions } from "./restarts.js";

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
 import { Program } from "../../runtime/process/program.js";
-import { exploreRestarts, type RestartReport } from "../../runtime/testing/restart-explorer.js";
+import { type RestartReport, searchRestarts } from "../../runtime/testing/restart-search.js";
 import { root } from "../corpus/paths.js";
 import { Unavailable } from "../corpus/run-command.js";
 import { clang } from "../corpus/toolchains.js";
@@ -30,7 +30,7 @@ afterAll(() => {
 function explore(name: string, domain: PersistenceDomain, depth = 2): RestartReport {
   const bytes = readFileSync(join(folder, `${name}.wasm`));
   const program = Program.load(bytes, { cacheDirectory: undefined, exact: true, tracking: true });
-  return exploreRestarts(
+  return searchRestarts(
     { program, args: [name], env: [] },
     { domain, seed: 1, depth, statesPerPoint: 64, executions: 20_000, milliseconds: 60_000, safepointLimit: 100_000 },
   );

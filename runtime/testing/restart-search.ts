@@ -17,7 +17,7 @@ import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import { VermilionError } from "../../pmem/error.js";
 import { lostStores, type SurvivingState, survivingState, survivingStates } from "../../pmem/surviving-states.js";
 import type { Outcome } from "../process/machine.js";
-import { typeOfFunction } from "../wasm/module.js";
+import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import { type AtEvent, type RestartPointKind, RestartRun, type RestartSubject } from "./restart-run.js";
 
@@ -37,6 +37,9 @@ export interface RestartOptions {
   readonly milliseconds: number;
   /** A guest that has crossed so many safepoints does not end. */
   readonly safepointLimit: number;
+  /** The checker's name, CHECKER_EXPORT by default; without such an export the program itself is run, if that will do. */
+  readonly checkExport?: string;
+  readonly checkerNeeded?: boolean;
   /** Only this chain of failures, instead of all. */
   readonly only?: readonly RestartFailure[];
 }
@@ -86,11 +89,11 @@ interface Chain {
 const BEGINNING: Chain = { failures: [], survived: undefined, promised: 0 };
 
 /** Looks for a failure that the program does not survive, until the first. REFERENCE_FAILED, CHECKER_INVALID, BAD_ARGUMENT. */
-export function exploreRestarts(subject: RestartSubject, options: RestartOptions): RestartReport {
-  return new RestartExplorer(subject, options).explore();
+export function searchRestarts(subject: RestartSubject, options: RestartOptions): RestartReport {
+  return new RestartSearch(subject, options).search();
 }
 
-class RestartExplorer {
+class RestartSearch {
   readonly #subject: RestartSubject;
   readonly #options: RestartOptions;
   readonly #checker: { readonly exportName: string; readonly takesPromise: boolean };
@@ -106,10 +109,10 @@ class RestartExplorer {
   constructor(subject: RestartSubject, options: RestartOptions) {
     this.#subject = subject;
     this.#options = options;
-    this.#checker = checkerOf(subject);
+    this.#checker = checkerOf(subject, options);
   }
 
-  explore(): RestartReport {
+  search(): RestartReport {
     const { only, depth } = this.#options;
     const outcome = this.#run(BEGINNING, ENTRY_EXPORT, () => undefined);
     const failure = judge(outcome, false);
@@ -147,7 +150,7 @@ class RestartExplorer {
   /** Goes on after a failure; undefined: as it should. */
   #recover(chain: Chain, atEvent: AtEvent, keepsStacks = false): string | undefined {
     const { exportName } = this.#checker;
-    return judge(this.#run(chain, exportName, atEvent, keepsStacks), exportName === CHECKER_EXPORT);
+    return judge(this.#run(chain, exportName, atEvent, keepsStacks), exportName !== ENTRY_EXPORT);
   }
 
   /** Looks at every point of a run from which `depth` failures in a row may begin. */
@@ -262,14 +265,21 @@ function judge(outcome: Outcome, isCheck: boolean): string | undefined {
 }
 
 /** The checker, or the program itself. */
-function checkerOf({ program: { module } }: RestartSubject): { exportName: string; takesPromise: boolean } {
-  const index = module.exports.find(({ name }) => name === CHECKER_EXPORT)?.index;
-  if (index === undefined) return { exportName: ENTRY_EXPORT, takesPromise: false };
+function checkerOf(
+  { program: { module } }: RestartSubject,
+  { checkExport = CHECKER_EXPORT, checkerNeeded = false }: RestartOptions,
+): { exportName: string; takesPromise: boolean } {
+  const exported = module.exports.find(({ name, kind }) => name === checkExport && kind === ExternalKind.function);
+  const index = exported?.index;
+  if (index === undefined) {
+    if (!checkerNeeded) return { exportName: ENTRY_EXPORT, takesPromise: false };
+    throw new VermilionError("NO_SUCH_EXPORT", `the module exports no function named "${checkExport}"`);
+  }
   const { params, results } = typeOfFunction(module, index);
   const fits = params.length <= 1 && [...params, ...results].every((type) => type === ValueType.i32);
-  if (fits && results.length === 1) return { exportName: CHECKER_EXPORT, takesPromise: params.length === 1 };
+  if (fits && results.length === 1) return { exportName: checkExport, takesPromise: params.length === 1 };
   throw new VermilionError(
     "CHECKER_INVALID",
-    `the export ${CHECKER_EXPORT} must be a function int(void) or int(unsigned promised) that returns 0 if all is well`,
+    `the export ${checkExport} must be a function int(void) or int(unsigned promised) that returns 0 if all is well`,
   );
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
 import { Program } from "../../runtime/process/program.js";
-import { exploreRestarts, type RestartOptions, type RestartReport } from "../../runtime/testing/restart-explorer.js";
+import { type RestartOptions, type RestartReport, searchRestarts } from "../../runtime/testing/restart-search.js";
 import { assemble } from "../process/machine/harness.js";
 
 const OPTIONS: RestartOptions = {
@@ -32,7 +32,7 @@ function explore(main: string, options: Partial<RestartOptions> = {}, more = CHE
   const text = `(module ${IMPORTS} ${more} (func $main (export "_start")
     (drop (call $pmem (i32.const 4096) (i32.const 128))) ${main}))`;
   const program = Program.load(assemble(text), { cacheDirectory: undefined, exact: true, tracking: true });
-  return exploreRestarts({ program, args: ["main"], env: [] }, { ...OPTIONS, ...options });
+  return searchRestarts({ program, args: ["main"], env: [] }, { ...OPTIONS, ...options });
 }
 
 const DATA = "(i32.store (i32.const 4096) (i32.const 7))";
@@ -146,7 +146,7 @@ test("without tracking: by comparison, which knows no order within a line", () =
     const text = `(module ${IMPORTS} ${CHECK} (func (export "_start")
       (drop (call $pmem (i32.const 4096) (i32.const 128))) ${main}))`;
     const program = Program.load(assemble(text), { cacheDirectory: undefined, exact: true, tracking });
-    return exploreRestarts({ program, args: ["main"], env: [] }, OPTIONS).finding === undefined;
+    return searchRestarts({ program, args: ["main"], env: [] }, OPTIONS).finding === undefined;
   };
   for (const tracking of [true, false]) {
     expect(run(DATA + FLUSH_DATA + FLAG + FLUSH_FLAG, tracking)).toBe(true);
