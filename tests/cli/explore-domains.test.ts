@@ -16,7 +16,8 @@ test("a program that does not survive: status 1, what was lost, and a command th
   const again = await workshop.run(["explore", "--at", at, "--domain", "adr", program("missing-flush-bug")]);
   expect(again.status).toBe(1);
   expect(again.stdout).toContain(`DOES NOT SURVIVE  ${at}`);
-  const corrected = await workshop.run(["explore", "--at", at, "--domain", "adr", program("missing-flush")]);
+  const corrected = await workshop.run(["explore", "--at", "2:none", "--domain", "adr", program("missing-flush")]);
+  expect(corrected.stdout).toContain("2:none: the program survives it");
   expect(corrected.status).toBe(0);
 });
 
