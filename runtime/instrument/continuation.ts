@@ -149,6 +149,7 @@ export class ContinuationBuilder {
     const target: CodeTarget = {
       helpers: this.#helperIndices(appendix, imports),
       fuelGlobal: module.globals.length,
+      unwindingGlobal: module.globals.length + 1,
       flag: mode === "flag" ? flagPlace(module, this.#graph.features) : undefined,
       unwindTag: module.tags.length,
       exitTag: module.tags.length + 1,
@@ -228,7 +229,7 @@ export class ContinuationBuilder {
     writeSection(out, SectionId.import, () => {
       const { memories, tables, globals, tags } = module;
       const functions = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
-      out.u32(functions + memories.length + tables.length + 2 + globals.length + 1 + tags.length + 2);
+      out.u32(functions + memories.length + tables.length + 2 + globals.length + 2 + tags.length + 2);
       const entry = (from: string, name: string, kind: number): void => {
         out.name(from);
         out.name(name);
@@ -261,8 +262,10 @@ export class ContinuationBuilder {
         out.u8(type);
         out.u8(mutable ? 1 : 0);
       });
-      entry(CONTINUATION_IMPORTS.main, EXPORT.fuel, ExternalKind.global);
-      out.copy(Uint8Array.of(ValueType.i32, 1));
+      for (const name of [EXPORT.fuel, EXPORT.unwinding]) {
+        entry(CONTINUATION_IMPORTS.main, name, ExternalKind.global);
+        out.copy(Uint8Array.of(ValueType.i32, 1));
+      }
       const tagEntry = (name: string, type: number): void => {
         entry(CONTINUATION_IMPORTS.main, name, ExternalKind.tag);
         out.u8(0);

@@ -3,31 +3,40 @@
  *
  *     try (type of callee)           ;; nothing is paid here while nothing is thrown
  *       call $f
- *     catch $unwind
- *       <spill operands and live locals>   ;; frame-stack.ts
- *       call $frameN (.., site)
+ *     catch_all
+ *       global.get $unwinding
+ *       if
+ *         <spill operands and live locals>   ;; frame-stack.ts
+ *         call $frameN (.., site)
+ *       end
  *       rethrow 0
  *     end
+ *
+ * The global tells the unwinding from exceptions of the guest's that pass: `catch $unwind` is a call into the engine for
+ * every exception, which asks the exception for its tag. docs/rationale.md#handlers
  *
  * Modules that use exnref get the same with try_table (an engine refuses a mix of both):
  *
  *     block (type of callee)
- *       block (params -> )
- *         try_table (type of callee) (catch $unwind 0)
+ *       block (params -> exnref)
+ *         try_table (type of callee) (catch_all_ref 0)
  *           call $f
  *         end
  *         br 1
  *       end
- *       <spill>
- *       throw $unwind
+ *       global.get $unwinding  if <spill> end
+ *       throw_ref
  *     end
  */
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
-import type { FunctionType, ValueType } from "../wasm/value-types.js";
+import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { copyResult, spill } from "./polls-and-spills.js";
 import type { Site } from "./sites.js";
+
+/** The kind of a try_table's clause. */
+const CATCH_ALL_REF = 3;
 
 function openGuard({ code, target, types }: WriterContext, typeIndex: number, params: readonly ValueType[]): void {
   if (!target.exnref) {
@@ -35,25 +44,29 @@ function openGuard({ code, target, types }: WriterContext, typeIndex: number, pa
     return;
   }
   code.withBlockType(Op.block, typeIndex);
-  if (params.length === 0) code.bytes(Op.block, EMPTY_BLOCK);
-  else code.withBlockType(Op.block, types.index(params, []));
+  code.withBlockType(Op.block, types.index(params, [ValueType.exnref]));
   code.withBlockType(Op.tryTable, typeIndex);
-  code.bytes(1, 0);
-  code.u32(target.unwindTag);
-  code.bytes(0);
+  code.bytes(1, CATCH_ALL_REF, 0);
 }
 
 function closeGuard(context: WriterContext, site: Site): void {
   const { code, target } = context;
   if (!target.exnref) {
-    code.withIndex(Op.catch, target.unwindTag);
-    spill(context, site);
+    code.bytes(Op.catchAll);
+    spillIfUnwinding(context, site);
     code.bytes(Op.rethrow, 0, Op.end);
     return;
   }
   code.bytes(Op.end, Op.br, 1, Op.end);
+  spillIfUnwinding(context, site);
+  code.bytes(Op.throwRef, Op.end);
+}
+
+function spillIfUnwinding(context: WriterContext, site: Site): void {
+  const { code, target } = context;
+  code.withIndex(Op.globalGet, target.unwindingGlobal);
+  code.bytes(Op.if, EMPTY_BLOCK);
   spill(context, site);
-  code.withIndex(Op.throw, target.unwindTag);
   code.bytes(Op.end);
 }
 

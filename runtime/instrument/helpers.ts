@@ -66,6 +66,7 @@ export class Appendix {
   readonly dispatchTable: number;
   readonly functionTable: number;
   readonly fuelGlobal: number;
+  readonly unwindingGlobal: number;
   readonly unwindTag: number;
   readonly exitTag: number;
 
@@ -76,6 +77,7 @@ export class Appendix {
     this.dispatchTable = module.tables.length;
     this.functionTable = module.tables.length + 1;
     this.fuelGlobal = module.globals.length;
+    this.unwindingGlobal = module.globals.length + 1;
     this.unwindTag = module.tags.length;
     this.exitTag = module.tags.length + 1;
     for (const fn of dispatchedFunctions(tracking)) {

@@ -30,6 +30,7 @@ export const EXPORT = {
   dispatch: "vermilion:dispatch",
   functions: "vermilion:functions",
   fuel: "vermilion:fuel",
+  unwinding: "vermilion:unwinding",
   unwind: "vermilion:unwind",
   exit: "vermilion:exit",
   helper: (name: string): string => `vermilion:${name}`,
@@ -96,6 +97,7 @@ function writeExports(out: ByteWriter, module: Module, appendix: Appendix): void
     [EXPORT.dispatch, table, appendix.dispatchTable],
     [EXPORT.functions, table, appendix.functionTable],
     [EXPORT.fuel, global, appendix.fuelGlobal],
+    [EXPORT.unwinding, global, appendix.unwindingGlobal],
     [EXPORT.unwind, tag, appendix.unwindTag],
     [EXPORT.exit, tag, appendix.exitTag],
     ...HOST_CALLED_HELPERS.map((name): [string, number, number] => [
@@ -126,6 +128,7 @@ function writeCode(
   const target: CodeTarget = {
     helpers: appendix.indices(),
     fuelGlobal: appendix.fuelGlobal,
+    unwindingGlobal: appendix.unwindingGlobal,
     flag: mode === "flag" ? flagPlace(module, graph.features) : undefined,
     unwindTag: appendix.unwindTag,
     exitTag: appendix.exitTag,
@@ -206,8 +209,8 @@ function writeHead(
       head.u32(tagType);
     }
   });
-  writeExtended(head, module, SectionId.global, 1, () => {
-    head.copy(Uint8Array.of(ValueType.i32, 1, Op.i32Const, 0, Op.end));
+  writeExtended(head, module, SectionId.global, 2, () => {
+    for (let i = 0; i < 2; i++) head.copy(Uint8Array.of(ValueType.i32, 1, Op.i32Const, 0, Op.end));
   });
   writeExports(head, module, appendix);
   writeExtended(head, module, SectionId.element, 1, () => {

@@ -36,6 +36,7 @@ export class MachineInstance {
   readonly stack: Exports;
   readonly #top: WebAssembly.Global<"i32">;
   readonly #record: WebAssembly.Global<"i32">;
+  readonly #unwinding: WebAssembly.Global<"i32">;
   readonly #unwind: WebAssembly.Exception;
   readonly #exit: WebAssembly.Exception;
   #functionIndices: Map<unknown, number> | undefined;
@@ -63,6 +64,7 @@ export class MachineInstance {
     this.#top = this.stack["top"] as WebAssembly.Global<"i32">;
     this.#record = this.stack["record"] as WebAssembly.Global<"i32">;
     this.exports = instantiate(program.compiled, imports);
+    this.#unwinding = this.exports[EXPORT.unwinding] as WebAssembly.Global<"i32">;
     this.#unwind = new WebAssembly.Exception(this.exports[EXPORT.unwind] as WebAssembly.Tag, []);
     this.#exit = new WebAssembly.Exception(this.exports[EXPORT.exit] as WebAssembly.Tag, []);
     const dispatch = this.exports[EXPORT.dispatch] as WebAssembly.Table;
@@ -99,6 +101,7 @@ export class MachineInstance {
 
   /** Ends the run with an error, past every guest handler (M3). */
   leave(error: unknown): never {
+    this.#unwinding.value = 0;
     this.#leaving = error;
     throw this.#exit;
   }
@@ -127,10 +130,20 @@ export class MachineInstance {
 
   // The frame stack.
 
-  /** Empties the frame stack, for an unwinding to fill. */
-  beginUnwinding(): void {
+  emptyFrameStack(): void {
     this.#top.value = 0;
     this.#record.value = 0;
+  }
+
+  /** From here on, handlers that are passed save their frames. */
+  beginUnwinding(): void {
+    this.emptyFrameStack();
+    this.#unwinding.value = 1;
+  }
+
+  /** The unwinding has left the outermost activation. */
+  endUnwinding(): void {
+    this.#unwinding.value = 0;
   }
 
   /** End of what has been saved, in bytes. */

@@ -166,9 +166,9 @@ export class Machine {
 
   /** The state of an idle machine. @throws VermilionError CANNOT_SAVE */
   idleState(): MachineState {
-    this.#instance.beginUnwinding();
+    this.#instance.emptyFrameStack();
     const outcome = this.#take([]);
-    this.#instance.beginUnwinding(); // M2: the globals went over the frame stack
+    this.#instance.emptyFrameStack(); // M2: the globals went over the frame stack
     return outcome.state;
   }
 
@@ -265,6 +265,7 @@ export class Machine {
       } catch (error) {
         // What has unwound already is a failure's stop as well as any other's.
         if (!this.#instance.isUnwinding(error) || this.#isFailing()) throw error;
+        this.#instance.endUnwinding();
         stopped = this.#instance.saved(0);
         if (this.#stop === "callback" && this.#wantsCallback()) {
           below.push({ kind: task.kind, frames: stopped }, { kind: "callback", frames: undefined });

@@ -21,7 +21,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
-import { INSTRUMENTER_VERSION } from "../instrument/metadata.js";
+import { CODE_VERSION, INSTRUMENTER_VERSION } from "../instrument/metadata.js";
 import { contentHash } from "./image/content-hash.js";
 
 const TRAILER_BYTES = 4;
@@ -40,7 +40,7 @@ export class ModuleCache {
   }
 
   #formPath(mode: string): string {
-    return join(this.#directory, `instrumented-${INSTRUMENTER_VERSION}`, `${this.#hash}-${mode}.wasm`);
+    return join(this.#directory, `instrumented-${INSTRUMENTER_VERSION}.${CODE_VERSION}`, `${this.#hash}-${mode}.wasm`);
   }
 
   /** The instrumented form; undefined if there is none, or a damaged one. */
