@@ -24,7 +24,7 @@ export interface ProgramOptions extends GuestOptions {
 
 export function addProgramOptions(command: Command): Command {
   return command
-    .option("--image <dir>", "the image directory (default: .vermilion/<name>-<hash>)")
+    .option("--image <dir>", "the image directory (default: .vermilion/<name>-<hash>)", imageDirectory)
     .option("--fresh", "start over, and forget what was saved")
     .option("--in-place", "a new image's memory is written in place: faster saves, but a kill loses the run")
     .option(
@@ -60,6 +60,11 @@ export async function createOptions(module: string, options: ProgramOptions): Pr
     failure: failurePlan(options),
     eintr: options.eintr,
   };
+}
+
+function imageDirectory(text: string): string {
+  if (text === "") throw new InvalidArgumentError("It is a directory.");
+  return text;
 }
 
 async function assembleFile(path: string): Promise<Uint8Array> {

@@ -21,7 +21,8 @@ import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
 import { mapSharedWord } from "../../pmem/shared-word.js";
-import { ProcessExit, type WasiEnvironment } from "../wasi/index.js";
+import { ProcessExit, Wasi, type WasiEnvironment, type WasiOptions } from "../wasi/index.js";
+import type { Module } from "../wasm/module.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
@@ -29,7 +30,7 @@ import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import type { EpochReason } from "./image/epoch-record.js";
 import { Image, type PointFacts } from "./image/image.js";
 import type { ImageState, MachineState } from "./image/state-file.js";
-import { checkImports } from "./imports.js";
+import { checkImports, checkPlannedCall } from "./imports.js";
 import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invocation.js";
 import { removeLogs } from "./log/files.js";
 import type { OpenedLog } from "./log/opened-log.js";
@@ -113,10 +114,24 @@ export class Guest {
         });
         checkImports(program.module, hostFunctions);
         if (command?.instance === false) entryOf(program.module, command); // throws
+        if (command !== undefined) checkFirstMemory(program.module, command);
         return program;
       });
-    const creating = (): void => {
+    const wasiOptions = (command: Command, image: string): WasiOptions => ({
+      args: command.args,
+      env: command.env,
+      preopens: command.preopens,
+      listen: command.listen,
+      ...limitsOf(command),
+      stdio: order.stdio,
+      keepAliveDirectory: openFiles(image),
+      onChangedFile: order.onChangedFile,
+      warn,
+    });
+    const creating = (command: Command, image: string): void => {
       if (control.cancelled) throw new StartCancelled();
+      // Tried before an older image makes room: a directory that cannot be opened must not cost it.
+      Wasi.create(wasiOptions(command, image)).close();
       tell({ kind: "creating" });
     };
     const opened: OpenedImage = openImage(order, { load, notice, creating });
@@ -134,17 +149,7 @@ export class Guest {
     try {
       this.#wakeDescriptor = createWakeDescriptor();
       control.setWakeDescriptor(this.#wakeDescriptor); // stays open: the main thread may be about to write to it
-      const options = {
-        args: opened.command.args,
-        env: opened.command.env,
-        preopens: opened.command.preopens,
-        listen: opened.command.listen,
-        ...limitsOf(opened.command),
-        stdio: order.stdio,
-        keepAliveDirectory: openFiles(opened.image.path),
-        onChangedFile: order.onChangedFile,
-        warn,
-      };
+      const options = wasiOptions(opened.command, opened.image.path);
       this.#system = new SystemInterface({
         ...{ options, image: opened.image.path, state: opened.state?.wasi, log: opened.log, notice },
         keptFiles: () => opened.image.keptFiles(),
@@ -202,6 +207,7 @@ export class Guest {
     try {
       const { milliseconds, hostCalls } = order.persistEvery;
       if (milliseconds !== undefined || hostCalls !== undefined) this.#checkPoints();
+      checkPlannedCall(this.#program.module, order.plan);
       const entry = this.#nextCall(order.call);
       if (!this.#control.beginRunning()) return this.#cancelled();
       this.#beginLog(order);
@@ -506,7 +512,6 @@ export class Guest {
 
   #createMemory(memory: WebAssembly.Memory): MemoryBacking {
     const { byteLength } = memory.buffer;
-    if (this.#exceedsLimit(byteLength)) throw tooMuchMemory(byteLength, this.command);
     const backing = this.#image.createMemory();
     if (!backing.grow(byteLength))
       throw backing.growthRefusal ?? new VermilionError("DISK_FULL", `${backing.path}: no room`);
@@ -591,9 +596,12 @@ function injectionOf(plan: FailurePlan, epoch: number): Injection {
   };
 }
 
-function tooMuchMemory(byteLength: number, { maxMemoryByteLength }: Command): VermilionError {
-  return new VermilionError(
+/** MEMORY_LIMIT, while nothing has been touched. */
+function checkFirstMemory({ memories }: Module, { maxMemoryByteLength: limit }: Command): void {
+  const byteLength = memories.reduce((sum, { minimum }) => sum + minimum, 0) * PAGE_BYTE_LENGTH;
+  if (limit === null || byteLength <= limit) return;
+  throw new VermilionError(
     "MEMORY_LIMIT",
-    `the module begins with ${byteLength} bytes of memory, more than max-memory-size=${maxMemoryByteLength} allows; raise it`,
+    `the module begins with ${byteLength} bytes of memory, more than max-memory-size=${limit} allows; raise it`,
   );
 }

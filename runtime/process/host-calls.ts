@@ -12,7 +12,7 @@ import { type HostFunction, type HostResult, type Injection, type MachineHost, R
 import type { Program } from "./program.js";
 
 /** The name in an injection that every call has. */
-const ANY_CALL = "*";
+export const ANY_CALL = "*";
 
 type Values = readonly (number | bigint)[];
 

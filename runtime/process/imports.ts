@@ -2,6 +2,8 @@ import { VermilionError } from "../../pmem/error.js";
 import { WASI_SIGNATURES } from "../wasi/index.js";
 import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
+import type { FailurePlan } from "./failure-source.js";
+import { ANY_CALL } from "./host-calls.js";
 import { type HostFunctions, isNumeric } from "./host-functions.js";
 import { PMEM_SIGNATURES, VERMILION_MODULE } from "./pmem-calls.js";
 
@@ -51,4 +53,15 @@ function signatureOf(from: string, name: string): readonly [params: string, resu
 
 function lettersOf(types: readonly ValueType[]): string {
   return types.map((type) => LETTERS.get(type) ?? "?").join("");
+}
+
+/** BAD_ARGUMENT: a failure is planned at a call that the program never makes. */
+export function checkPlannedCall({ imports }: Module, { atCall }: FailurePlan): void {
+  if (atCall === undefined || atCall.name === ANY_CALL) return;
+  const names = new Set(imports.filter(({ kind }) => kind === ExternalKind.function).map(({ name }) => name));
+  if (names.has(atCall.name)) return;
+  throw new VermilionError(
+    "BAD_ARGUMENT",
+    `a failure at "${atCall.name}": the program has no such host call; it has ${[...names].join(", ") || "none"}`,
+  );
 }

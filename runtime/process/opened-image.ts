@@ -34,8 +34,8 @@ interface Helpers {
   /** Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. */
   readonly load: (bytes: Uint8Array, path: string, command: Command | undefined) => Program;
   readonly notice: (message: string) => void;
-  /** An image is about to be made; throws if that is not wanted any more. */
-  readonly creating: () => void;
+  /** An image is about to be made, in place of what is there; throws if that is not wanted or not possible any more. */
+  readonly creating: (command: Command, path: string) => void;
 }
 
 export function openImage(order: PrepareOrder, helpers: Helpers): OpenedImage {
@@ -77,7 +77,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
     return resumeSame(order, moduleBytes, helpers);
   }
   const program = helpers.load(moduleBytes, command.module, command);
-  helpers.creating();
+  helpers.creating(command, path);
   Image.remove(path);
   const image = Image.create(path, {
     moduleBytes,

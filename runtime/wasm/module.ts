@@ -331,7 +331,8 @@ class ModuleDecoder {
 export function decodeModule(bytes: Uint8Array): Module {
   const reader = new ByteReader(bytes);
   const magic = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
-  if (magic.slice(0, 4).some((byte, i) => bytes[i] !== byte)) throw new MalformedModule("not a WebAssembly module");
+  if (magic.slice(0, 4).some((byte, i) => bytes[i] !== byte))
+    throw new MalformedModule("not a WebAssembly module (.wasm, or .wat text)");
   if (bytes[4] === 0x0d || bytes[6] === 1) refuse("the component model (a component, not a core module)", 4);
   if (magic.some((byte, i) => bytes[i] !== byte)) throw new UnsupportedModule("unknown WebAssembly version");
   reader.position = 8;

@@ -53,6 +53,28 @@ describe("run, typed again", () => {
     expect(counts).toEqual([1, 1, 1, 2, 3, 4, 5]);
   });
 
+  test("--fresh with what cannot begin: refused, and what was saved is still there", async () => {
+    const image = copyOfSaved("kept");
+    const wrong = [
+      ["--dir", "missing"],
+      ["-S", "tcplisten=192.0.2.1:1"],
+      ["-W", "max-memory-size=1"],
+    ];
+    for (const options of wrong) {
+      const refused = await shop.run(["run", "--fresh", "--image", image, ...options, counter]);
+      expect([2, 74], refused.stderr).toContain(refused.status);
+      expect(await inspect(image), options.join(" ")).toMatchObject({ status: "saved", epoch: 1 });
+    }
+  });
+
+  test("a failure at a call that the program does not have: refused, and nothing has run", async () => {
+    const image = copyOfSaved("misspelt");
+    const refused = await shop.run(["run", "--image", image, "--fail-at-call", "fd_wirte", "--json", counter]);
+    expect(refused).toMatchObject({ status: 2, stdout: "" });
+    expect(JSON.parse(refused.stderr.trim().split("\n").at(-1) ?? "")).toMatchObject({ code: "BAD_ARGUMENT" });
+    expect(await inspect(image)).toMatchObject({ status: "saved", epoch: 1 });
+  });
+
   test("unfinished: it goes on, and says so", async () => {
     const second = await shop.run(["run", "--image", copyOfSaved("goes on"), counter]);
     expect(second.stderr).toBe("vermilion: resuming goes on, epoch 1, 4 frames\n");
@@ -198,7 +220,7 @@ describe("an image that cannot be used: status 74, what is wrong, no other chang
     ["the command", "header", (image) => flip(join(image, "header"), -3)],
     ["the state", "state-1", (image) => flip(join(image, "state-1"), -40)],
     ["the module", "module.wasm", (image) => flip(join(image, "module.wasm"), 100)],
-    ["a memory that was cut", "pages", (image) => truncateSync(join(image, "pages"), 4095)],
+    ["a memory that was cut", "pages-0", (image) => truncateSync(join(image, "pages-0"), 4095)],
   ])("%s", async (what, file, damage) => {
     const image = copyOfSaved(`damaged ${what}`);
     damage(join(shop.work, image));
