@@ -14,6 +14,8 @@ export interface ExploreWorkerData {
   /** For files of runs; whoever started the thread removes it. */
   readonly folder: string;
   readonly cacheDirectory: string | undefined;
+  /** Of all threads together, after which they stop. */
+  readonly mostFailures: number | undefined;
   readonly tally: SharedArrayBuffer;
 }
 

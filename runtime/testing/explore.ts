@@ -120,9 +120,11 @@ const ASPECTS: readonly Aspect[] = ["stdout", "exit", "files"];
  */
 export async function explore(options: ExploreOptions): Promise<Exploration> {
   const startedAt = performance.now();
-  const { seed = 1, jobs = availableParallelism(), points = DEFAULT_POINTS, mostFindings = 1 } = options;
+  const { seed = 1, jobs = availableParallelism(), mostFindings = 1 } = options;
   const { budgetMilliseconds, failures: mostFailures = Number.POSITIVE_INFINITY, onProgress } = options;
   const keepsEnds = options.check !== undefined;
+  // A round is spread over the whole run, so it must not be longer than what is wanted.
+  const points = Math.min(options.points ?? DEFAULT_POINTS, mostFailures);
   const endless = budgetMilliseconds !== undefined || options.failures !== undefined;
   return withThreads(options, jobs, async (threads, tally) => {
     const reference = await refer(threads, options);
@@ -209,6 +211,7 @@ async function withThreads<Result>(
           checker,
           folder: join(folder, `${index}`),
           cacheDirectory: cacheDirectory(),
+          mostFailures: options.failures,
           tally: tally.buffer,
         }),
       );

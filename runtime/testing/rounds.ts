@@ -23,6 +23,7 @@ export interface RoundOptions {
 
 /** Host calls to stop at in the first round; each has up to three points. */
 const MOST_CALLS = 5000;
+const POINTS_OF_CALL = 3;
 /** A chain costs several times as much as a point. */
 const CHAINS_PER_POINT = 0.1;
 const LEAST_CHAINS = 200;
@@ -50,7 +51,7 @@ export function* rounds({ safepoints, calls }: Reference, options: RoundOptions)
       ...part,
     }));
 
-  const every = Math.ceil(calls / MOST_CALLS);
+  const every = Math.ceil(calls / Math.min(MOST_CALLS, Math.ceil(points / POINTS_OF_CALL)));
   yield {
     label: every === 1 ? "all host calls" : `one of ${every} host calls`,
     walks: splitRange({ from: 1, to: calls }, options.jobs).flatMap((range) =>

@@ -33,7 +33,9 @@ function prepare(): Explorer {
     program: checker && { program: load(checker), subject: checker },
   };
   return new Explorer(load(subject), subject, folder, checkers, () => {
-    tally.countPoint();
+    // At each point there is at least one failure.
+    if (tally.points >= (given.mostFailures ?? Number.POSITIVE_INFINITY)) tally.stop();
+    else if (!tally.isStopped) tally.countPoint();
     return tally.isStopped;
   });
 }
