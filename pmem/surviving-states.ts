@@ -12,6 +12,7 @@
 import { createHash } from "node:crypto";
 import type { CacheModel, LineStore, Piece } from "./cache-model.js";
 import { VermilionError } from "./error.js";
+import { randomNumbers } from "./random-numbers.js";
 
 interface SurvivingRange {
   readonly address: number;
@@ -201,15 +202,4 @@ function parseChoice(lines: readonly (readonly LineStore[])[], name: string): Ch
     choice[line] = kept;
   }
   return choice;
-}
-
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -41,11 +41,12 @@ function describe(exploration: RestartExploration, at: string | undefined, comma
 
 function describeFinding({ at, failures, promised, result }: Finding): string[] {
   const lines = [`DOES NOT SURVIVE  ${at}`];
-  failures.forEach(({ kind, where, lost }, index) => {
+  failures.forEach(({ kind, where, lost, lostFiles }, index) => {
     const which = failures.length === 1 ? "the power failed" : `power failure ${index + 1}`;
     const when = kind === "end" ? "after the run" : `${kind === "store" ? "behind" : "before"} a ${kind} in`;
     lines.push(`  ${which} ${when} ${where.join(" < ")}`.trimEnd());
-    if (lost.length === 0) lines.push("    nothing that was stored is lost");
+    if (lost.length + lostFiles.length === 0) lines.push("    nothing that was stored is lost");
+    for (const text of lostFiles) lines.push(`    lost: ${text}`);
     for (const { address, byteLength, where: by } of lost) {
       lines.push(`    lost: ${byteLength} bytes at ${address}, stored by ${by.join(" < ")}`);
     }

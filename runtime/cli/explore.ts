@@ -34,7 +34,6 @@ interface ExploreCommandOptions {
 
 /** Options for whole processes only, with what the user typed. */
 const FOR_WHOLE_PROCESSES = {
-  dir: "--dir",
   stdin: "--stdin",
   compare: "--compare",
   checkProgram: "--check-program",
@@ -122,11 +121,11 @@ function typed<Name extends keyof ExploreCommandOptions>(
 }
 
 async function restarts(given: ExploreOptions, options: ExploreCommandOptions): Promise<number> {
-  const { module, moduleBytes, args, argv0, env, checkExport, seed: chosen, budgetMilliseconds } = given;
+  const { module, moduleBytes, args, argv0, env, preopens, checkExport, seed: chosen, budgetMilliseconds } = given;
   const { domain, inARow, states, at, json } = options;
   return exploreRestartsCommand(
     {
-      ...{ module, moduleBytes, args, argv0, env, checkExport, seed: chosen, budgetMilliseconds, domain, at },
+      ...{ module, moduleBytes, args, argv0, env, preopens, checkExport, seed: chosen, budgetMilliseconds, domain, at },
       failuresInARow: inARow,
       statesPerPoint: states,
     },

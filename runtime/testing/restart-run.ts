@@ -9,6 +9,7 @@
  */
 import type { CacheModel } from "../../pmem/cache-model.js";
 import { invariant, VermilionError } from "../../pmem/error.js";
+import type { FileTree } from "../../pmem/file-model.js";
 import type { SurvivingState } from "../../pmem/surviving-states.js";
 import { Machine, type Outcome } from "../process/machine.js";
 import type { HostFunction } from "../process/machine-host.js";
@@ -16,16 +17,28 @@ import { type PersistentMemory, pmemCalls, VERMILION_MODULE } from "../process/p
 import type { Program } from "../process/program.js";
 import { ProcessExit, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
+import { GuestFiles } from "./guest-files.js";
 import { guestStack } from "./guest-stack.js";
 
-/** Behind what a failure may strike; `end`: when the run has ended. */
-export type RestartPointKind = "store" | "flush" | "fence" | "promise" | "end";
+/** What a run does to what outlives it; `sync` flushes a file or a directory, `end` is when the run has ended. */
+export type RestartPointKind = "store" | "flush" | "fence" | "write" | "sync" | "promise" | "end";
 
 export interface RestartSubject {
   readonly program: Program;
   /** With argv[0]. */
   readonly args: readonly string[];
   readonly env: readonly (readonly [string, string])[];
+  /** Directories that it is granted, as they are before the first start; undefined: none. */
+  readonly files?: { readonly guests: readonly string[]; readonly tree: FileTree };
+}
+
+/** Where a run begins. */
+export interface RestartOrigin {
+  /** What a failure has left; undefined: a first start. */
+  readonly survived: { readonly memory: SurvivingState; readonly tree: FileTree | undefined } | undefined;
+  readonly promised: number;
+  /** For its files; made and removed again. */
+  readonly folder: string;
 }
 
 /** Asked before each event, and at the end, with the number of events so far: what a failure right here may leave. */
@@ -33,7 +46,8 @@ export type AtEvent = (run: RestartRun, kind: RestartPointKind) => void;
 
 export class RestartRun implements PersistentMemory {
   readonly model: CacheModel;
-  /** Events so far: stores into persistent memory, flushes, fences, promises. */
+  readonly files: GuestFiles | undefined;
+  /** Events so far: stores into persistent memory, flushes, fences, changes of files, promises. */
   eventCount = 0;
   /** The largest promise, of this run or of those before it. */
   promised: number;
@@ -51,19 +65,23 @@ export class RestartRun implements PersistentMemory {
   constructor(
     subject: RestartSubject,
     model: CacheModel,
-    before: { readonly survived: SurvivingState | undefined; readonly promised: number },
+    { survived, promised, folder }: RestartOrigin,
     atEvent: AtEvent,
     keepsStacks = false,
   ) {
     this.model = model;
-    this.promised = before.promised;
+    this.promised = promised;
     this.#subject = subject;
-    this.#survived = before.survived;
+    this.#survived = survived?.memory;
     this.#atEvent = atEvent;
     this.#keepsStacks = keepsStacks;
+    const { files } = subject;
+    this.files = files && new GuestFiles(folder, files.guests, survived?.tree ?? files.tree);
+    const preopens = this.files?.preopens ?? [];
     this.#wasi = usesWasi(subject.program)
-      ? Wasi.create({ args: subject.args, env: subject.env, preopens: [], stdio: [-1, -1, -1] })
+      ? Wasi.create({ args: subject.args, env: subject.env, preopens, stdio: [-1, -1, -1] })
       : undefined;
+    for (const { number, path } of this.#wasi?.describeDescriptors() ?? []) this.files?.open(number, path);
     this.#machine = new Machine(subject.program, {
       functions: {
         [VERMILION_MODULE]: pmemCalls(this),
@@ -88,6 +106,7 @@ export class RestartRun implements PersistentMemory {
       return outcome;
     } finally {
       this.#wasi?.close();
+      this.files?.close();
     }
   }
 
@@ -191,12 +210,33 @@ export class RestartRun implements PersistentMemory {
     const calls: Record<string, HostFunction> = {};
     for (const [name, call] of Object.entries(functions)) {
       calls[name] = (...args) => {
+        const syncs = name === "fd_sync" || name === "fd_datasync";
+        if (syncs) this.#before("sync");
         const result = call(...args);
         this.#absorb();
+        if (result === 0) this.#filesCalled(name, args);
         return result;
       };
     }
     return calls;
+  }
+
+  #filesCalled(name: string, args: readonly (number | bigint)[]): void {
+    const { files } = this;
+    if (files === undefined) return;
+    const [first, second] = [Number(args[0]), Number(args[1])];
+    if (files.called(name)) {
+      this.eventCount++;
+      this.#atEvent(this, "write");
+    }
+    if (name === "fd_sync" || name === "fd_datasync") files.sync(first);
+    else if (name === "fd_renumber") files.renumber(first, second);
+    else if (name === "path_open") {
+      const view = this.#view();
+      const opened = new DataView(view.buffer).getUint32(Number(args[8]) >>> 0, true);
+      const path = this.#wasi?.describeDescriptors().find(({ number }) => number === opened)?.path;
+      if (path !== undefined) files.open(opened, path);
+    }
   }
 }
 

@@ -11,15 +11,18 @@
  * Q1  States with the same bytes and the same promise are looked at once, to the greatest depth asked for.
  * Q2  Between two fences the possible states only grow, so under `adr` and `none` it is enough to look before a fence, before
  *     a promise and at the end. Under `eadr` it is behind every store.
+ *     For files it is before each flush of one, in any domain.
  * Q3  The run is the same each time: points are named by their event's number, and a state by its choice.
  */
 import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import { VermilionError } from "../../pmem/error.js";
-import { lostStores, type SurvivingState, survivingState, survivingStates } from "../../pmem/surviving-states.js";
+import { lostFiles } from "../../pmem/surviving-files.js";
+import { lostStores } from "../../pmem/surviving-states.js";
 import type { Outcome } from "../process/machine.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import { type AtEvent, type RestartPointKind, RestartRun, type RestartSubject } from "./restart-run.js";
+import { choicesOf, type Survived, survivedNamed, survivedNow } from "./restart-states.js";
 
 export const CHECKER_EXPORT = "vermilion_check";
 const ENTRY_EXPORT = "_start";
@@ -35,6 +38,8 @@ export interface RestartOptions {
   readonly executions: number;
   /** Milliseconds after which no other guest is started. */
   readonly milliseconds: number;
+  /** For the guests' files, in folders of their own; it exists. */
+  readonly folder: string;
   /** A guest that has crossed so many safepoints does not end. */
   readonly safepointLimit: number;
   /** The checker's name, CHECKER_EXPORT by default; without such an export the program itself is run, if that will do. */
@@ -50,17 +55,22 @@ export interface RestartFailure {
   readonly choice: string;
 }
 
+interface LostStore {
+  readonly address: number;
+  readonly byteLength: number;
+  /** As in a finding. */
+  readonly where: readonly string[];
+}
+
 export interface RestartFinding {
   readonly failures: readonly (RestartFailure & {
     readonly kind: RestartPointKind;
     /** The guest's functions at the failure, innermost first. */
     readonly where: readonly string[];
     /** What was stored and did not survive, oldest first. */
-    readonly lost: readonly {
-      readonly address: number;
-      readonly byteLength: number;
-      readonly where: readonly string[];
-    }[];
+    readonly lost: readonly LostStore[];
+    /** What of files and directories did not, as text. */
+    readonly lostFiles: readonly string[];
   })[];
   readonly promised: number;
   /** What the guest that went on from there did. */
@@ -82,7 +92,7 @@ export interface RestartReport {
 
 interface Chain {
   readonly failures: readonly RestartFailure[];
-  readonly survived: SurvivingState | undefined;
+  readonly survived: Survived | undefined;
   readonly promised: number;
 }
 
@@ -142,7 +152,8 @@ class RestartSearch {
   #run(chain: Chain, exportName: string, atEvent: AtEvent, keepsStacks = false): Outcome {
     this.#executions++;
     const model = new CacheModel(this.#options.domain);
-    const run = new RestartRun(this.#subject, model, chain, atEvent, keepsStacks);
+    const folder = `${this.#options.folder}/${this.#executions}`;
+    const run = new RestartRun(this.#subject, model, { ...chain, folder }, atEvent, keepsStacks);
     const takesPromise = exportName === this.#checker.exportName && this.#checker.takesPromise;
     return run.start(exportName, takesPromise ? [chain.promised] : [], this.#options.safepointLimit);
   }
@@ -157,12 +168,12 @@ class RestartSearch {
   #exploring(chain: Chain, depth: number): AtEvent {
     let changed = true;
     return (run, kind) => {
-      if (kind === "store" || kind === "promise") changed = true; // a promise is judged from the next point on, too
+      if (kind === "store" || kind === "write" || kind === "promise") changed = true; // a promise is judged from the next point on, too
       if (!isPoint(this.#options.domain, kind) || !changed || this.#isOver()) return;
       if (kind !== "promise") changed = false;
       this.#points++;
       const { statesPerPoint, seed } = this.#options;
-      for (const survived of survivingStates(run.model, statesPerPoint, seed + run.eventCount)) {
+      for (const survived of survivedNow(run, statesPerPoint, seed + run.eventCount)) {
         if (this.#isOver()) return;
         const failure = { event: run.eventCount, choice: survived.choice };
         this.#look({ failures: [...chain.failures, failure], survived, promised: run.promised }, depth - 1);
@@ -203,7 +214,7 @@ class RestartSearch {
       if (reached || run.eventCount !== next.event || !isPoint(this.#options.domain, kind)) return;
       reached = true;
       this.#points++;
-      const survived = survivingState(run.model, next.choice);
+      const survived = survivedNamed(run, next.choice);
       this.#repeat({ failures: [...chain.failures, next], survived, promised: run.promised }, rest);
     };
     if (chain.failures.length === 0) this.#run(chain, ENTRY_EXPORT, atEvent);
@@ -223,15 +234,17 @@ class RestartSearch {
       let next: Chain | undefined;
       const atEvent: AtEvent = (run, kind) => {
         if (next !== undefined || run.eventCount !== failure.event || !isPoint(this.#options.domain, kind)) return;
-        const lost = lostStores(run.model, failure.choice).map(({ sequence, address, byteLength }) => ({
+        const { memory, files } = choicesOf(failure.choice);
+        const lost = lostStores(run.model, memory).map(({ sequence, address, byteLength }) => ({
           address,
           byteLength,
           where: run.storedBy.get(sequence) ?? [],
         }));
-        explained.push({ ...failure, kind, where: run.where(), lost });
+        const lostOfFiles = run.files === undefined ? [] : lostFiles(run.files.model, files);
+        explained.push({ ...failure, kind, where: run.where(), lost, lostFiles: lostOfFiles });
         next = {
           failures: [...chain.failures, failure],
-          survived: survivingState(run.model, failure.choice),
+          survived: survivedNamed(run, failure.choice),
           promised: run.promised,
         };
       };
@@ -245,7 +258,8 @@ class RestartSearch {
 
 /** Q2. */
 function isPoint(domain: PersistenceDomain, kind: RestartPointKind): boolean {
-  return kind !== "flush" && (kind !== "store" || domain === "eadr");
+  if (kind === "flush" || kind === "write") return false;
+  return kind !== "store" || domain === "eadr";
 }
 
 /** What is wrong with how a guest ended; undefined: nothing. */

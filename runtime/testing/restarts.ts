@@ -1,11 +1,14 @@
-import { readFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
 import { attempt, VermilionError } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
+import type { Preopen } from "../process/command.js";
 import { HostFunctions } from "../process/host-functions.js";
 import { checkImports } from "../process/imports.js";
 import { Program } from "../process/program.js";
+import { readTree } from "./guest-files.js";
 import { CHECKER_EXPORT, type RestartFailure, type RestartFinding, searchRestarts } from "./restart-search.js";
 
 /** A program that manages persistent memory itself, and how to look for failures that it does not survive. */
@@ -18,6 +21,8 @@ export interface RestartExploreOptions {
   readonly args?: readonly string[] | undefined;
   readonly argv0?: string | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Directories for the guest. They stay as they are. A failure takes what was not flushed to files and directories. */
+  readonly preopens?: readonly Preopen[] | undefined;
   readonly domain: PersistenceDomain;
   /** An export of type int(void) or int(unsigned promised), "vermilion_check" by default; without it the program itself. */
   readonly checkExport?: string | undefined;
@@ -72,24 +77,32 @@ export function exploreRestarts(options: RestartExploreOptions): RestartExplorat
   });
   checkImports(program.module, new HostFunctions());
   const args = [options.argv0 ?? basename(module), ...(options.args ?? [])];
-  const report = searchRestarts(
-    { program, args, env: Object.entries(options.env ?? {}) },
-    {
-      ...{ domain, seed, statesPerPoint },
-      depth: failuresInARow,
-      executions: guests,
-      checkExport: options.checkExport ?? CHECKER_EXPORT,
-      checkerNeeded: options.checkExport !== undefined,
-      milliseconds: options.budgetMilliseconds ?? Number.POSITIVE_INFINITY,
-      safepointLimit: SAFEPOINT_LIMIT,
-      ...(options.at === undefined ? {} : { only: parseChain(options.at) }),
-    },
-  );
-  const { points, executions, pruned, milliseconds, complete, finding } = report;
-  return {
-    ...{ module: options.module, domain, seed, points, guests: executions, pruned, milliseconds, complete },
-    finding: finding && { ...finding, at: formatChain(finding.failures) },
-  };
+  const preopens = (options.preopens ?? []).map(({ host, guest }) => ({ host: resolve(host), guest }));
+  const files = { guests: preopens.map(({ guest }) => guest), tree: readTree(preopens) };
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vermilion-explore-"));
+  try {
+    const report = searchRestarts(
+      { program, args, env: Object.entries(options.env ?? {}), ...(preopens.length === 0 ? {} : { files }) },
+      {
+        folder,
+        ...{ domain, seed, statesPerPoint },
+        depth: failuresInARow,
+        executions: guests,
+        checkExport: options.checkExport ?? CHECKER_EXPORT,
+        checkerNeeded: options.checkExport !== undefined,
+        milliseconds: options.budgetMilliseconds ?? Number.POSITIVE_INFINITY,
+        safepointLimit: SAFEPOINT_LIMIT,
+        ...(options.at === undefined ? {} : { only: parseChain(options.at) }),
+      },
+    );
+    const { points, executions, pruned, milliseconds, complete, finding } = report;
+    return {
+      ...{ module: options.module, domain, seed, points, guests: executions, pruned, milliseconds, complete },
+      finding: finding && { ...finding, at: formatChain(finding.failures) },
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function formatChain(failures: readonly RestartFailure[]): string {

@@ -8,8 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
-import { Program } from "../../runtime/process/program.js";
-import { type RestartReport, searchRestarts } from "../../runtime/testing/restart-search.js";
+import { exploreRestarts, type RestartExploration } from "../../runtime/testing/restarts.js";
 import { root } from "../corpus/paths.js";
 import { Unavailable } from "../corpus/run-command.js";
 import { clang } from "../corpus/toolchains.js";
@@ -17,6 +16,8 @@ import { crashBugs } from "./crash-bugs.js";
 
 const folder = join(root, "guest-examples", "crash-bugs");
 const scratch = mkdtempSync(join(tmpdir(), "vermilion-crash-bugs-"));
+const empty = mkdtempSync(join(scratch, "empty-"));
+process.env["XDG_CACHE_HOME"] = join(scratch, "cache");
 const rows: string[] = [];
 
 afterAll(() => {
@@ -27,13 +28,10 @@ afterAll(() => {
   console.log([head, "|---|---|---|---:|---:|---:|---:|---:|", ...rows].join("\n"));
 });
 
-function explore(name: string, domain: PersistenceDomain, depth = 2): RestartReport {
-  const bytes = readFileSync(join(folder, `${name}.wasm`));
-  const program = Program.load(bytes, { cacheDirectory: undefined, exact: true, tracking: true });
-  return searchRestarts(
-    { program, args: [name], env: [] },
-    { domain, seed: 1, depth, statesPerPoint: 64, executions: 20_000, milliseconds: 60_000, safepointLimit: 100_000 },
-  );
+function explore(name: string, domain: PersistenceDomain, failuresInARow = 2): RestartExploration {
+  const files = crashBugs.some((bug) => bug.files === true && name.startsWith(bug.name));
+  const preopens = files ? [{ host: empty, guest: "/" }] : [];
+  return exploreRestarts({ module: join(folder, `${name}.wasm`), domain, failuresInARow, preopens });
 }
 
 describe.each(crashBugs)("$name", ({ name, mistake, eadr, failures }) => {
@@ -43,7 +41,7 @@ describe.each(crashBugs)("$name", ({ name, mistake, eadr, failures }) => {
     expect(explore(`${name}-bug`, "eadr").finding !== undefined).toBe(eadr);
     if (failures === 2) expect(explore(`${name}-bug`, "adr", 1).finding).toBeUndefined();
     const passed = explore(name, "adr");
-    const figures = [found, passed].map((it) => `${it.executions} | ${it.milliseconds.toFixed(0)}`).join(" | ");
+    const figures = [found, passed].map((it) => `${it.guests} | ${it.milliseconds.toFixed(0)}`).join(" | ");
     rows.push(`| ${name} | ${mistake} | ${eadr ? "adr, eadr" : "adr"} | ${failures} | ${figures} |`);
   });
 

@@ -8,10 +8,17 @@ export interface CrashBug {
   readonly mistake: string;
   readonly eadr: boolean;
   readonly failures: number;
+  /** Granted an empty directory as "/". */
+  readonly files?: true;
 }
 
 function bug(name: string, mistake: string, where: "adr" | "adr and eadr", failures = 1): CrashBug {
   return { name, mistake, eadr: where !== "adr", failures };
+}
+
+/** No domain keeps the page cache. */
+function withFiles(name: string, mistake: string): CrashBug {
+  return { ...bug(name, mistake, "adr and eadr"), files: true };
 }
 
 export const crashBugs: readonly CrashBug[] = [
@@ -43,5 +50,11 @@ export const crashBugs: readonly CrashBug[] = [
   bug("unrecovered-lock", "unrecovered lock", "adr and eadr"),
   bug("leak", "leak", "adr and eadr"),
   bug("stale-pointer", "stale pointer after recovery", "adr and eadr"),
+  bug("freed-too-early", "freed in a transaction of its own", "adr and eadr"),
   bug("promise-before-durable", "told before it is durable", "adr"),
+  withFiles("rename-without-fsync", "file rename without fsync"),
+  withFiles("directory-not-synced", "file's name not flushed"),
+  withFiles("torn-append", "size before data in a file"),
+  withFiles("journal-removed-early", "journal removed too early"),
+  withFiles("overwrite-in-place", "file overwritten in place"),
 ];

@@ -1,3 +1,4 @@
+import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
 import { Program } from "../../runtime/process/program.js";
@@ -5,7 +6,7 @@ import { type RestartOptions, type RestartReport, searchRestarts } from "../../r
 import { assemble } from "../process/machine/harness.js";
 
 const OPTIONS: RestartOptions = {
-  ...{ domain: "adr", seed: 1, depth: 2, statesPerPoint: 64, executions: 5000, milliseconds: 60_000 },
+  ...{ domain: "adr", folder: tmpdir(), seed: 1, depth: 2, statesPerPoint: 64, executions: 5000, milliseconds: 60_000 },
   safepointLimit: 100_000,
 };
 

@@ -1,0 +1,142 @@
+/**
+ * The states of a file model that a failure at this instant may leave, named so that each can be asked for again.
+ *
+ * A name lists what is kept: "n2" the first two changes of names; then, for each change of a file's content by its number, "w"
+ * all of it, "s" its length alone, "f" its first sector alone, "r" all but the first. "n2-0w-3s". What is not listed is lost.
+ */
+import { createHash } from "node:crypto";
+import { VermilionError } from "./error.js";
+import { contentOf, type FileChange, type FileModel, type FileTree } from "./file-model.js";
+import { randomNumbers } from "./random-numbers.js";
+
+export interface SurvivingFiles {
+  readonly choice: string;
+  readonly digest: string;
+  readonly tree: FileTree;
+}
+
+type Part = "" | "w" | "s" | "f" | "r";
+
+interface Choice {
+  readonly names: number;
+  readonly parts: readonly Part[];
+}
+
+/** At most `limit` states; equal ones once. */
+export function* survivingFiles(model: FileModel, limit: number, seed: number): Iterable<SurvivingFiles> {
+  const seen = new Set<string>();
+  for (const choice of choices(model, limit, seed)) {
+    const state = stateOf(model, choice);
+    if (seen.has(state.digest)) continue;
+    seen.add(state.digest);
+    yield state;
+  }
+}
+
+/** BAD_ARGUMENT: no state of this instant has that name. */
+export function survivingFilesNamed(model: FileModel, name: string): SurvivingFiles {
+  return stateOf(model, parse(model, name));
+}
+
+/** What a state does not have, for people. */
+export function lostFiles(model: FileModel, name: string): string[] {
+  const { names, parts } = parse(model, name);
+  const lost = model.names.slice(names).map(({ names: changed }) => {
+    return changed.map(([path, entry]) => (entry === undefined ? `removal of ${path}` : `name ${path}`)).join(", ");
+  });
+  model.changes.forEach((change, index) => {
+    const part = parts[index] ?? "";
+    if (part === "w") return;
+    const bytes = change.pieces.reduce((sum, piece) => sum + piece.bytes.length, 0);
+    const what = part === "" ? "" : part === "s" ? ", but not the new length" : ", in part";
+    lost.push(`${bytes} bytes at ${change.pieces[0]?.offset ?? change.byteLength} of ${change.path}${what}`);
+  });
+  return lost;
+}
+
+function* choices(model: FileModel, limit: number, seed: number): Iterable<Choice> {
+  const options = model.changes.map(optionsOf);
+  const count = options.reduce((product, { length }) => product * length, model.names.length + 1);
+  if (count <= limit) {
+    for (let names = model.names.length; names >= 0; names--) {
+      for (const parts of combinations(options)) yield { names, parts };
+    }
+    return;
+  }
+  let left = limit;
+  for (const choice of likelyChoices(model, options)) {
+    if (left-- <= 0) return;
+    yield choice;
+  }
+  const random = randomNumbers(seed);
+  for (; left > 0; left--) {
+    const names = Math.floor(random() * (model.names.length + 1));
+    yield { names, parts: options.map((of) => of[Math.floor(random() * of.length)] ?? "") };
+  }
+}
+
+function optionsOf({ pieces, resizes }: FileChange): Part[] {
+  const options: Part[] = ["w", ""];
+  if (resizes && pieces.length > 0) options.push("s");
+  if (pieces.length > 1) options.push("f", "r");
+  return options;
+}
+
+function* combinations(options: readonly (readonly Part[])[]): Iterable<Part[]> {
+  const [first, ...rest] = options;
+  if (first === undefined) {
+    yield [];
+    return;
+  }
+  for (const part of first) for (const others of combinations(rest)) yield [part, ...others];
+}
+
+/** Everything, nothing, all names without contents, and each change alone lost in each way. */
+function* likelyChoices(model: FileModel, options: readonly (readonly Part[])[]): Iterable<Choice> {
+  const all = options.map((): Part => "w");
+  const none = options.map((): Part => "");
+  const count = model.names.length;
+  yield { names: count, parts: all };
+  yield { names: 0, parts: none };
+  yield { names: count, parts: none };
+  yield { names: 0, parts: all };
+  for (const [index, of] of options.entries()) {
+    for (const part of of) if (part !== "w") yield { names: count, parts: all.with(index, part) };
+  }
+  for (let names = 1; names < count; names++) yield { names, parts: all };
+}
+
+function stateOf(model: FileModel, { names, parts }: Choice): SurvivingFiles {
+  const tree = model.treeAfter(names, (change, part) => {
+    const kept = parts[change] ?? "";
+    if (part === "length") return kept !== "";
+    return kept === "w" || (kept === "f" && part === 0) || (kept === "r" && part !== 0);
+  });
+  const hash = createHash("sha1");
+  for (const [path, entry] of [...tree.entries].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${path}\0${entry.kind}\0`);
+    if (entry.kind !== "file") continue;
+    const bytes = contentOf(tree, entry.id);
+    hash.update(`${bytes.length}\0`).update(bytes);
+  }
+  const listed = parts.map((part, index) => (part === "" ? "" : `${index}${part}`)).filter((part) => part !== "");
+  return { choice: [`n${names}`, ...listed].join("-"), digest: hash.digest("hex"), tree };
+}
+
+function parse(model: FileModel, name: string): Choice {
+  const [first = "", ...rest] = name.split("-");
+  const names = Number(/^n(\d+)$/.exec(first)?.[1] ?? Number.NaN);
+  const parts = model.changes.map((): Part => "");
+  let good = names <= model.names.length;
+  for (const text of rest) {
+    const [, index, part] = /^(\d+)([wsfr])$/.exec(text) ?? [];
+    good &&= Number(index) < parts.length;
+    if (good) parts[Number(index)] = part as Part;
+  }
+  if (good) return { names, parts };
+  throw new VermilionError(
+    "BAD_ARGUMENT",
+    `"${name}" names no state of the files that a failure at this point may leave; take the name and the point from one ` +
+      "report, of the same program and arguments",
+  );
+}
