@@ -38,7 +38,7 @@ test("eadr: the whole process persists unless it is begun again; none: a clean f
 });
 
 test.each([
-  ["an option for whole processes", ["--domain", "adr", "--dir", "."], "USAGE"],
+  ["an option for whole processes", ["--domain", "adr", "--jobs", "2"], "USAGE"],
   ["an option for restarts", ["--states", "3"], "USAGE"],
   ["no such state", ["--domain", "adr", "--at", "3:99.1"], "BAD_ARGUMENT"],
   ["no failure's name", ["--domain", "adr", "--at", "safepoint:3"], "TRACE_INVALID"],
