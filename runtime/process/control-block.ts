@@ -12,12 +12,22 @@
  *     thread after it has made one: whichever comes second sees the other, so no blocking poll(2) sleeps through a
  *     request and no guest computes past it.
  * C5  The flag is raised after a request, and lowered before the requests are looked at.
+ * C6  While INTERRUPTIBLE is set, the worker calls nothing through the FFI, and behind it looks whether it was cancelled or
+ *     killed before it does. So its thread may be ended when the word is seen set after such a request.
  */
 import { closeSync, writeSync } from "node:fs";
 import { clearSharedWord } from "../../pmem/shared-word.js";
 
 const FAILURE = { none: 0, power: 1, kill: 2 } as const;
-const WORD = { failure: 0, phase: 1, wakeDescriptor: 2, points: 3, flagDescriptor: 4, count: 5 } as const;
+const WORD = {
+  failure: 0,
+  phase: 1,
+  wakeDescriptor: 2,
+  points: 3,
+  flagDescriptor: 4,
+  interruptible: 5,
+  count: 6,
+} as const;
 const PHASE = { preparing: 0, running: 1, cancelled: 2 } as const;
 const NO_DESCRIPTOR = -1;
 
@@ -54,6 +64,22 @@ export class ControlBlock {
   /** Whether a failure came before the guest began. */
   get cancelled(): boolean {
     return Atomics.load(this.#words, WORD.phase) === PHASE.cancelled;
+  }
+
+  /** Main thread: whether the worker's thread may be ended as it stands (C6). */
+  get interruptible(): boolean {
+    return Atomics.load(this.#words, WORD.interruptible) !== 0;
+  }
+
+  /** Worker: what follows may take long, and calls nothing through the FFI. */
+  enterInterruptible(): void {
+    Atomics.store(this.#words, WORD.interruptible, 1);
+  }
+
+  /** Worker. True: it was cancelled or killed meanwhile, and must let go of everything. */
+  leaveInterruptible(): boolean {
+    Atomics.store(this.#words, WORD.interruptible, 0);
+    return this.cancelled || this.killed;
   }
 
   /** Main thread. True: the guest had not begun and never will, in this worker. */

@@ -57,7 +57,7 @@ const MEMORY32_MAXIMUM_PAGES = 65_536;
 const NO_FLAG = new Error("no room for the flag");
 const LONG_LOG = 2 ** 28;
 
-/** A failure came before anything on the disk was touched. */
+/** A failure, or the end, came before anything on the disk was touched. */
 export class StartCancelled extends Error {
   override readonly name = "StartCancelled";
 }
@@ -106,12 +106,14 @@ export class Guest {
     };
     const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
       naming(path, () => {
-        const program = Program.load(bytes, {
-          cacheDirectory: order.cacheDirectory,
-          exact: order.exact,
-          flags,
-          onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
-        });
+        const program = interruptibly(control, () =>
+          Program.load(bytes, {
+            cacheDirectory: order.cacheDirectory,
+            exact: order.exact,
+            flags,
+            onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
+          }),
+        );
         checkImports(program.module, hostFunctions);
         if (command?.instance === false) entryOf(program.module, command); // throws
         if (command !== undefined) checkFirstMemory(program.module, command);
@@ -132,7 +134,6 @@ export class Guest {
       if (control.cancelled) throw new StartCancelled();
       // Tried before an older image makes room: a directory that cannot be opened must not cost it.
       Wasi.create(wasiOptions(command, image)).close();
-      tell({ kind: "creating" });
     };
     const opened: OpenedImage = openImage(order, { load, notice, creating });
     this.#control = control;
@@ -563,6 +564,20 @@ export class Guest {
     const next = "the image cannot be used: restore it from a copy, or start again with --fresh";
     return new VermilionError("IMAGE_DAMAGED", `${this.#image.path}: ${reason}; ${next}`, { cause });
   }
+}
+
+/** Something that takes long and calls nothing through the FFI: C6 in control-block.ts. */
+function interruptibly<Result>(control: ControlBlock, action: () => Result): Result {
+  let stopped: boolean;
+  let result: Result;
+  control.enterInterruptible();
+  try {
+    result = action();
+  } finally {
+    stopped = control.leaveInterruptible();
+  }
+  if (stopped) throw new StartCancelled();
+  return result;
 }
 
 /** What is wrong with a module is said by layers that do not know its name. */

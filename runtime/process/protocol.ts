@@ -116,8 +116,6 @@ export type Outcome =
 
 export type Report =
   | { readonly kind: "instrumenting"; readonly byteLength: number }
-  /** From here to the answer the image is being made, and the worker must not be cut short. */
-  | { readonly kind: "creating" }
   /** A failure came first; nothing has been made. */
   | { readonly kind: "cancelled" }
   | {

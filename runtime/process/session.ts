@@ -19,15 +19,18 @@ type Arrival = Answer | Cancelled | Error;
 /** What ends an order; all other reports come in between. */
 type Answer = Exclude<
   Report,
-  { kind: "notice" | "instrumenting" | "running" | "creating" | "replaying" | "persisted" | "notPersisted" }
+  { kind: "notice" | "instrumenting" | "running" | "replaying" | "persisted" | "notPersisted" }
 >;
 
 /**
  * A worker is not terminated while it carries out an order, if that can be helped: the FFI aborts the whole program when
- * its thread is ended inside a call. What takes longer than this is instrumenting, which calls nothing. While it makes or
- * removes an image it is waited for, however long the disk takes: half of one would say that it runs.
+ * its thread is ended inside a call. What takes longer than this is instrumenting, or loading imports, which call nothing
+ * and say so (C6 in control-block.ts). Everything else is waited for, however long a disk or a loaded machine takes.
  */
 const PATIENCE_MILLISECONDS = 200;
+
+/** A guest that was killed and still runs is in a host function that does not return. */
+const RUNNING_PATIENCE_MILLISECONDS = 1000;
 
 export interface SessionEvents {
   /** One line for the user: what is not as he would expect. */
@@ -59,8 +62,6 @@ export class Session {
   #prepared = false;
   /** The order is to run. */
   #running = false;
-  /** The worker makes an image, or removes it again; its answer ends that. */
-  #atImage = false;
   #cancelled = false;
   /** Whoever waits for the answer before ending the worker. */
   #idle: (() => void) | undefined;
@@ -147,17 +148,20 @@ export class Session {
   #untilIdle(): Promise<void> {
     if (!this.#busy) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#mustFinish || resolve(), PATIENCE_MILLISECONDS);
-      this.#idle = () => {
-        clearTimeout(timer);
+      const since = performance.now();
+      const timer = setInterval(() => this.#mayBeEnded(performance.now() - since) && done(), PATIENCE_MILLISECONDS);
+      const done = () => {
+        clearInterval(timer);
         resolve();
       };
+      this.#idle = done;
     });
   }
 
-  /** A guest that was cancelled before it began is only let go of: that ends by itself. */
-  get #mustFinish(): boolean {
-    return this.#atImage || (this.#running && this.#control.cancelled);
+  #mayBeEnded(waitedMilliseconds: number): boolean {
+    if (this.#control.interruptible) return true;
+    const runs = this.#running && !this.#control.cancelled; // else it is only let go of, which ends by itself
+    return runs && waitedMilliseconds > RUNNING_PATIENCE_MILLISECONDS;
   }
 
   /** Whether the worker keeps this program alive. */
@@ -169,7 +173,6 @@ export class Session {
   #send(order: Order): void {
     this.#busy = true;
     this.#prepared = false;
-    this.#atImage = order.kind === "discard";
     this.#running = order.kind === "run";
     this.#worker.postMessage(order);
   }
@@ -181,8 +184,7 @@ export class Session {
     else if (report.kind === "running") {
       this.#reminder.begin();
       this.#events.running?.();
-    } else if (report.kind === "creating") this.#atImage = true;
-    else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
+    } else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
     else if (report.kind === "notPersisted") this.#points.answer(report.ticket, deserializeError(report.error));
     else this.#answer(report);
   }
@@ -191,7 +193,6 @@ export class Session {
     if (report.kind === "ended") this.#points.answer(Number.POSITIVE_INFINITY, savedBy(report.outcome));
     this.#reminder.end();
     this.#busy = false;
-    this.#atImage = false;
     this.#prepared = report.kind === "prepared" || (report.kind === "ended" && report.outcome.kind === "returned");
     this.#idle?.();
     if (report.kind === "discarded") return;

@@ -45,18 +45,32 @@ function answer(message: Order, functions: HostFunctions): void {
   try {
     tell(carryOut(message, functions));
   } catch (error) {
-    if (error instanceof StartCancelled) tell({ kind: "cancelled" });
-    else fail(error);
+    fail(error);
   }
 }
 
 function fail(error: unknown): void {
-  tell({ kind: "failed", error: serializeError(error) });
+  if (error instanceof StartCancelled) tell({ kind: "cancelled" });
+  else tell({ kind: "failed", error: serializeError(error) });
+}
+
+/** Evaluating somebody's module may take any time. */
+async function loadImports(href: string): Promise<HostFunctions> {
+  let stopped: boolean;
+  let functions: HostFunctions;
+  control.enterInterruptible();
+  try {
+    functions = await HostFunctions.load(href);
+  } finally {
+    stopped = control.leaveInterruptible();
+  }
+  if (stopped) throw new StartCancelled();
+  return functions;
 }
 
 port.on("message", (message: Order | ExitOrder) => {
   if (message.kind === "exit") return libc().exit(message.status);
   const imports = message.kind === "prepare" ? message.order.imports : undefined;
   if (imports === undefined) answer(message, new HostFunctions());
-  else HostFunctions.load(imports).then((functions) => answer(message, functions), fail);
+  else loadImports(imports).then((functions) => answer(message, functions), fail);
 });

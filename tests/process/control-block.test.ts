@@ -14,6 +14,18 @@ describe("control block", () => {
     expect(main.requestFailure()).toBe(false);
   });
 
+  test("cancelled while it may be cut short: it learns of that when it leaves, whoever was first", () => {
+    const main = ControlBlock.create();
+    const worker = ControlBlock.over(main.buffer);
+    worker.enterInterruptible();
+    expect(main.interruptible).toBe(true);
+    expect(worker.leaveInterruptible()).toBe(false);
+    expect(main.interruptible).toBe(false);
+    main.requestFailure();
+    worker.enterInterruptible();
+    expect(worker.leaveInterruptible()).toBe(true);
+  });
+
   test("a failure while it runs: pending, and the event wakes whoever polls", () => {
     const main = ControlBlock.create();
     const worker = ControlBlock.over(main.buffer);
