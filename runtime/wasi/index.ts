@@ -7,5 +7,13 @@ export { GuestMemory } from "./memory.js";
 export { type Entry, Landing, type Observer } from "./observer.js";
 export type { WasiOptions } from "./options.js";
 export type { Simulation } from "./simulation.js";
-export { parseDescriptors, parseState, type SavedDescriptor, type SavedState, WASI_STATE_VERSION } from "./state.js";
+export {
+  type Place,
+  parseDescriptors,
+  parsePlace,
+  parseState,
+  type SavedDescriptor,
+  type SavedState,
+  WASI_STATE_VERSION,
+} from "./state.js";
 export { Wasi } from "./wasi.js";

@@ -8,7 +8,7 @@ import { Transport } from "./descriptors.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
-import { closeParent, openParent, type PathArgument } from "./resolve.js";
+import { closeParent, O_PATH, openParent, type PathArgument } from "./resolve.js";
 import { placeOfName, rootPaths, saveNumber } from "./save.js";
 import { SCRATCH } from "./scratch.js";
 import { factsInScratch, statAt, statOf } from "./stat.js";
@@ -28,6 +28,8 @@ export const Landing = {
   AT_END: 3,
   /** In a pipe, terminal or socket: gone. */
   IN_STREAM: 4,
+  /** At its position in a file that is our stdin, stdout or stderr: others may have it open as well. */
+  AT_STDIO_POSITION: 5,
 } as const;
 
 /** What has a name in a directory. */
@@ -54,7 +56,8 @@ export class Observer {
     if ((descriptor.fdflags & Fdflags.APPEND) !== 0 && descriptor.filetype === Filetype.REGULAR_FILE) {
       return Landing.AT_END;
     }
-    return this.#sharesPosition(fd) ? Landing.AT_SHARED_POSITION : Landing.AT_POSITION;
+    if (descriptor.kind !== "stdio") return Landing.AT_POSITION;
+    return this.#sharesPosition(fd) ? Landing.AT_SHARED_POSITION : Landing.AT_STDIO_POSITION;
   }
 
   /** stdout and stderr may be one file, with one position: what goes to the one moves the other. */
@@ -148,6 +151,21 @@ export class Observer {
     const place = placeOfName(host, parent, nameOf(path), this.#roots);
     closeParent(host, directory.host, parent);
     return { entry, place };
+  }
+
+  /** Whether that very file has a name there. */
+  isAt(place: Place, { device, inode }: Entry): boolean {
+    const host = this.#host;
+    if ("kept" in place) return false;
+    const left = { nth: place.nth };
+    const root = host.options.preopens.findIndex(({ guest }) => guest === place.guest && left.nth-- === 0);
+    if (root < 0) return false;
+    const path = host.scratch.setString(SCRATCH.pathA, place.path);
+    const found = host.resolver.open(host.roots[root] ?? -1, path, O_PATH | constants.O_NOFOLLOW, 0);
+    if (found < 0) return false;
+    const facts = statOf(host, found) === 0 ? factsInScratch(host) : undefined;
+    host.libc.close(found);
+    return facts?.inode.toString() === inode && facts.device.toString() === device;
   }
 
   /**

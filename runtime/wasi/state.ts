@@ -183,7 +183,8 @@ function parseNth(fields: Fields): { guest: string; nth: number } {
 /** Names that `keep` makes; nothing that could name another place. */
 const KEPT_NAME = /^file-[0-9a-f]+-[0-9a-f]+$/;
 
-function parsePlace(value: unknown): Place {
+/** IMAGE_DAMAGED. */
+export function parsePlace(value: unknown): Place {
   const fields = object(value, "a place");
   if (fields["kept"] !== undefined) {
     const kept = text(fields["kept"], "a kept file");

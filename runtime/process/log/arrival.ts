@@ -45,7 +45,7 @@ export class Arrival {
       return recorder.makeAs(name, unstable, args, call, this.#happened);
     }
     if (append !== undefined) {
-      return recorder.makeAs(name, unstable, args, (...own) => this.#append(append.end, own, live), undefined);
+      return recorder.makeAs(name, unstable, args, (...own) => this.#append(name, append.end, own, live), undefined);
     }
     if (begun === undefined || intent !== undefined) return recording(...args);
     const landing = TRANSFERS.has(name) ? this.#parts.observer.landingOf(Number(args[0]) >>> 0) : Landing.NOWHERE;
@@ -55,7 +55,7 @@ export class Arrival {
       if (!writes || this.#parts.uncertain === "repeat") return recording(...args);
       return recorder.makeAs(name, unstable, args, (...own) => this.#asWritten(own, this.#lengthOf(own)), undefined);
     }
-    if (name === "fd_write" && (landing === Landing.AT_POSITION || landing === Landing.AT_SHARED_POSITION)) {
+    if (name === "fd_write" && (landing === Landing.AT_STDIO_POSITION || landing === Landing.AT_SHARED_POSITION)) {
       return recorder.makeAs(name, unstable, args, (...own) => this.#write(own, live), undefined);
     }
     return recording(...args);
@@ -85,11 +85,15 @@ export class Arrival {
   }
 
   /** N1: at `end`, if anywhere, are the bytes of the append, or the first of them. */
-  #append(end: number, args: Arguments, live: SystemCall): number | undefined {
+  #append(name: string, end: number, args: Arguments, live: SystemCall): number | undefined {
     const { observer } = this.#parts;
+    const fd = Number(args[0]) >>> 0;
     const bytes = this.#bytesOf(args);
-    const there = observer.contentOf(Number(args[0]) >>> 0, end, bytes.length);
-    if (bytes.length > 0 && there.equals(bytes)) return this.#asWritten(args, bytes.length);
+    const there = observer.contentOf(fd, end, bytes.length);
+    if (bytes.length > 0 && there.equals(bytes)) {
+      if (name === "fd_write") observer.seek(fd, end + bytes.length);
+      return this.#asWritten(args, bytes.length);
+    }
     const same = commonLength(there, bytes);
     // A write that was cut short by the kill: the file ends with its first bytes.
     if (same > 0 && same === there.length) return this.#writeFrom(same, args, live);

@@ -3,7 +3,7 @@
  * no call, so this is all that it knows of descriptors; when the log ends, the system interface is restored from it once.
  */
 import { VermilionError } from "../../../pmem/error.js";
-import { Errno, parseDescriptors, type SavedDescriptor, type SavedState } from "../../wasi/index.js";
+import { Errno, type Place, parseDescriptors, type SavedDescriptor, type SavedState } from "../../wasi/index.js";
 import type { Arguments } from "./calls.js";
 
 /** What a call has returned, as far as the state depends on it. */
@@ -27,6 +27,8 @@ export class DescriptorModel {
   /** Inodes that the guest may have written to. */
   readonly #written = new Set<string>();
   #timesSet = false;
+  /** Second names that the guest has made, by the inode. */
+  readonly #links = new Map<string, Place[]>();
 
   constructor(state: SavedState) {
     for (const descriptor of state.descriptors) this.#set(descriptor);
@@ -74,6 +76,29 @@ export class DescriptorModel {
       );
     }
     for (const descriptor of parseDescriptors(parsed)) this.#set(descriptor);
+  }
+
+  /** The guest has given a file another name. */
+  linked(inode: string, place: Place): void {
+    this.#links.set(inode, [...(this.#links.get(inode) ?? []), place]);
+  }
+
+  /** What was at one place, and below it, is at another. */
+  renamed(from: Place, to: Place): void {
+    if ("kept" in from || "kept" in to) return;
+    for (const [inode, places] of this.#links) {
+      const moved = places.map((place) => {
+        if ("kept" in place || place.guest !== from.guest || place.nth !== from.nth) return place;
+        if (place.path !== from.path && !place.path.startsWith(`${from.path}/`)) return place;
+        return { ...to, path: `${to.path}${place.path.slice(from.path.length)}` };
+      });
+      this.#links.set(inode, moved);
+    }
+  }
+
+  /** Names of a file that the guest has made; they may be gone again. */
+  linksTo(inode: string): readonly Place[] {
+    return this.#links.get(inode) ?? [];
   }
 
   clock(monotonic: bigint): void {

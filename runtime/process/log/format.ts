@@ -52,6 +52,8 @@ export const Kind = {
   CONTINUED: 135,
   /** From here on calls were made that the log does not have. */
   BROKEN: 136,
+  /** The call before was made again, with the same outcome: u32 how often, and that number inverted. */
+  REPEATED: 137,
 } as const;
 
 /** Bits of word 0 from 16 on. */
@@ -80,6 +82,7 @@ export function checksumOf(previous: number, words: Int32Array, at: number, head
   let sum = mix(previous, head);
   sum = mix(sum, payload);
   sum = mix(sum, words[at + 2]!);
+  if ((head & 0xff) === Kind.REPEATED) return sum; // its payload changes in place
   const first = at + RECORD_HEAD;
   if (payload < LONG_PAYLOAD) {
     const end = first + wordsOf(payload);

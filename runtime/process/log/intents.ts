@@ -3,8 +3,9 @@
  * the process die in between. The question is answered by looking at the file system, never by making the call again.
  */
 import { VermilionError } from "../../../pmem/error.js";
-import { type Entry, Errno, type Observer, type SavedDescriptor } from "../../wasi/index.js";
+import { type Entry, Errno, type Observer, type Place, parsePlace, type SavedDescriptor } from "../../wasi/index.js";
 import type { Arguments } from "./calls.js";
+import type { DescriptorModel } from "./descriptor-model.js";
 
 export interface Intent {
   readonly name: string;
@@ -12,6 +13,10 @@ export interface Intent {
   readonly source?: Entry | undefined;
   /** Descriptors as they are when the call has been made. */
   readonly after?: readonly SavedDescriptor[] | undefined;
+  /** Where a second name is made. */
+  readonly made?: Place | undefined;
+  /** What moves, and where to. */
+  readonly moves?: { readonly from: Place; readonly to: Place } | undefined;
   /** The name in the keep-alive directory of a file that loses its last one, and its descriptors. */
   readonly kept?: { readonly name: string; readonly numbers: readonly number[] } | undefined;
 }
@@ -20,8 +25,14 @@ const OFLAGS_CREATE_EXCLUSIVELY = 1 | 4;
 
 type Open = readonly SavedDescriptor[];
 
-/** Undefined: the call is going to fail, or may be made twice. `open`: the descriptors as they are. */
-export function intentOf(name: string, args: Arguments, observer: Observer, open: Open): Intent | undefined {
+/** Undefined: the call is going to fail, or may be made twice. */
+export function intentOf(
+  name: string,
+  args: Arguments,
+  observer: Observer,
+  model: DescriptorModel,
+): Intent | undefined {
+  const open = model.descriptors;
   const at = (fd: number, pointer: number, length: number) =>
     observer.entryAt(Number(args[fd]) >>> 0, Number(args[pointer]), Number(args[length]));
   switch (name) {
@@ -35,7 +46,10 @@ export function intentOf(name: string, args: Arguments, observer: Observer, open
     }
     case "path_link": {
       const { entry } = at(0, 2, 3);
-      return entry === undefined || at(4, 5, 6).entry !== undefined ? undefined : { name, source: entry };
+      const target = at(4, 5, 6);
+      return entry === undefined || target.entry !== undefined
+        ? undefined
+        : { name, source: entry, made: target.place };
     }
     case "path_remove_directory": {
       const { entry, place } = at(0, 1, 2);
@@ -44,17 +58,18 @@ export function intentOf(name: string, args: Arguments, observer: Observer, open
       return { name, source: entry, after };
     }
     case "path_unlink_file": {
-      const { entry } = at(0, 1, 2);
+      const { entry, place } = at(0, 1, 2);
       if (entry === undefined || entry.directory) return undefined;
-      return { name, source: entry, ...keeping(entry, observer, open) };
+      return { name, source: entry, ...keeping(entry, place, observer, model) };
     }
     case "path_rename": {
       const { entry, place } = at(0, 1, 2);
       if (entry === undefined) return undefined;
       const target = at(3, 4, 5);
       const replaced = target.entry?.inode === entry.inode || target.entry?.directory ? undefined : target.entry;
-      const { kept, after = [] } = replaced === undefined ? {} : keeping(replaced, observer, open);
-      return { name, source: entry, kept, after: [...after, ...moved(open, place, target.place, after)] };
+      const { kept, after = [] } = replaced === undefined ? {} : keeping(replaced, target.place, observer, model);
+      const moves = place && target.place && { from: place, to: target.place };
+      return { name, source: entry, moves, kept, after: [...after, ...moved(open, place, target.place, after)] };
     }
     default:
       return undefined;
@@ -87,6 +102,12 @@ export function hasHappened({ name, source }: Intent, args: Arguments, observer:
   }
 }
 
+/** What an intent that has come true says of names. What it says may come from anybody: IMAGE_DAMAGED. */
+export function noteNames({ source, made, moves }: Intent, model: DescriptorModel): void {
+  if (made !== undefined) model.linked(String(source?.inode), parsePlace(made));
+  if (moves !== undefined) model.renamed(parsePlace(moves.from), parsePlace(moves.to));
+}
+
 /** The arguments that do what is left of a call that has been made: its result is asked for, and nothing created. */
 export function withoutExclusive(args: Arguments): Arguments {
   return args.map((arg, index) => (index === 4 ? Number(arg) & ~4 : arg));
@@ -107,8 +128,20 @@ export function parseIntent(json: string, path: string): Intent {
 /** The success of a call that has no outputs. */
 export const DONE = Errno.SUCCESS;
 
-function keeping(entry: Entry, observer: Observer, open: Open): Pick<Intent, "kept" | "after"> {
-  if (entry.links !== 1) return {};
+/** For the descriptors of a file that is about to lose the name at `place`: where it is then. */
+function keeping(
+  entry: Entry,
+  place: Place | undefined,
+  observer: Observer,
+  model: DescriptorModel,
+): Pick<Intent, "kept" | "after"> {
+  const open = model.descriptors;
+  if (entry.links !== 1) {
+    const other = model.linksTo(entry.inode).find((link) => !samePlace(link, place) && observer.isAt(link, entry));
+    const after =
+      other === undefined ? [] : placedAt(open, place).map((one) => ({ ...one, place: other }) as SavedDescriptor);
+    return { after };
+  }
   const { kept: name, numbers } = observer.keepOpen(entry);
   if (name === undefined) return {};
   const { device, inode } = entry;
@@ -126,14 +159,17 @@ function keeping(entry: Entry, observer: Observer, open: Open): Pick<Intent, "ke
   return { kept: { name, numbers }, after };
 }
 
-type Place = ReturnType<Observer["entryAt"]>["place"];
+function samePlace(a: Place, b: Place | undefined): boolean {
+  if ("kept" in a || b === undefined || "kept" in b) return false;
+  return a.guest === b.guest && a.nth === b.nth && a.path === b.path;
+}
 
-function placedAt(open: Open, place: Place): SavedDescriptor[] {
+function placedAt(open: Open, place: Place | undefined): SavedDescriptor[] {
   return open.filter((descriptor) => relativeTo(descriptor, place) === "");
 }
 
 /** Where the descriptor is below a place, "" for the place itself; undefined: elsewhere. */
-function relativeTo(descriptor: SavedDescriptor, place: Place): string | undefined {
+function relativeTo(descriptor: SavedDescriptor, place: Place | undefined): string | undefined {
   if (descriptor.kind !== "file" && descriptor.kind !== "directory") return undefined;
   const own = descriptor.place;
   if (own === undefined || place === undefined || "kept" in own || "kept" in place) return undefined;
@@ -143,7 +179,7 @@ function relativeTo(descriptor: SavedDescriptor, place: Place): string | undefin
 }
 
 /** Descriptors whose files move along; not those that `replaced` has already. */
-function moved(open: Open, from: Place, to: Place, replaced: Open): SavedDescriptor[] {
+function moved(open: Open, from: Place | undefined, to: Place | undefined, replaced: Open): SavedDescriptor[] {
   if (to === undefined || "kept" in to) return [];
   const done = new Set(replaced.map(({ number }) => number));
   return open.flatMap((descriptor) => {

@@ -6,6 +6,7 @@ import {
   BEGUN,
   checksumOf,
   decodeLogHeader,
+  Kind,
   LOG_HEADER,
   LOG_HEADER_BYTE_LENGTH,
   type LogHeader,
@@ -38,6 +39,9 @@ export class LogReader {
   readonly #words: Int32Array;
   readonly #bytes: Buffer;
   #at = LOG_HEADER_BYTE_LENGTH / 4;
+  #last: LogRecord | undefined;
+  /** How often the last record has been given out again. */
+  #repeated = 0;
 
   private constructor(header: LogHeader, bytes: Buffer, words: Int32Array) {
     this.header = header;
@@ -66,8 +70,13 @@ export class LogReader {
     return new LogReader(header, bytes, new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2));
   }
 
-  /** The next record, without going on to it; undefined: that was all. */
+  /** The next record, without going on to it; undefined: that was all. Calls that were repeated come as often. */
   peek(): LogRecord | undefined {
+    while (this.#at < this.end.at && (this.#words[this.#at]! & 0xff) === Kind.REPEATED) {
+      if (this.#repeated < this.#repetitionsAt(this.#at) && this.#last !== undefined) return this.#last;
+      this.#at += RECORD_WORDS + 2;
+      this.#repeated = 0;
+    }
     if (this.#at >= this.end.at) return undefined;
     const head = this.#words[this.#at]!;
     const start = (this.#at + RECORD_HEAD) * 4;
@@ -82,8 +91,18 @@ export class LogReader {
 
   next(): LogRecord | undefined {
     const record = this.peek();
-    if (record !== undefined) this.#at += RECORD_WORDS + wordsOf(record.payload.byteLength);
+    if (record === undefined) return undefined;
+    if ((this.#words[this.#at]! & 0xff) === Kind.REPEATED) this.#repeated++;
+    else this.#at += RECORD_WORDS + wordsOf(record.payload.byteLength);
+    this.#last = record;
     return record;
+  }
+
+  /** A count that was being changed is found one apart from its inversion. */
+  #repetitionsAt(at: number): number {
+    const count = this.#words[at + RECORD_HEAD]! >>> 0;
+    const inverted = ~this.#words[at + RECORD_HEAD + 1]! >>> 0;
+    return Math.min(count, inverted);
   }
 
   /** Where the next record would be appended, were the log to end here. */
@@ -97,6 +116,13 @@ export class LogReader {
     return this.#at / this.end.at;
   }
 
+  #isCount(at: number): boolean {
+    const words = this.#words;
+    if (at + RECORD_HEAD + 2 > words.length) return false;
+    const difference = (words[at + RECORD_HEAD]! - ~words[at + RECORD_HEAD + 1]!) | 0;
+    return difference === 0 || difference === 1;
+  }
+
   /** Where the record behind the one at `at` begins, and its checksum. */
   #wholeRecord(at: number, previous: number): LogEnd | undefined {
     const words = this.#words;
@@ -104,6 +130,7 @@ export class LogReader {
     const head = words[at]!;
     const payload = words[at + 1]!;
     if (head <= 0 || (head & 0xff) === 0 || payload < 0) return undefined;
+    if ((head & 0xff) === Kind.REPEATED && (payload !== 8 || !this.#isCount(at))) return undefined;
     const end = at + RECORD_HEAD + wordsOf(payload);
     if (end >= words.length) return undefined;
     const sum = checksumOf(previous, words, at, head, payload);

@@ -15,7 +15,7 @@ import { Landing, type Observer, RESTART, type SavedDescriptor } from "../../was
 import { buffersOf, type CallShape, checkOf, kindOf, type ProcessSizes, shapeOf, visitOutputs } from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind } from "./format.js";
-import { type Intent, intentOf } from "./intents.js";
+import { type Intent, intentOf, noteNames } from "./intents.js";
 import type { LogWriter } from "./writer.js";
 
 export type SystemCall = (...args: (number | bigint)[]) => number | undefined;
@@ -87,9 +87,12 @@ export class Recorder {
     const kind = kindOf("fd_write");
     const memory = this.#memory;
     return (fd, iovecs, count, out) => {
-      if (this.#landingOf(fd as number) !== Landing.AT_POSITION) return general(fd!, iovecs!, count!, out!);
+      const landing = this.#landingOf(fd as number);
+      if (landing !== Landing.AT_POSITION && landing !== Landing.AT_STDIO_POSITION) {
+        return general(fd!, iovecs!, count!, out!);
+      }
       const { writer } = this;
-      writer.mark(kind);
+      if (landing === Landing.AT_STDIO_POSITION) writer.mark(kind);
       const result = call(fd!, iovecs!, count!, out!);
       if (result !== 0)
         return this.#ended(kind, checkOf4(fd as number, iovecs as number, count as number, out as number), result);
@@ -134,7 +137,7 @@ export class Recorder {
         writer.u64(this.#observer.endOf(Number(args[0]) >>> 0));
         writer.commit(Kind.APPEND_INTENT, check);
       } else if (mayIntend) {
-        intent = intentOf(name, args, this.#observer, this.#model.descriptors);
+        intent = intentOf(name, args, this.#observer, this.#model);
         if (intent !== undefined) writer.text(Kind.INTENT, check, JSON.stringify(intent));
       }
       return this.#make(name, shape, args, call, check, landing, intent);
@@ -170,6 +173,7 @@ export class Recorder {
     const result = call(...args);
     if (result !== 0) return this.#ended(shape.kind, check, result);
     if (intent?.kept !== undefined) this.#observer.kept(intent.kept.numbers, intent.kept.name);
+    if (intent !== undefined) noteNames(intent, this.#model);
     if (intent?.after !== undefined) this.#model.change(JSON.stringify(intent.after), "");
     const shared = landing === Landing.AT_SHARED_POSITION && POSITIONED.has(name);
     this.#note(shape, args, buffers, check, {

@@ -19,7 +19,7 @@ import {
 } from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind } from "./format.js";
-import { type Intent, parseIntent } from "./intents.js";
+import { type Intent, noteNames, parseIntent } from "./intents.js";
 import type { OpenedLog } from "./opened-log.js";
 import type { LogReader, LogRecord } from "./reader.js";
 
@@ -182,6 +182,7 @@ export class Replayer {
     if (name === "clock_time_get" && payload.byteLength >= 8) {
       this.#model.clockRead(Number(args[0]), payload.readBigUInt64LE());
     }
+    if (intent !== undefined) noteNames(intent, this.#model);
     if (intent?.after !== undefined) this.#model.change(JSON.stringify(intent.after), this.path);
     if ((flags & Flag.CHANGED) !== 0) {
       this.#need(payload, at + 4);

@@ -3,7 +3,9 @@
  *
  * A1  Word 0 of a record is stored last, so that a record is there whole or not at all when the process dies.
  * A2  Each record's checksum goes on from the one before (format.ts).
- * A3  There is always room for one short record behind the last one: a log that cannot grow says that it is broken.
+ * A3  A call that repeats the one before only counts up, in place: first the number, then the number inverted. Whoever finds
+ *     the two one apart takes the lower.
+ * A4  There is always room for one short record behind the last one: a log that cannot grow says that it is broken.
  */
 import { VermilionError } from "../../../pmem/error.js";
 import type { MappedLog } from "../../../pmem/mapped-log.js";
@@ -21,8 +23,10 @@ import {
   wordsOf,
 } from "./format.js";
 
-/** A3, in words. */
+/** A4, in words. */
 const SPARE_WORDS = 8;
+
+const REPEATED = { LENGTH: 8 } as const;
 
 /** Where a log ends: the word behind its last record, and that record's checksum. */
 export interface LogEnd {
@@ -42,6 +46,11 @@ export class LogWriter {
   /** Byte offset of the next part of the payload that is being made. */
   #cursor = 0;
   #broken = false;
+  /** The last record, if it was made by `word`, and how often it has been repeated. */
+  #lastKind = 0;
+  #lastCheck = 0;
+  #lastValue = 0;
+  #repetitions = 0;
 
   private constructor(log: MappedLog, { at, sum }: LogEnd) {
     this.#log = log;
@@ -88,9 +97,25 @@ export class LogWriter {
 
   /** A record whose payload is one word, which most calls have. */
   word(kind: number, check: number, value: number): void {
-    const at = this.#at;
-    if (at + RECORD_WORDS + 1 > this.#limit && !this.#grow(4)) return;
     const words = this.#words;
+    const at = this.#at;
+    if (check === this.#lastCheck && value === this.#lastValue && kind === this.#lastKind) {
+      if (this.#repetitions === 0 && !this.#beginRepeating()) return;
+      const count = ++this.#repetitions;
+      words[this.#at - 3] = count; // A3
+      words[this.#at - 2] = ~count;
+      return;
+    }
+    if (at + RECORD_WORDS + 1 > this.#limit) {
+      this.open(4);
+      this.u32(value);
+      this.commit(kind, check);
+      return;
+    }
+    this.#lastKind = kind;
+    this.#lastCheck = check;
+    this.#lastValue = value;
+    this.#repetitions = 0;
     words[at + 1] = 4;
     words[at + 2] = check;
     words[at + 3] = value;
@@ -101,8 +126,26 @@ export class LogWriter {
     this.#at = at + RECORD_WORDS + 1;
   }
 
+  #beginRepeating(): boolean {
+    const { LENGTH } = REPEATED;
+    if (this.#at + RECORD_WORDS + LENGTH / 4 > this.#limit && !this.#grow(LENGTH)) return false;
+    const at = this.#at;
+    const words = this.#words;
+    words[at + 1] = LENGTH;
+    words[at + 2] = 0;
+    words[at + 3] = 0;
+    words[at + 4] = ~0;
+    const sum = checksumOf(this.#sum, words, at, Kind.REPEATED, LENGTH);
+    words[at + 5] = sum;
+    this.#sum = sum;
+    words[at] = Kind.REPEATED; // A1
+    this.#at = at + RECORD_WORDS + LENGTH / 4;
+    return true;
+  }
+
   /** Makes room for a payload; its parts follow. */
   open(byteLength: number): void {
+    this.#lastKind = 0;
     if (this.#at + RECORD_WORDS + wordsOf(byteLength) > this.#limit) this.#grow(byteLength);
     this.#cursor = (this.#at + RECORD_HEAD) * 4;
   }
@@ -168,7 +211,7 @@ export class LogWriter {
     this.#words = new Int32Array(buffer, 0, byteLength / 4);
     this.#bytes = Buffer.from(buffer, 0, byteLength);
     this.#view = new DataView(buffer, 0, byteLength);
-    this.#limit = byteLength / 4 - SPARE_WORDS; // A3
+    this.#limit = byteLength / 4 - SPARE_WORDS; // A4
   }
 
   /** False: there is no room, and the log has said so. */

@@ -1,0 +1,216 @@
+/** A guest in JavaScript: makes host calls through a system interface, logged or replayed, as a WebAssembly program would. */
+import {
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { OpenedLog } from "../../../runtime/process/log/opened-log.js";
+import { SystemInterface } from "../../../runtime/process/system-interface.js";
+import { libc } from "../../../runtime/wasi/libc.js";
+
+const PATHS = 64;
+const IOVECS = 1024;
+const OUT = 2048;
+const DATA = 4096;
+const ROOT = 3;
+
+/** The world around a guest: a directory that it may use, its image, and files for stdin and stdout. */
+export class World {
+  readonly folder = mkdtempSync(join(tmpdir(), "vermilion-log-"));
+  readonly image = join(this.folder, "image");
+  readonly data = join(this.folder, "data");
+  readonly #appending: boolean;
+
+  constructor(appending: boolean) {
+    this.#appending = appending;
+    mkdirSync(join(this.image, "open-files"), { recursive: true });
+    mkdirSync(this.data);
+    writeFileSync(join(this.folder, "stdin"), "first line\nsecond line\nthird line\n");
+    writeFileSync(join(this.folder, "stdout"), "");
+  }
+
+  /** Opened anew by each process, as a user would who types the command again. */
+  stdio(): [number, number, number] {
+    const output = openSync(join(this.folder, "stdout"), this.#appending ? "a" : "r+");
+    return [openSync(join(this.folder, "stdin"), "r"), output, openSync("/dev/null", "w")];
+  }
+
+  /** What others see of the guest's work. */
+  outcome(): Record<string, string> {
+    const found: Record<string, string> = { stdout: readFileSync(join(this.folder, "stdout"), "utf8") };
+    for (const entry of readdirSync(this.data, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      const name = path.slice(this.data.length);
+      if (entry.isSymbolicLink()) found[name] = `-> ${readlinkSync(path)}`;
+      else if (entry.isDirectory()) found[name] = "directory";
+      else found[name] = `${statSync(path).nlink} ${readFileSync(path, "utf8")}`;
+    }
+    return found;
+  }
+}
+
+export class GuestProgram {
+  readonly system: SystemInterface;
+  readonly notices: string[] = [];
+  readonly #memory = new WebAssembly.Memory({ initial: 1 });
+  readonly #bytes = Buffer.from(this.#memory.buffer);
+  /** What each call returned, as far as it is the same in every world. */
+  readonly results: string[] = [];
+
+  private constructor(world: World, log: OpenedLog | undefined) {
+    this.system = new SystemInterface({
+      options: {
+        args: ["guest"],
+        env: [],
+        preopens: [{ host: world.data, guest: "/" }],
+        stdio: world.stdio(),
+        keepAliveDirectory: join(world.image, "open-files"),
+        warn: (message) => this.notices.push(message),
+      },
+      ...{ image: world.image, state: undefined, log },
+      notice: (message) => this.notices.push(message),
+      keptFiles: () => new Set(),
+      replaying: () => {},
+    });
+    this.system.bind({
+      memory: this.#memory,
+      memoryAddress: libc().addressOf(this.#memory.buffer),
+      failurePending: () => false,
+      wakeDescriptor: -1,
+    });
+  }
+
+  static begin(world: World): GuestProgram {
+    const guest = new GuestProgram(world, undefined);
+    guest.system.configure({ uncertain: "repeat", durability: "process" }, false);
+    guest.system.beginLog(0, 0, { callback: false, eintr: false });
+    return guest;
+  }
+
+  static recover(world: World): GuestProgram {
+    const log = OpenedLog.open(world.image, 0);
+    if (log === undefined) throw new Error("there is no log");
+    const guest = new GuestProgram(world, log);
+    guest.system.configure({ uncertain: "repeat", durability: "process" }, false);
+    return guest;
+  }
+
+  #call(name: string, ...args: (number | bigint)[]): number {
+    const result = this.system.functions[name]?.(...args) ?? -1;
+    this.results.push(`${name} ${result}`);
+    return result;
+  }
+
+  #path(text: string, slot = 0): [number, number] {
+    return [PATHS + slot * 256, this.#bytes.write(text, PATHS + slot * 256)];
+  }
+
+  #iovec(byteLength: number): void {
+    this.#bytes.writeUInt32LE(DATA, IOVECS);
+    this.#bytes.writeUInt32LE(byteLength, IOVECS + 4);
+  }
+
+  /** The new descriptor's number, or minus the error. */
+  open(path: string, oflags = 0, fdflags = 0): number {
+    const rights = (1n << 1n) | (1n << 6n);
+    const result = this.#call("path_open", ROOT, 1, ...this.#path(path), oflags, rights, 0n, fdflags, OUT);
+    return result === 0 ? this.#bytes.readUInt32LE(OUT) : -result;
+  }
+
+  close(fd: number): number {
+    return this.#call("fd_close", fd);
+  }
+
+  write(fd: number, text: string): number {
+    this.#iovec(this.#bytes.write(text, DATA));
+    const result = this.#call("fd_write", fd, IOVECS, 1, OUT);
+    this.results.push(String(this.#bytes.readUInt32LE(OUT)));
+    return result;
+  }
+
+  writeAt(fd: number, text: string, position: bigint): number {
+    this.#iovec(this.#bytes.write(text, DATA));
+    return this.#call("fd_pwrite", fd, IOVECS, 1, position, OUT);
+  }
+
+  read(fd: number, byteLength: number): string {
+    this.#iovec(byteLength);
+    this.#call("fd_read", fd, IOVECS, 1, OUT);
+    const text = this.#bytes.toString("utf8", DATA, DATA + this.#bytes.readUInt32LE(OUT));
+    this.results.push(text);
+    return text;
+  }
+
+  seek(fd: number, offset: bigint, whence = 0): number {
+    const result = this.#call("fd_seek", fd, offset, whence, OUT);
+    this.results.push(String(this.#bytes.readBigUInt64LE(OUT)));
+    return result;
+  }
+
+  /** Type, link count and length. */
+  stat(fd: number): void {
+    this.#call("fd_filestat_get", fd, OUT);
+    const [type, links] = [this.#bytes.readUInt8(OUT + 16), this.#bytes.readBigUInt64LE(OUT + 24)];
+    this.results.push(`${type} ${links} ${this.#bytes.readBigUInt64LE(OUT + 32)}`);
+  }
+
+  list(fd: number): void {
+    this.#call("fd_readdir", fd, DATA, 1024, 0n, OUT);
+    const names: string[] = [];
+    const end = DATA + this.#bytes.readUInt32LE(OUT);
+    for (let at = DATA; at + 24 <= end; ) {
+      const length = this.#bytes.readUInt32LE(at + 16);
+      names.push(this.#bytes.toString("utf8", at + 24, at + 24 + length));
+      at += 24 + length;
+    }
+    this.results.push(names.sort().join(","));
+  }
+
+  random(): string {
+    this.#call("random_get", DATA, 4);
+    return this.#bytes.toString("hex", DATA, DATA + 4);
+  }
+
+  truncate(fd: number, byteLength: bigint): number {
+    return this.#call("fd_filestat_set_size", fd, byteLength);
+  }
+
+  renumber(from: number, to: number): number {
+    return this.#call("fd_renumber", from, to);
+  }
+
+  setFlags(fd: number, flags: number): number {
+    return this.#call("fd_fdstat_set_flags", fd, flags);
+  }
+
+  makeDirectory(path: string): number {
+    return this.#call("path_create_directory", ROOT, ...this.#path(path));
+  }
+
+  removeDirectory(path: string): number {
+    return this.#call("path_remove_directory", ROOT, ...this.#path(path));
+  }
+
+  unlink(path: string): number {
+    return this.#call("path_unlink_file", ROOT, ...this.#path(path));
+  }
+
+  rename(from: string, to: string): number {
+    return this.#call("path_rename", ROOT, ...this.#path(from), ROOT, ...this.#path(to, 1));
+  }
+
+  link(from: string, to: string): number {
+    return this.#call("path_link", ROOT, 0, ...this.#path(from), ROOT, ...this.#path(to, 1));
+  }
+
+  symlink(target: string, path: string): number {
+    return this.#call("path_symlink", ...this.#path(target), ROOT, ...this.#path(path, 1));
+  }
+}
