@@ -4,8 +4,6 @@ import type { RestartExploration, RestartExploreOptions } from "../testing/index
 import { print } from "./listing.js";
 import { EXIT } from "./status.js";
 
-type Finding = NonNullable<RestartExploration["finding"]>;
-
 /** `repeatCommand` makes the command that repeats a finding; `unused` are options that mean nothing here. */
 export async function exploreRestartsCommand(
   given: RestartExploreOptions,
@@ -18,39 +16,31 @@ export async function exploreRestartsCommand(
       `${options.unused.join(", ")}: not for a program that begins again at main (--domain ${given.domain}); leave it out`,
     );
   }
-  const { exploreRestarts } = await import("../testing/index.js");
-  const exploration = exploreRestarts(given);
+  const { describeRestartFinding, exploreRestarts } = await import("../testing/index.js");
+  const exploration = await exploreRestarts(given);
   if (options.json === true) print(JSON.stringify(exploration, undefined, 2));
-  else print(describe(exploration, given.at, repeatCommand));
+  else {
+    const finding = exploration.finding && describeRestartFinding(exploration.finding);
+    print(describe(exploration, finding, given.at, repeatCommand));
+  }
   return exploration.finding === undefined ? EXIT.success : EXIT.found;
 }
 
-function describe(exploration: RestartExploration, at: string | undefined, command: (at: string) => string): string {
+function describe(
+  exploration: RestartExploration,
+  described: readonly string[] | undefined,
+  at: string | undefined,
+  command: (at: string) => string,
+): string {
   const { module, domain, points, guests, pruned, milliseconds, complete, finding } = exploration;
   const rate = (1000 * guests) / milliseconds;
   const lines = [
     `${module}: ${points} crash points under ${domain}, ${guests} guests in ${(milliseconds / 1000).toFixed(1)} s ` +
       `(${rate.toFixed(0)}/s), ${pruned} states left what another had left`,
   ];
-  if (finding !== undefined) lines.push("", ...describeFinding(finding), `again:  ${command(finding.at)}`);
+  if (finding !== undefined) lines.push("", ...(described ?? []), `again:  ${command(finding.at)}`);
   else if (at !== undefined) lines.push(`${at}: the program survives it`);
   else if (complete) lines.push("every guest found its state consistent");
   else lines.push("every guest found its state consistent, until the budget ended");
   return lines.join("\n");
-}
-
-function describeFinding({ at, failures, promised, result }: Finding): string[] {
-  const lines = [`DOES NOT SURVIVE  ${at}`];
-  failures.forEach(({ kind, where, lost, lostFiles }, index) => {
-    const which = failures.length === 1 ? "the power failed" : `power failure ${index + 1}`;
-    const when = kind === "end" ? "after the run" : `${kind === "store" ? "behind" : "before"} a ${kind} in`;
-    lines.push(`  ${which} ${when} ${where.join(" < ")}`.trimEnd());
-    if (lost.length + lostFiles.length === 0) lines.push("    nothing that was stored is lost");
-    for (const text of lostFiles) lines.push(`    lost: ${text}`);
-    for (const { address, byteLength, where: by } of lost) {
-      lines.push(`    lost: ${byteLength} bytes at ${address}, stored by ${by.join(" < ")}`);
-    }
-  });
-  lines.push(`  promised before: ${promised}`, `  the next guest ${result}`);
-  return lines;
 }

@@ -2,6 +2,7 @@
 import type { SerializedError } from "../process/protocol.js";
 import type { Reference, Repetition, WalkOrder, WalkReport } from "./explorer.js";
 import type { Aspect } from "./observation.js";
+import type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";
 import type { Subject } from "./subject.js";
 import type { Trace } from "./trace.js";
 
@@ -24,13 +25,16 @@ export type ExploreOrder =
   /** To every thread but the one that found it. */
   | { readonly kind: "reference"; readonly reference: Reference }
   | { readonly kind: "walk"; readonly order: WalkOrder }
-  | { readonly kind: "repeat"; readonly trace: Trace };
+  | { readonly kind: "repeat"; readonly trace: Trace }
+  /** Of a program that begins again, whatever the thread was made for. */
+  | { readonly kind: "restarts"; readonly options: RestartExploreOptions };
 
 /** Each answers one order. */
 export type ExploreReport =
   | { readonly kind: "reference"; readonly reference: Reference }
   | { readonly kind: "walked"; readonly report: WalkReport }
   | { readonly kind: "repeated"; readonly repetition: Repetition | undefined }
+  | { readonly kind: "restarted"; readonly exploration: RestartExploration }
   | { readonly kind: "ready" }
   | { readonly kind: "failed"; readonly error: SerializedError };
 

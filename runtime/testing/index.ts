@@ -14,4 +14,6 @@ export {
 export type { Aspect, Difference, Ending } from "./observation.js";
 export type { RestartPointKind } from "./restart-run.js";
 export type { RestartFinding } from "./restart-search.js";
-export { exploreRestarts, type RestartExploration, type RestartExploreOptions } from "./restarts.js";
+export { describeRestartFinding } from "./restart-text.js";
+export { exploreRestarts } from "./restarts.js";
+export type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";

@@ -7,7 +7,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test as base, expect } from "vitest";
-import { describeFinding, type ExploredRun, type ExploreOptions, explore, powerFailAt } from "./index.js";
+import {
+  describeFinding,
+  describeRestartFinding,
+  type ExploredRun,
+  type ExploreOptions,
+  explore,
+  exploreRestarts,
+  powerFailAt,
+  type RestartExploreOptions,
+} from "./index.js";
 
 /** A program as a test names it: what `explore` takes, or the module's path alone. */
 export type Program = string | ExploreOptions;
@@ -58,7 +67,23 @@ function shown({ ending, stdout, files }: ExploredRun): object {
   return { ending, files: Object.fromEntries(files), stdout: text.split("\n") };
 }
 
-expect.extend({ toSurvivePowerFailure });
+async function toSurviveRestarts(
+  program: string | RestartExploreOptions,
+  options: Partial<Omit<RestartExploreOptions, "module">> = {},
+): Promise<MatcherResult> {
+  const all = { domain: "adr" as const, ...(typeof program === "string" ? { module: program } : program), ...options };
+  const { finding, guests, points } = await exploreRestarts(all);
+  if (finding === undefined) {
+    const tried = `${points} crash points under ${all.domain}, ${guests} guests`;
+    return { pass: true, message: () => `${all.module}: every guest found its state consistent; ${tried}` };
+  }
+  const alone = `{ domain: ${JSON.stringify(all.domain)}, at: ${JSON.stringify(finding.at)} }`;
+  const message = (): string =>
+    [...describeRestartFinding(finding), `alone:  await expect(program).toSurviveRestarts(${alone})`].join("\n");
+  return { pass: false, message };
+}
+
+expect.extend({ toSurvivePowerFailure, toSurviveRestarts });
 
 declare module "vitest" {
   interface Matchers<T> {
@@ -67,6 +92,11 @@ declare module "vitest" {
      * test time: `{ timeout: 60_000 }`.
      */
     toSurvivePowerFailure(options?: SurvivalOptions): Promise<void>;
+    /**
+     * For a program that manages persistent memory or files itself: causes failures after which it begins again with what is
+     * left of these, under the domain "adr" unless another is asked for. To be awaited.
+     */
+    toSurviveRestarts(options?: Partial<Omit<RestartExploreOptions, "module">>): Promise<void>;
   }
 }
 

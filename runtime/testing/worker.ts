@@ -9,6 +9,7 @@ import { Program } from "../process/program.js";
 import { serializeError } from "../process/serialized-error.js";
 import { type ExploreOrder, type ExploreReport, type ExploreWorkerData, Tally } from "./explore-protocol.js";
 import { Explorer } from "./explorer.js";
+import { exploreRestartsHere } from "./restarts-here.js";
 import type { Subject } from "./subject.js";
 
 const port = parentPort;
@@ -41,6 +42,7 @@ function prepare(): Explorer {
 }
 
 function carryOut(order: ExploreOrder): ExploreReport {
+  if (order.kind === "restarts") return { kind: "restarted", exploration: exploreRestartsHere(order.options) };
   explorer ??= prepare();
   switch (order.kind) {
     case "refer": {

@@ -49,6 +49,9 @@ describe("the packed tarball, installed in an empty folder", () => {
     writeFileSync(join(folder, "good.wasm"), assembleText(countingGuest()));
     const careless = `(func (export "vermilion_on_power_restored") (global.set $sum (i32.const 0)))`;
     writeFileSync(join(folder, "careless.wasm"), assembleText(countingGuest(careless)));
+    for (const name of ["missing-flush.wasm", "missing-flush-bug.wasm"]) {
+      copyFileSync(join(root, "guest-examples", "crash-bugs", name), join(folder, name));
+    }
     copyFileSync(join(root, "tests", "cli", "package-vitest.txt"), join(folder, "power.test.ts"));
     const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"];
     inFolder(join(root, "node_modules", ".bin", "tsc"), ...options, "power.test.ts");
@@ -57,9 +60,10 @@ describe("the packed tarball, installed in an empty folder", () => {
       ...{ cwd: folder, env: { ...env, NO_COLOR: "1" }, encoding: "utf8" },
     });
     expect(status).toBe(1);
-    expect(stdout).toMatch(/1 failed \| 3 passed/);
+    expect(stdout).toMatch(/2 failed \| 4 passed/);
     expect(stderr).toMatch(/DOES NOT SURVIVE {2}(safepoint|call):/);
     expect(stderr).toContain("the power failed in");
+    expect(stderr).toContain("the power failed before a fence in");
     expect(stderr).toContain("+ Received");
   });
 

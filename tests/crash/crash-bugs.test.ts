@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
-import { exploreRestarts, type RestartExploration } from "../../runtime/testing/restarts.js";
+import { exploreRestartsHere, type RestartExploration } from "../../runtime/testing/restarts-here.js";
 import { root } from "../corpus/paths.js";
 import { Unavailable } from "../corpus/run-command.js";
 import { clang } from "../corpus/toolchains.js";
@@ -31,7 +31,7 @@ afterAll(() => {
 function explore(name: string, domain: PersistenceDomain, failuresInARow = 2): RestartExploration {
   const files = crashBugs.some((bug) => bug.files === true && name.startsWith(bug.name));
   const preopens = files ? [{ host: empty, guest: "/" }] : [];
-  return exploreRestarts({ module: join(folder, `${name}.wasm`), domain, failuresInARow, preopens });
+  return exploreRestartsHere({ module: join(folder, `${name}.wasm`), domain, failuresInARow, preopens });
 }
 
 describe.each(crashBugs)("$name", ({ name, mistake, eadr, failures }) => {

@@ -3,17 +3,18 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
-import { exploreRestarts, type RestartExploration } from "../../runtime/testing/restarts.js";
+import { exploreRestartsHere, type RestartExploration } from "../../runtime/testing/restarts-here.js";
 import { root } from "../corpus/paths.js";
 import { Workshop } from "../support/command-line.js";
 
 const folder = join(root, "guest-examples", "programming-models");
 const workshop = new Workshop();
+process.env["XDG_CACHE_HOME"] = join(workshop.work, "cache");
 afterAll(() => workshop.remove());
 
 function explore(name: string, domain: PersistenceDomain): RestartExploration {
   const failuresInARow = name.startsWith("list") ? 2 : 1; // trees take a minute for two
-  return exploreRestarts({ module: join(folder, `${name}.wasm`), domain, failuresInARow });
+  return exploreRestartsHere({ module: join(folder, `${name}.wasm`), domain, failuresInARow });
 }
 
 describe.each([

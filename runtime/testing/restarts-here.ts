@@ -1,0 +1,116 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import type { PersistenceDomain } from "../../pmem/cache-model.js";
+import { attempt, VermilionError } from "../../pmem/error.js";
+import { cacheDirectory } from "../process/cache-directory.js";
+import type { Preopen } from "../process/command.js";
+import { HostFunctions } from "../process/host-functions.js";
+import { checkImports } from "../process/imports.js";
+import { Program } from "../process/program.js";
+import { readTree } from "./guest-files.js";
+import { CHECKER_EXPORT, type RestartFailure, type RestartFinding, searchRestarts } from "./restart-search.js";
+
+/** A program that manages persistent memory itself, and how to look for failures that it does not survive. */
+export interface RestartExploreOptions {
+  /** Path of the module. */
+  readonly module: string;
+  /** Instead of the file's content. */
+  readonly moduleBytes?: Uint8Array | undefined;
+  /** Without argv[0]. */
+  readonly args?: readonly string[] | undefined;
+  readonly argv0?: string | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Directories for the guest. They stay as they are. A failure takes what was not flushed to files and directories. */
+  readonly preopens?: readonly Preopen[] | undefined;
+  readonly domain: PersistenceDomain;
+  /** An export of type int(void) or int(unsigned promised), "vermilion_check" by default; without it the program itself. */
+  readonly checkExport?: string | undefined;
+  /** Failures in a row, 2 by default: the second strikes recovery. */
+  readonly failuresInARow?: number | undefined;
+  /** States to look at for each point at most, 64 by default. */
+  readonly statesPerPoint?: number | undefined;
+  /** Chooses among states where there are more. */
+  readonly seed?: number | undefined;
+  /** Guests to start at most; 100,000 by default. */
+  readonly guests?: number | undefined;
+  readonly budgetMilliseconds?: number | undefined;
+  /** Only this chain of failures, as a finding names it. */
+  readonly at?: string | undefined;
+}
+
+export interface RestartExploration {
+  readonly module: string;
+  readonly domain: PersistenceDomain;
+  readonly seed: number;
+  /** Places where the power failed, those during recovery included. */
+  readonly points: number;
+  /** Guests that were started. */
+  readonly guests: number;
+  /** States that were equal to another, and not looked at again. */
+  readonly pruned: number;
+  readonly milliseconds: number;
+  /** False: the budget ended the search. */
+  readonly complete: boolean;
+  /** The first failure that was found; `at` names it. */
+  readonly finding: (RestartFinding & { readonly at: string }) | undefined;
+}
+
+/** A guest that goes on for so long does not end. */
+const SAFEPOINT_LIMIT = 10_000_000;
+
+/** `exploreRestarts` (restarts.ts) in the calling thread. */
+export function exploreRestartsHere(options: RestartExploreOptions): RestartExploration {
+  const { domain, seed = 1, failuresInARow = 2, statesPerPoint = 64, guests = 100_000 } = options;
+  const module = resolve(options.module);
+  const bytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
+  const program = Program.load(new Uint8Array(bytes), {
+    cacheDirectory: cacheDirectory(),
+    exact: true,
+    tracking: true,
+  });
+  checkImports(program.module, new HostFunctions());
+  const args = [options.argv0 ?? basename(module), ...(options.args ?? [])];
+  const preopens = (options.preopens ?? []).map(({ host, guest }) => ({ host: resolve(host), guest }));
+  const files = { guests: preopens.map(({ guest }) => guest), tree: readTree(preopens) };
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vermilion-explore-"));
+  try {
+    const report = searchRestarts(
+      { program, args, env: Object.entries(options.env ?? {}), ...(preopens.length === 0 ? {} : { files }) },
+      {
+        folder,
+        ...{ domain, seed, statesPerPoint },
+        depth: failuresInARow,
+        executions: guests,
+        checkExport: options.checkExport ?? CHECKER_EXPORT,
+        checkerNeeded: options.checkExport !== undefined,
+        milliseconds: options.budgetMilliseconds ?? Number.POSITIVE_INFINITY,
+        safepointLimit: SAFEPOINT_LIMIT,
+        ...(options.at === undefined ? {} : { only: parseChain(options.at) }),
+      },
+    );
+    const { points, executions, pruned, milliseconds, complete, finding } = report;
+    return {
+      ...{ module: options.module, domain, seed, points, guests: executions, pruned, milliseconds, complete },
+      finding: finding && { ...finding, at: formatChain(finding.failures) },
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function formatChain(failures: readonly RestartFailure[]): string {
+  return failures.map(({ event, choice }) => `${event}:${choice}`).join("+");
+}
+
+function parseChain(text: string): RestartFailure[] {
+  return text.split("+").map((part) => {
+    const match = /^(\d+):([\w.-]+)$/.exec(part);
+    const [, event, choice] = match ?? [];
+    if (event !== undefined && choice !== undefined) return { event: Number(event), choice };
+    throw new VermilionError(
+      "TRACE_INVALID",
+      `"${part}" is no failure of persistent memory; write POINT:STATE, joined by "+", as a finding does: 20:1.1+4:all`,
+    );
+  });
+}
