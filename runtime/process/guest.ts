@@ -346,7 +346,7 @@ export class Guest {
   }
 
   #ended(outcome: MachineOutcome): Outcome {
-    if (this.#system.isReplaying) return this.#endedInReplay(outcome);
+    if (this.#isBehindLog()) return this.#endedInReplay(outcome);
     switch (outcome.kind) {
       case "returned": {
         const { results: values } = outcome;
@@ -384,13 +384,17 @@ export class Guest {
       if (this.#control.killed) throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: the guest was killed`);
       return { kind: "powerFailed", reason: "failure", epoch, frames: outcome.frames, saveMilliseconds: 0 };
     }
-    if (outcome.kind === "returned" && this.#system.endReplay()) return this.#ended(outcome);
     const how = outcome.kind === "trapped" ? `traps (${outcome.error.message})` : "ends";
     throw new VermilionError(
       "LOG_DIVERGED",
       `${this.#image.path}: the program ${how} before its log does, so it does not repeat what it did; nothing was changed: ` +
         "go on from the last persistence point instead (--no-replay), or start again (--fresh)",
     );
+  }
+
+  /** What the program does now it has done already, as its log says. */
+  #isBehindLog(): boolean {
+    return this.#system.isReplaying && !this.#system.endReplay();
   }
 
   /** G2. */
@@ -488,7 +492,7 @@ export class Guest {
       failurePending: () => this.#control.failurePending,
       lowerFlag: () => this.#control.lowerFlag(),
       points: {
-        isDue: () => (this.#points.isDue() || this.#logWantsPoint) && !this.#system.isReplaying,
+        isDue: () => (this.#points.isDue() || this.#logWantsPoint) && !this.#isBehindLog(),
         isDueAtCall: () => (this.#points.isDueAtCall() || this.#logWantsPoint) && !this.#system.isReplaying,
         persist: (state, frames) => this.#persist(state, frames),
       },

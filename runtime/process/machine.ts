@@ -202,7 +202,12 @@ export class Machine {
   // What guest code asks.
 
   #poll(): boolean {
-    const stop = this.#reasonToStop();
+    let stop: Stop | undefined;
+    try {
+      stop = this.#reasonToStop();
+    } catch (error) {
+      this.#instance.leave(error); // M3
+    }
     if (stop === undefined) return false;
     this.#stop = stop;
     this.#instance.beginUnwinding();

@@ -125,9 +125,14 @@ export class SystemInterface {
     return this.#number;
   }
 
-  /** The program has ended: whether the log had ended too. Then everything is as the log has left it, and live. */
+  /**
+   * Between two calls: whether the log has ended, with no call under way in it. Then everything is as the log has left it,
+   * and live. A program that computes for long, or ends, without another call so does not replay for ever.
+   */
   endReplay(): boolean {
     if (this.#replayer?.ended !== true) return false;
+    const { intent, append, begun } = this.#replayer.openEnd();
+    if (intent !== undefined || append !== undefined || begun !== undefined) return false;
     this.#arrive(undefined);
     return true;
   }

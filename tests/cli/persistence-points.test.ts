@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Running, Workshop } from "../support/command-line.js";
-import { placeGuest } from "../support/guests.js";
+import { exampleModule, placeGuest } from "../support/guests.js";
 
 /** SIGKILL shows what the death of a process leaves; power cuts are tested in tests/process/image. */
 
@@ -52,7 +52,8 @@ describe("--persist-every 20ms and SIGKILL at random moments", () => {
     let advanced = 0;
     for (let runs = 1; runs <= MOST_RUNS; runs++) {
       const run = shop.start(["run", "--persist-every", "20ms", ...args], { input: "" });
-      await Promise.race([run.ended, sleep(150 + 700 * next())]);
+      if (epoch > 0) await Promise.race([run.ended, run.said("resuming")]);
+      await Promise.race([run.ended, sleep(50 + 700 * next())]);
       run.kill("SIGKILL");
       const { status, stderr } = await run.ended;
       if (stderr === "" && status === null) continue; // on a busy machine: killed before it had begun
@@ -84,6 +85,27 @@ test("--persist-every-calls 1 and SIGKILL: at most the last call is made again",
   const plain = await shop.run(["run", "--image", "calls, plain", counter]);
   const lines = [...before.filter((count) => count < (after[0] as number)), ...after];
   expect(`${lines.join("\n")}\n`).toBe(plain.stdout);
+});
+
+test("killed while it computes, without another host call: the log is behind it, points and failures are as before", async () => {
+  const computing = ["run", "--image", "computing", "--persist-every", "30ms", exampleModule("n-body"), "2000000000"];
+  const epochAfter = async (epoch: number): Promise<number> => {
+    for (;;) {
+      const now = await epochOf("computing");
+      if (now > epoch) return now;
+      await sleep(20);
+    }
+  };
+  const first = shop.start(computing);
+  await first.printed("0 steps");
+  const epoch = await epochAfter(1);
+  first.kill("SIGKILL");
+  await first.ended;
+  const second = shop.start(computing);
+  const later = await epochAfter(epoch + 2);
+  second.kill("SIGPWR");
+  expect(await second.ended).toMatchObject({ status: 85, stdout: "" });
+  expect(await epochOf("computing")).toBeGreaterThan(later);
 });
 
 describe("on request, of a program that waits for input", () => {

@@ -97,6 +97,12 @@ export class Running {
     }
   }
 
+  /** Resolves when stderr contains the text, or when the process has ended. */
+  async said(text: string): Promise<void> {
+    while (!this.#stderr.includes(text) && this.child.exitCode === null && this.child.signalCode === null)
+      await sleep(2);
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }
