@@ -233,7 +233,8 @@ export function instrument(module: Module, graph: CallGraph, form: Form, metadat
   const tagType = types.index([], []);
   // Code is written first, behind room for what stands before it, so that the whole is made without a second copy.
   const room = headRoom(module, appendix);
-  const out = new ByteWriter(room + Math.ceil(module.bytes.length * 1.25));
+  // More than any program needs: memory that is never written to costs nothing, a buffer that is outgrown costs a second one.
+  const out = new ByteWriter(room + module.bytes.length * 3);
   out.length = room;
   writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form));
   const head = writeHead(module, appendix, types, tagType, form.tracking);

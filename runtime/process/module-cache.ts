@@ -11,10 +11,12 @@ import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   renameSync,
   unlinkSync,
   writeSync,
@@ -27,6 +29,7 @@ import { contentHash } from "./image/content-hash.js";
 const TRAILER_BYTES = 4;
 /** Smaller modules are copied into their images as fast as they are linked. */
 const LEAST_LINKED_BYTES = 1 << 20;
+const PIECE_BYTES = 1 << 20;
 
 export class ModuleCache {
   readonly #directory: string;
@@ -61,7 +64,7 @@ export class ModuleCache {
   durableCopy(): string | undefined {
     if (this.#bytes.length < LEAST_LINKED_BYTES) return undefined;
     const path = join(this.#directory, "modules", `${this.#hash}.wasm`);
-    if (read(path)?.equals(this.#bytes) === true) return path;
+    if (holds(path, this.#bytes)) return path;
     return write(path, [this.#bytes], true) ? path : undefined;
   }
 }
@@ -71,6 +74,30 @@ function read(path: string): Buffer | undefined {
     return readFileSync(path);
   } catch {
     return undefined;
+  }
+}
+
+/** Whether a file has these bytes, compared in pieces: a second copy of a large module would double its share of memory. */
+function holds(path: string, bytes: Uint8Array): boolean {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, "r");
+  } catch {
+    return false;
+  }
+  try {
+    if (fstatSync(descriptor).size !== bytes.length) return false;
+    const piece = Buffer.allocUnsafe(PIECE_BYTES);
+    for (let at = 0; at < bytes.length; ) {
+      const length = readSync(descriptor, piece);
+      if (length === 0 || !piece.subarray(0, length).equals(bytes.subarray(at, at + length))) return false;
+      at += length;
+    }
+    return true;
+  } catch {
+    return false;
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Image } from "../../runtime/process/image/image.js";
 import { ModuleCache } from "../../runtime/process/module-cache.js";
 
-const large = new Uint8Array(1 << 20).fill(7);
+const large = new Uint8Array((1 << 20) + 5).fill(7);
 let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "vermilion-module-cache-"));
@@ -25,10 +25,14 @@ test("the copy of a large module is its bytes, read-only, and made anew when the
   expect(path).toBeDefined();
   expect(readFileSync(path ?? "").equals(large)).toBe(true);
   expect(statSync(path ?? "").mode & 0o777).toBe(0o400);
-  chmodSync(path ?? "", 0o600);
-  writeFileSync(path ?? "", "something else");
-  expect(new ModuleCache(directory, large).durableCopy()).toBe(path);
-  expect(readFileSync(path ?? "").equals(large)).toBe(true);
+  const differing = Buffer.from(large);
+  differing[differing.length - 1] = 8;
+  for (const changed of ["something else", differing]) {
+    chmodSync(path ?? "", 0o600);
+    writeFileSync(path ?? "", changed);
+    expect(new ModuleCache(directory, large).durableCopy()).toBe(path);
+    expect(readFileSync(path ?? "").equals(large)).toBe(true);
+  }
 });
 
 test("there is no copy of a small module, nor where none can be written", () => {
