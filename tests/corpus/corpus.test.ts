@@ -35,7 +35,9 @@ const CHAIN = 11;
 const PARALLEL = full ? 2 : 1;
 const HOUR = 3_600_000;
 
-const selected = programs.filter(({ name, slow }) => chosen?.includes(name) ?? (full || slow !== true));
+const selected = programs.filter(
+  ({ name, slow, measuredOnly }) => chosen?.includes(name) ?? (measuredOnly !== true && (full || slow !== true)),
+);
 
 beforeAll(() => {
   console.log(`corpus: ${full ? "full" : "a slice"}, VERMILION_SEED=${seed}`);

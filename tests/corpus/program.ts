@@ -29,6 +29,8 @@ export interface Program {
   readonly benchmark?: Workload;
   /** Uses exceptions in the form that browsers shipped first, which wasmtime does not run. */
   readonly legacyExceptions?: true;
+  /** For the benchmarks: the tests take it only when it is named. */
+  readonly measuredOnly?: true;
   /** Too slow to start for the quick slice of the tests. */
   readonly slow?: true;
 }

@@ -34,7 +34,7 @@ function buildCoreMark(): string {
 }
 
 /** Lua's errors are longjmp, so they are exceptions of the guest. */
-function buildLua(): string {
+export function buildLua(): string {
   const folder = join(debianSource("lua5.4", []), "src");
   const names = readdirSync(folder).filter((name) => name.endsWith(".c") && name !== "luac.c");
   return compile("lua", {
@@ -45,18 +45,20 @@ function buildLua(): string {
   });
 }
 
-function buildSqlite(): string {
+/** SQLite and a C program that uses it. */
+export function buildSqliteWith(name: string, program: string, options: readonly string[] = []): string {
   const folder = join(npmPackage("better-sqlite3", "12.11.1", ["*/deps/sqlite3/*"]), "deps", "sqlite3");
   const defines = ["SQLITE_THREADSAFE=0", "SQLITE_OMIT_LOAD_EXTENSION", "SQLITE_TEMP_STORE=3", "SQLITE_OMIT_WAL"];
-  return compile("sqlite", {
+  return compile(name, {
     options: [
+      ...options,
       ..."-O2 -w -D_WASI_EMULATED_GETPID -D_WASI_EMULATED_MMAN".split(" "),
       ...emulatedSignals,
       ...emulatedClocks,
       ...defines.map((define) => `-D${define}`),
       `-I${folder}`,
     ],
-    sources: [source("sqlite-workload.c"), join(folder, "sqlite3.c")],
+    sources: [program, join(folder, "sqlite3.c")],
     libraries: ["signal", "process-clocks", "getpid", "mman"].map((name) => `-lwasi-emulated-${name}`),
   });
 }
@@ -110,7 +112,7 @@ export const thirdPartyPrograms: readonly Program[] = [
     name: "sqlite",
     about: "SQLite with a database file: transactions, joins, VACUUM",
     kind: "interpreter",
-    build: buildSqlite,
+    build: () => buildSqliteWith("sqlite", source("sqlite-workload.c")),
     test: { args: ["1000", "3"], files: {} },
     benchmark: { args: ["15000", "10"], files: {} },
   },

@@ -56,6 +56,10 @@ function prebuilt(name: string, file: string): string {
   return cached("modules", `${name}.wasm`, { words: [path], files: [] }, copyOf(path));
 }
 
+export function buildRuby(): string {
+  return prebuilt("ruby", "ruby-3.2.0.wasm");
+}
+
 function pythonLibrary(): string {
   const archive = join(languages(), "python-3.11.3.tar.gz");
   return cached("libraries", "python", { words: [archive], files: [] }, (output) => {
@@ -94,7 +98,7 @@ export const toolchainPrograms: readonly Program[] = [
     about: "CRuby 3.2, 24 MB, which already unwinds its own stack with Asyncify",
     kind: "interpreter",
     slow: true,
-    build: () => prebuilt("ruby", "ruby-3.2.0.wasm"),
+    build: buildRuby,
     test: {
       args: ["-W0", "--disable-gems", "/data/workload.rb", "60"],
       files: { "workload.rb": script("workload.rb") },
