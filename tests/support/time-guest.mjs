@@ -1,12 +1,16 @@
 /**
  * Runs a guest once and measures it from the inside; the benchmarks start one such process a run:
  *
- *   node time-guest.mjs --variant VARIANT --module FILE --name NAME --scratch DIR [--library DIR] [--dir HOST::GUEST]... ARGS...
+ *   node time-guest.mjs --variant VARIANT --module FILE --name NAME --scratch DIR [--library DIR] [--optimized yes]
+ *                        [--dir HOST::GUEST]... ARGS...
  *
  * VARIANT  plain       the module as it is, in a memory of the engine's own
  *          mapped      the same, in a memory that is a mapped file, as an image's is
  *          asyncify    with the polls and unwinding that benchmarks/overhead/asyncify.ts added
  *          vermilion   instrumented, in an image below --scratch: what `vermilion run` does in its worker
+ *
+ * --optimized: the engine was started without its baseline tier (node --no-liftoff --no-wasm-lazy-compilation), so there is
+ * nothing to replace on the stack, and Vermilion does not stop for it.
  *
  * All on our system interface, and in a worker with the stack of Vermilion's. The time is that of the call of _start:
  * compiling, instrumenting, opening and the last header of the image are not in it. Writes result.json to --scratch:
@@ -49,6 +53,7 @@ if (isMainThread) {
       name: { type: "string" },
       scratch: { type: "string" },
       library: { type: "string", default: DIST },
+      optimized: { type: "string" },
       dir: { type: "string", multiple: true, default: [] },
     },
   });
@@ -72,6 +77,10 @@ if (isMainThread) {
     const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }] = await Promise.all(
       ["guest", "machine", "control-block", "host-functions"].map((name) => load(`runtime/process/${name}.js`)),
     );
+    if (values.optimized !== undefined) {
+      const { ReplacementSchedule } = await load("runtime/process/on-stack-replacement.js");
+      ReplacementSchedule.prototype.isDue = () => false;
+    }
     let times;
     const start = Machine.prototype.start;
     Machine.prototype.start = function (...args) {
