@@ -27,8 +27,10 @@ export function assemble(text: string): Uint8Array {
   const module = binaryen.parseText(text);
   try {
     module.setFeatures(FEATURES.reduce<number>((all, feature) => all | feature, 0));
+    binaryen.setDebugInfo(true); // the name section
     return module.emitBinary();
   } finally {
+    binaryen.setDebugInfo(false);
     module.dispose();
   }
 }

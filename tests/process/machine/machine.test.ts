@@ -336,4 +336,29 @@ describe("state beside memory", () => {
         (call $log (i32.gt_s (global.get $calls) (i32.const 0)))))`;
     expect(() => interruptEverywhere(text, ["0"])).toThrow(/stopped at safepoint 1: expected\n0\ngot\n1/);
   });
+
+  test("a linker's wrapper around the callback, which runs destructors, is passed by", () => {
+    survives(
+      `(func $vermilion_on_power_restored)
+      (func $wrapper (export "vermilion_on_power_restored") (call $vermilion_on_power_restored) (call $log (i32.const 666)))
+      (func (export "run") (call $log (i32.const 1)) (call $log (i32.const 2)))`,
+      [1, 2],
+    );
+  });
+
+  test("so is one around signal()", () => {
+    survives(
+      `(table 2 funcref) (elem (i32.const 1) $handler)
+      (global $handles (mut i32) (i32.const 0)) (global $handled (mut i32) (i32.const 0))
+      (func $handler (param i32) (global.set $handled (local.get 0)))
+      (func $signal (param i32 i32) (result i32) (global.get $handles) (global.set $handles (local.get 1)))
+      (func $wrapper (export "signal") (param i32 i32) (result i32)
+        (call $log (i32.const 666)) (call $signal (local.get 0) (local.get 1)))
+      (func (export "run")
+        (drop (call $signal (i32.const 30) (i32.const 1)))
+        (call $log (i32.and (global.get $handled) (i32.const 1)))
+        (call $log (global.get $handles)))`,
+      [0, 1],
+    );
+  });
 });
