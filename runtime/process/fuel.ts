@@ -29,16 +29,15 @@ export class Fuel {
   }
 
   /** Begins a run. */
-  arm(failAt: number | undefined, recrossed: number): void {
-    this.#recrossed = recrossed;
-    this.#failAt = (failAt ?? Number.POSITIVE_INFINITY) + recrossed;
-    this.#askAt += recrossed;
+  arm(failAt: number | undefined): void {
+    this.#recrossed = 0;
+    this.#failAt = failAt ?? Number.POSITIVE_INFINITY;
     this.#consumed = 0;
     this.#filledAt = performance.now();
     this.#fill();
   }
 
-  /** The next safepoint is one that was crossed already, before a persistence point. */
+  /** The next safepoint is one that was crossed already, before the guest was stopped. */
   recross(): void {
     this.#recrossed++;
     this.#failAt++;

@@ -30,7 +30,7 @@ import { compileOptimized } from "./optimizing-compiler.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
 import { RunningFunctions } from "./running-functions.js";
-import { decodeStacks, type EntryCall, encodeStacks, RECORD_TRAILER, readFrames, type Task } from "./stacks.js";
+import { decodeStacks, type EntryCall, encodeStacks, RECORD_TRAILER, type Task } from "./stacks.js";
 
 export type Outcome =
   | { readonly kind: "returned"; readonly results: readonly (number | bigint)[] }
@@ -130,7 +130,7 @@ export class Machine {
       tasks.push({ kind: "initialize", frames: undefined });
     }
     if (this.#program.module.start !== undefined) tasks.push({ kind: "start", frames: undefined });
-    this.#arm(injection, 0);
+    this.#arm(injection);
     return this.#run(tasks, () => this.#instance.callHelper("initialiseData"));
   }
 
@@ -160,7 +160,7 @@ export class Machine {
   /** Calls an export of an idle machine. */
   call(entry: EntryCall, injection: Injection): Outcome {
     this.#entry = entry;
-    this.#arm(injection, 0);
+    this.#arm(injection);
     return this.#run([{ kind: "entry", frames: undefined }], () => undefined);
   }
 
@@ -183,9 +183,7 @@ export class Machine {
       const running = pending[pending.length - 1]?.kind === "callback";
       pending.splice(running ? pending.length - 1 : pending.length, 0, { kind: "callback", frames: undefined });
     }
-    const top = pending[pending.length - 1]?.frames;
-    const innermost = top === undefined ? undefined : readFrames(top, this.#program.continuations).at(-1);
-    this.#arm(options.injection ?? {}, innermost?.place.recrossed === true ? 1 : 0);
+    this.#arm(options.injection ?? {});
     return this.#run(pending, () => undefined);
   }
 
@@ -193,9 +191,9 @@ export class Machine {
     return findPowerCallback(this.#program, this.#instance.exports) !== undefined;
   }
 
-  #arm(injection: Injection, recrossed: number): void {
+  #arm(injection: Injection): void {
     this.#hostCalls.arm(injection.atCall);
-    this.#fuel.arm(injection.atSafepoint, recrossed);
+    this.#fuel.arm(injection.atSafepoint);
     this.#replacement.begin();
   }
 
@@ -295,13 +293,18 @@ export class Machine {
   /** In the same instance; in better code if it is there. */
   #goOn(frames: Uint8Array): unknown {
     if (this.#program.mode !== "exact") return this.#continuations.enterOptimized(frames);
+    return this.#enter(frames);
+  }
+
+  /** A host call in which the frames were left is made again, and its safepoint crossed again: that does not count. */
+  #enter(frames: Uint8Array): unknown {
     if (this.#continuations.enterable(frames).at(-1)?.place.recrossed === true) this.#fuel.recross();
     return this.#continuations.enter(frames);
   }
 
   #runTask({ kind, frames }: Task): unknown {
     const instance = this.#instance;
-    if (frames !== undefined) return this.#continuations.enter(frames);
+    if (frames !== undefined) return this.#enter(frames);
     if (kind === "entry") return (instance.exports[this.#entry.exportName] as Fn)(...this.#entry.args);
     if (kind === "initialize") return (instance.exports[INITIALIZER] as Fn)();
     if (kind === "start") return instance.functionAt(this.#program.module.start as number)?.();
