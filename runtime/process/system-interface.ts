@@ -13,7 +13,9 @@ import { invariant, VermilionError } from "../../pmem/error.js";
 import { LogWindow, MappedLog } from "../../pmem/mapped-log.js";
 import {
   GuestMemory,
+  type Observer,
   parseState,
+  type SavedDescriptor,
   type SavedState,
   WASI_SIGNATURES,
   WASI_STATE_VERSION,
@@ -82,6 +84,8 @@ export class SystemInterface {
   /** That of the log before: two are used by turns. */
   #spareWindow: LogWindow | undefined;
   #number = 0;
+  /** Descriptors whose files lie elsewhere since they were saved. */
+  #moved: readonly SavedDescriptor[] = [];
   /** The program wants to be told that the power failed, at its next call. */
   #toTell = false;
 
@@ -171,6 +175,7 @@ export class SystemInterface {
     this.#window = this.#spareWindow ?? new LogWindow();
     this.#spareWindow = window;
     recorder.writer = this.#newLog(this.#number + 1, epoch, { callback: false, eintr: false });
+    if (this.#moved.length > 0) recorder.descriptors(this.#moved);
     writer.text(Kind.CONTINUED, 0);
     if (this.#settings.durability === "system") writer.flush();
     before.close();
@@ -188,7 +193,10 @@ export class SystemInterface {
 
   /** What Wasi.save saves. */
   save(): unknown {
-    return this.#live().save();
+    const wasi = this.#live();
+    const state = wasi.save();
+    if (this.#recorder !== undefined) this.#moved = movedFiles(parseState(state), wasi.observer);
+    return state;
   }
 
   /** A function of the embedder's: its results come from the log, or go there. */
@@ -381,6 +389,17 @@ export class SystemInterface {
       wasi.close();
     }
   }
+}
+
+/** Files that have been copied because they have no name: the guest goes on in the copy, or, after a kill, without it. */
+function movedFiles({ descriptors }: SavedState, observer: Observer): SavedDescriptor[] {
+  return descriptors.flatMap((descriptor): SavedDescriptor[] => {
+    if (descriptor.kind !== "file" || !("kept" in descriptor.place)) return [];
+    const { kept } = descriptor.place;
+    if (observer.moveToKept(descriptor.number, kept)) return [descriptor];
+    const { number, rights, inheriting, fdflags } = descriptor;
+    return [{ number, rights, inheriting, fdflags, kind: "lost", path: kept }];
+  });
 }
 
 function makeCells(): Cells {

@@ -3,6 +3,7 @@
  * a name before a call takes the name away. Looks, and changes nothing that the guest could see.
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
+import { join } from "node:path";
 import { Fdflags, Filetype } from "./abi.js";
 import { Transport } from "./descriptors.js";
 import { Errno } from "./errno.js";
@@ -15,6 +16,11 @@ import { factsInScratch, statAt, statOf } from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
 
 const NOFOLLOW = 0x100;
+const AT_FDCWD = -100;
+const O_CLOEXEC = 0x80000;
+const F_GETFL = 3;
+/** Access, append, non-blocking and the sync flags: what a description is opened with, and not what opening does. */
+const STATUS_FLAGS = 3 | constants.O_APPEND | constants.O_NONBLOCK | constants.O_SYNC | constants.O_DSYNC;
 
 /** How bytes written to a descriptor land. */
 export const Landing = {
@@ -183,6 +189,30 @@ export class Observer {
     if (first === undefined) return { kept: undefined, numbers: [] };
     const kept = new FileKeeper(host).link(first[1], inode);
     return { kept, numbers: open.map(([number]) => number) };
+  }
+
+  /**
+   * A persistence point has copied the content of a file without a name: from here on the guest writes to the copy, so that
+   * the file goes on from it after a kill. False: others see that file under another name, and it must stay theirs.
+   */
+  moveToKept(number: number, name: string): boolean {
+    const host = this.#host;
+    const { libc, scratch, options } = host;
+    const descriptor = host.table.get(number);
+    if (descriptor === undefined || descriptor.kept === name) return true;
+    if (options.keepAliveDirectory === undefined || statOf(host, descriptor.host) === -1) return false;
+    const { device, inode, links } = factsInScratch(host);
+    const flags = libc.fcntl(descriptor.host, F_GETFL, 0);
+    if (links > 0n || flags === -1) return false;
+    const path = scratch.setString(SCRATCH.pathA, join(options.keepAliveDirectory, name));
+    const opened = libc.openat(AT_FDCWD, path, (flags & STATUS_FLAGS) | constants.O_NOFOLLOW | O_CLOEXEC, 0);
+    if (opened === -1) return false;
+    libc.lseek(opened, libc.lseek(descriptor.host, 0, 1), 0);
+    libc.close(descriptor.host);
+    descriptor.host = opened;
+    descriptor.kept = name;
+    descriptor.identity ??= { device, inode, links };
+    return true;
   }
 
   /** The name that `keepOpen` gave is where these descriptors' file is from now on. */

@@ -54,6 +54,8 @@ export const Kind = {
   BROKEN: 136,
   /** The call before was made again, with the same outcome: u32 how often, and that number inverted. */
   REPEATED: 137,
+  /** Where files are that had lost their names when a persistence point was made: JSON, descriptors. */
+  DESCRIPTORS: 138,
 } as const;
 
 /** Bits of word 0 from 16 on. */

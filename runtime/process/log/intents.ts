@@ -4,6 +4,7 @@
  */
 import { VermilionError } from "../../../pmem/error.js";
 import { type Entry, Errno, type Observer, type Place, parsePlace, type SavedDescriptor } from "../../wasi/index.js";
+import { isKeptFile } from "../image/epoch-record.js";
 import type { Arguments } from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 
@@ -120,7 +121,9 @@ export function parseIntent(json: string, path: string): Intent {
     value = JSON.parse(json);
   } catch {}
   if (typeof value === "object" && value !== null && "name" in value && typeof value.name === "string") {
-    return value as Intent; // its descriptors are checked when they are used; entries are only compared
+    const intent = value as Intent; // its descriptors and places are checked when they are used; entries are only compared
+    const { kept } = intent;
+    if (kept === undefined || (Array.isArray(kept.numbers) && isKeptFile(kept.name))) return intent;
   }
   throw new VermilionError("IMAGE_DAMAGED", `${path}: an intent is malformed; start again with --fresh`);
 }

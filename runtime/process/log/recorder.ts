@@ -82,6 +82,13 @@ export class Recorder {
     writer.commit(Kind.INTERRUPTED | (result << 8), checkOf(args));
   }
 
+  /** Descriptors are otherwise than the calls have left them. */
+  descriptors(changed: readonly SavedDescriptor[]): void {
+    const text = JSON.stringify(changed);
+    this.#model.change(text, "");
+    this.writer.text(Kind.DESCRIPTORS, 0, text);
+  }
+
   /** A write to a file at its position, the most frequent call of all. */
   #writing(call: SystemCall, general: SystemCall): SystemCall {
     const kind = kindOf("fd_write");

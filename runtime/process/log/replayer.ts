@@ -76,6 +76,8 @@ export class Replayer {
       } else if (record?.kind === Kind.APPEND_INTENT) {
         if (record.payload.byteLength < 8) throw this.#damaged("an intent is too short");
         this.#append = { end: Number(record.payload.readBigUInt64LE()), check: record.check };
+      } else if (record?.kind === Kind.DESCRIPTORS) {
+        this.#model.change(record.payload.toString(), this.path);
       } else if (record?.kind === Kind.CONTINUED) {
         if (!this.#source.goOn()) return undefined;
         continue;
