@@ -19,6 +19,7 @@ import { ProcessExit, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
 import { GuestFiles } from "./guest-files.js";
 import { guestStack } from "./guest-stack.js";
+import { SimulatedTime } from "./simulated-time.js";
 
 /** What a run does to what outlives it; `sync` flushes a file or a directory, `end` is when the run has ended. */
 export type RestartPointKind = "store" | "flush" | "fence" | "write" | "sync" | "promise" | "end";
@@ -28,6 +29,8 @@ export interface RestartSubject {
   /** With argv[0]. */
   readonly args: readonly string[];
   readonly env: readonly (readonly [string, string])[];
+  /** Of all random bytes that it asks for; every guest sees the same. */
+  readonly seed: number;
   /** Directories that it is granted, as they are before the first start; undefined: none. */
   readonly files?: { readonly guests: readonly string[]; readonly tree: FileTree };
 }
@@ -79,7 +82,10 @@ export class RestartRun implements PersistentMemory {
     this.files = files && new GuestFiles(folder, files.guests, survived?.tree ?? files.tree);
     const preopens = this.files?.preopens ?? [];
     this.#wasi = usesWasi(subject.program)
-      ? Wasi.create({ args: subject.args, env: subject.env, preopens, stdio: [-1, -1, -1] })
+      ? Wasi.create({
+          ...{ args: subject.args, env: subject.env, preopens, stdio: [-1, -1, -1] },
+          simulation: new SimulatedTime(subject.seed),
+        })
       : undefined;
     for (const { number, path } of this.#wasi?.describeDescriptors() ?? []) this.files?.open(number, path);
     this.#machine = new Machine(subject.program, {

@@ -76,7 +76,7 @@ export function exploreRestartsHere(options: RestartExploreOptions): RestartExpl
   const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vermilion-explore-"));
   try {
     const report = searchRestarts(
-      { program, args, env: Object.entries(options.env ?? {}), ...(preopens.length === 0 ? {} : { files }) },
+      { program, args, env: Object.entries(options.env ?? {}), seed, ...(preopens.length === 0 ? {} : { files }) },
       {
         folder,
         ...{ domain, seed, statesPerPoint },
