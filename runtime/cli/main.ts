@@ -6,6 +6,7 @@ import { setEngineFlags } from "./engine-flags.js";
 setEngineFlags();
 const { Process } = await import("../index.js");
 const command = process.argv[2];
-if (command === "run" || command === "resume" || command === "call") Process.prepareThread();
+const runs = command === "run" || command === "resume" || command === "call";
+if (runs && !process.argv.includes("--supervise")) Process.prepareThread(); // a supervisor runs no guest
 const { runCommandLine } = await import("./command-line.js");
 await Process.exit(await runCommandLine(process.argv));

@@ -6,8 +6,9 @@ import type { Messages } from "./messages.js";
 import { addProgramOptions, createOptions, type ProgramOptions } from "./program-options.js";
 import { Progress } from "./progress.js";
 import { runToEnd } from "./run-to-end.js";
+import { addSuperviseOptions, type SuperviseOptions, supervise } from "./supervise.js";
 
-interface RunCommandOptions extends ProgramOptions {
+interface RunCommandOptions extends ProgramOptions, SuperviseOptions {
   readonly invoke?: string;
 }
 
@@ -21,8 +22,10 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
     "--invoke <function>",
     "call this export, with the arguments as numbers, and print its results",
   );
+  addSuperviseOptions(command);
   addGuestOptions(command).action(async (module: string, args: string[], options: RunCommandOptions) => {
     messages.configure(options);
+    if (options.supervise === true) return finish(await supervise(process.argv, options, messages));
     const progress = new Progress(messages, basename(module));
     const started = await Process.create({
       ...(await createOptions(module, options)),

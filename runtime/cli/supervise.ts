@@ -1,0 +1,116 @@
+/**
+ * `--supervise`: a parent that starts the same command again when it dies without having said so: by a signal that was not
+ * passed on to it, as the kernel's out-of-memory killer or a crash of the engine. A guest that exits, traps or is saved has ended.
+ *
+ *     run --> exits: so do we
+ *         --> killed: wait, run again; the wait doubles, and starts over when a run has lasted
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isatty } from "node:tty";
+import { type Command, Option } from "commander";
+import { countingNumber } from "./guest-options.js";
+import type { Messages } from "./messages.js";
+
+const USUAL_PERIOD = "1s";
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 10_000;
+/** A run of that length was no failure of the restart before it. */
+const LASTING_MS = 10_000;
+/** What the shell adds to a signal's number. */
+const KILLED = 128;
+
+const PASSED_ON = ["SIGHUP", "SIGTERM", "SIGPWR", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGINT", "SIGQUIT"] as const;
+/** A terminal sends them to all of its processes. */
+const FROM_TERMINAL: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT"]);
+/** Of those passed on, the ones that do not ask for an end. */
+const HARMLESS: ReadonlySet<string> = new Set(["SIGUSR1", "SIGUSR2", "SIGCONT"]);
+
+export interface SuperviseOptions {
+  readonly supervise?: boolean;
+  readonly restarts: number;
+  readonly fresh?: boolean;
+  readonly inPlace?: boolean;
+  readonly log?: boolean;
+  readonly persistEvery?: number;
+  readonly persistEveryCalls?: number;
+}
+
+export function addSuperviseOptions(command: Command): Command {
+  return command
+    .option(
+      "--supervise",
+      `start it again whenever it is killed; with --persist-every ${USUAL_PERIOD}, unless something else is said`,
+    )
+    .addOption(
+      new Option("--restarts <n>", "how often in a row --supervise does that").argParser(countingNumber).default(10),
+    );
+}
+
+/**
+ * @param argv of this program.
+ * @returns the exit status.
+ */
+export async function supervise(
+  argv: readonly string[],
+  options: SuperviseOptions,
+  messages: Messages,
+): Promise<number> {
+  const { restarts } = options;
+  const { first, again } = commandLines(argv, options);
+  let child: ChildProcess | undefined;
+  let ending = false;
+  const atTerminal = isatty(0);
+  for (const name of PASSED_ON) {
+    process.on(name, () => {
+      ending ||= !HARMLESS.has(name);
+      if (!(atTerminal && FROM_TERMINAL.has(name))) child?.kill(name);
+    });
+  }
+  let wait = FIRST_WAIT_MS;
+  for (let failures = 0, args = first; ; args = again) {
+    const startedAt = performance.now();
+    child = spawn(process.execPath, [...process.execArgv, ...args], { stdio: "inherit" });
+    const { status, signal } = await ended(child);
+    if (status !== null) return status;
+    const killed = KILLED + (signal === null ? 0 : constants.signals[signal]);
+    if (ending) return killed;
+    if (performance.now() - startedAt >= LASTING_MS) {
+      failures = 0;
+      wait = FIRST_WAIT_MS;
+    }
+    if (++failures > restarts) {
+      messages.news("given-up", `killed by ${signal}, ${failures} times in a row: given up`, { signal, failures });
+      return killed;
+    }
+    messages.news("restarting", `killed by ${signal}: starting again in ${wait / 1000} s`, { signal, wait });
+    await sleep(wait);
+    if (ending) return killed;
+    wait = Math.min(LONGEST_WAIT_MS, wait * 2);
+  }
+}
+
+/** Our options stand before the program's, so the first of a name is ours. */
+function commandLines(
+  argv: readonly string[],
+  { fresh, inPlace, log, persistEvery, persistEveryCalls }: SuperviseOptions,
+): { readonly first: readonly string[]; readonly again: readonly string[] } {
+  const [, main = "", command = "", ...rest] = argv;
+  const persists = persistEvery !== undefined || persistEveryCalls !== undefined || log !== undefined;
+  const points = persists || inPlace === true ? [] : ["--persist-every", USUAL_PERIOD];
+  const first = [main, command, ...points, ...without(rest, "--supervise")];
+  return { first, again: fresh === true ? without(first, "--fresh") : first };
+}
+
+function without(args: readonly string[], unwanted: string): string[] {
+  const index = args.indexOf(unwanted);
+  return args.filter((_, at) => at !== index);
+}
+
+function ended(child: ChildProcess): Promise<{ status: number | null; signal: NodeJS.Signals | null }> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (status, signal) => resolve({ status, signal }));
+  });
+}
