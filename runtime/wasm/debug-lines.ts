@@ -8,12 +8,15 @@
 import { ByteReader } from "./byte-reader.js";
 import { SectionId } from "./module.js";
 
-/** One row of a line table: from this address on, up to the next row's. `line` 0: no source, or the end of a sequence. */
+/** One row of a line table: from this address on, up to the next row's. `line` 0: the compiler's own code. */
 interface Row {
   readonly address: number;
   readonly file: string;
   readonly line: number;
 }
+
+/** Behind a sequence there is nothing. */
+const END = -1;
 
 /** "file.c:12" by byte offset in the module. */
 export class DebugLines {
@@ -45,8 +48,10 @@ export class DebugLines {
       if ((this.#rows[middle]?.address ?? 0) <= address) low = middle + 1;
       else high = middle;
     }
+    // The compiler's own code belongs to what it stands behind.
+    while (this.#rows[low - 1]?.line === 0) low--;
     const row = this.#rows[low - 1];
-    return row === undefined || row.line === 0 ? null : `${row.file}:${row.line}`;
+    return row === undefined || row.line === END ? null : `${row.file}:${row.line}`;
   }
 }
 
@@ -253,7 +258,7 @@ function runProgram(reader: DwarfReader, header: Header, end: number, rows: Row[
   const { minimumInstructionLength, lineBase, lineRange, opcodeBase, operandCounts, files } = header;
   let [address, file, line] = [0, 1, 1];
   const emit = (atEnd: boolean): void => {
-    rows.push({ address, file: baseName(files[file] ?? ""), line: atEnd ? 0 : line });
+    rows.push({ address, file: baseName(files[file] ?? ""), line: atEnd ? END : line });
   };
   const advance = (operations: number): void => {
     address += operations * minimumInstructionLength;
