@@ -30,6 +30,7 @@ interface ExploreCommandOptions {
   readonly restart?: boolean;
   readonly inARow?: number;
   readonly states?: number;
+  readonly approximate?: boolean;
 }
 
 /** Options for whole processes only, with what the user typed. */
@@ -42,7 +43,7 @@ const FOR_WHOLE_PROCESSES = {
   findings: "--findings",
   jobs: "--jobs",
 } as const;
-const FOR_RESTARTS = { inARow: "--in-a-row", states: "--states" } as const;
+const FOR_RESTARTS = { inARow: "--in-a-row", states: "--states", approximate: "--approximate" } as const;
 
 const ASPECTS: readonly string[] = ["stdout", "exit", "files"] satisfies Aspect[];
 
@@ -86,6 +87,7 @@ export function defineExplore(command: Command, messages: Messages, finish: (sta
     )
     .option("--restart", "under eadr, too, the program begins again at main with its persistent ranges")
     .option("--in-a-row <n>", "failures in a row (default: 2)", countingNumber)
+    .option("--approximate", "find stores by comparing memory, not by tracking them: faster, and inexact")
     .option("--states <n>", "states to look at for each point at most (default: 64)", countingNumber)
     .optionsGroup("Options:")
     .option("--at <failures>", "only these failures, as a finding names them: safepoint:120+safepoint:3")
@@ -122,12 +124,13 @@ function typed<Name extends keyof ExploreCommandOptions>(
 
 async function restarts(given: ExploreOptions, options: ExploreCommandOptions): Promise<number> {
   const { module, moduleBytes, args, argv0, env, preopens, checkExport, seed: chosen, budgetMilliseconds } = given;
-  const { domain, inARow, states, at, json } = options;
+  const { domain, inARow, states, approximate, at, json } = options;
   return exploreRestartsCommand(
     {
       ...{ module, moduleBytes, args, argv0, env, preopens, checkExport, seed: chosen, budgetMilliseconds, domain, at },
       failuresInARow: inARow,
       statesPerPoint: states,
+      approximate,
     },
     { json, unused: typed(options, FOR_WHOLE_PROCESSES) },
     repeatCommand(),

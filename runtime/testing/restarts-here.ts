@@ -26,6 +26,8 @@ export interface RestartExploreOptions {
   readonly domain: PersistenceDomain;
   /** An export of type int(void) or int(unsigned promised), "vermilion_check" by default; without it the program itself. */
   readonly checkExport?: string | undefined;
+  /** Finds stores by comparing memory instead of tracking them: faster for long runs, and inexact. */
+  readonly approximate?: boolean | undefined;
   /** Failures in a row, 2 by default: the second strikes recovery. */
   readonly failuresInARow?: number | undefined;
   /** States to look at for each point at most, 64 by default. */
@@ -67,7 +69,7 @@ export function exploreRestartsHere(options: RestartExploreOptions): RestartExpl
   const program = Program.load(new Uint8Array(bytes), {
     cacheDirectory: cacheDirectory(),
     exact: true,
-    tracking: true,
+    tracking: options.approximate !== true,
   });
   checkImports(program.module, new HostFunctions());
   const args = [options.argv0 ?? basename(module), ...(options.args ?? [])];

@@ -37,6 +37,13 @@ test("eadr: the whole process persists unless it is begun again; none: a clean f
   expect(await statusOf("--domain", "none", program("missing-flush"))).toBe(1);
 });
 
+test("by comparison: misses the order of stores between two flushes, and finds what was not flushed at all", async () => {
+  const statusOf = async (name: string): Promise<number | null> =>
+    (await workshop.run(["explore", "--domain", "adr", "--approximate", program(name)])).status;
+  expect(await statusOf("missing-flush-bug")).toBe(1);
+  expect(await statusOf("missing-flush")).toBe(0);
+});
+
 test.each([
   ["an option for whole processes", ["--domain", "adr", "--jobs", "2"], "USAGE"],
   ["an option for restarts", ["--states", "3"], "USAGE"],
