@@ -41,7 +41,6 @@ const FOR_WHOLE_PROCESSES = {
   failures: "--failures",
   points: "--points",
   findings: "--findings",
-  jobs: "--jobs",
 } as const;
 const FOR_RESTARTS = { inARow: "--in-a-row", states: "--states", approximate: "--approximate" } as const;
 
@@ -123,11 +122,35 @@ function typed<Name extends keyof ExploreCommandOptions>(
 }
 
 async function restarts(given: ExploreOptions, options: ExploreCommandOptions): Promise<number> {
-  const { module, moduleBytes, args, argv0, env, preopens, checkExport, seed: chosen, budgetMilliseconds } = given;
+  const {
+    module,
+    moduleBytes,
+    args,
+    argv0,
+    env,
+    preopens,
+    checkExport,
+    seed: chosen,
+    budgetMilliseconds,
+    jobs,
+  } = given;
   const { domain, inARow, states, approximate, at, json } = options;
   return exploreRestartsCommand(
     {
-      ...{ module, moduleBytes, args, argv0, env, preopens, checkExport, seed: chosen, budgetMilliseconds, domain, at },
+      ...{
+        module,
+        moduleBytes,
+        args,
+        argv0,
+        env,
+        preopens,
+        checkExport,
+        seed: chosen,
+        budgetMilliseconds,
+        jobs,
+        domain,
+        at,
+      },
       failuresInARow: inARow,
       statesPerPoint: states,
       approximate,

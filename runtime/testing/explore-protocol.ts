@@ -20,6 +20,12 @@ export interface ExploreWorkerData {
   readonly tally: SharedArrayBuffer;
 }
 
+/** One thread's share of the points. */
+export interface SearchPart {
+  readonly index: number;
+  readonly count: number;
+}
+
 export type ExploreOrder =
   | { readonly kind: "refer" }
   /** To every thread but the one that found it. */
@@ -27,7 +33,7 @@ export type ExploreOrder =
   | { readonly kind: "walk"; readonly order: WalkOrder }
   | { readonly kind: "repeat"; readonly trace: Trace }
   /** Of a program that begins again, whatever the thread was made for. */
-  | { readonly kind: "restarts"; readonly options: RestartExploreOptions };
+  | { readonly kind: "restarts"; readonly options: RestartExploreOptions; readonly part: SearchPart };
 
 /** Each answers one order. */
 export type ExploreReport =

@@ -45,6 +45,10 @@ export interface RestartOptions {
   /** The checker's name, CHECKER_EXPORT by default; without such an export the program itself is run, if that will do. */
   readonly checkExport?: string;
   readonly checkerNeeded?: boolean;
+  /** Of the points of the first run only each `count`th, from `index` on: for several searches at once. */
+  readonly part?: { readonly index: number; readonly count: number };
+  /** Whether somebody else has ended the search. */
+  readonly isStopped?: () => boolean;
   /** Only this chain of failures, instead of all. */
   readonly only?: readonly RestartFailure[];
 }
@@ -96,6 +100,7 @@ interface Chain {
   readonly promised: number;
 }
 
+const WHOLE = { index: 0, count: 1 };
 const BEGINNING: Chain = { failures: [], survived: undefined, promised: 0 };
 
 /** Looks for a failure that the program does not survive, until the first. REFERENCE_FAILED, CHECKER_INVALID, BAD_ARGUMENT. */
@@ -166,11 +171,14 @@ class RestartSearch {
 
   /** Looks at every point of a run from which `depth` failures in a row may begin. */
   #exploring(chain: Chain, depth: number): AtEvent {
+    const { index, count } = chain.failures.length === 0 ? (this.#options.part ?? WHOLE) : WHOLE;
+    let reached = 0;
     let changed = true;
     return (run, kind) => {
       if (kind === "store" || kind === "write" || kind === "promise") changed = true; // a promise is judged from the next point on, too
       if (!isPoint(this.#options.domain, kind) || !changed || this.#isOver()) return;
       if (kind !== "promise") changed = false;
+      if (reached++ % count !== index) return;
       this.#points++;
       const { statesPerPoint, seed } = this.#options;
       for (const survived of survivedNow(run, statesPerPoint, seed + run.eventCount)) {
@@ -183,8 +191,9 @@ class RestartSearch {
 
   #isOver(): boolean {
     if (this.#found !== undefined) return true;
-    const { executions, milliseconds } = this.#options;
-    if (this.#executions < executions && performance.now() - this.#startedAt < milliseconds) return false;
+    const { executions, milliseconds, isStopped } = this.#options;
+    if (this.#executions < executions && isStopped?.() !== true && performance.now() - this.#startedAt < milliseconds)
+      return false;
     this.#complete = false;
     return true;
   }

@@ -9,7 +9,13 @@ import { HostFunctions } from "../process/host-functions.js";
 import { checkImports } from "../process/imports.js";
 import { Program } from "../process/program.js";
 import { readTree } from "./guest-files.js";
-import { CHECKER_EXPORT, type RestartFailure, type RestartFinding, searchRestarts } from "./restart-search.js";
+import {
+  CHECKER_EXPORT,
+  type RestartFailure,
+  type RestartFinding,
+  type RestartOptions,
+  searchRestarts,
+} from "./restart-search.js";
 
 /** A program that manages persistent memory itself, and how to look for failures that it does not survive. */
 export interface RestartExploreOptions {
@@ -34,9 +40,11 @@ export interface RestartExploreOptions {
   readonly statesPerPoint?: number | undefined;
   /** Chooses among states where there are more. */
   readonly seed?: number | undefined;
-  /** Guests to start at most; 100,000 by default. */
+  /** Guests to start at most in each thread; 100,000 by default. */
   readonly guests?: number | undefined;
   readonly budgetMilliseconds?: number | undefined;
+  /** Threads, one per processor by default. With several it may differ from run to run which of several findings is told. */
+  readonly jobs?: number | undefined;
   /** Only this chain of failures, as a finding names it. */
   readonly at?: string | undefined;
 }
@@ -62,7 +70,10 @@ export interface RestartExploration {
 const SAFEPOINT_LIMIT = 10_000_000;
 
 /** `exploreRestarts` (restarts.ts) in the calling thread. */
-export function exploreRestartsHere(options: RestartExploreOptions): RestartExploration {
+export function exploreRestartsHere(
+  options: RestartExploreOptions,
+  share: Pick<RestartOptions, "part" | "isStopped"> = {},
+): RestartExploration {
   const { domain, seed = 1, failuresInARow = 2, statesPerPoint = 64, guests = 100_000 } = options;
   const module = resolve(options.module);
   const bytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
@@ -81,6 +92,7 @@ export function exploreRestartsHere(options: RestartExploreOptions): RestartExpl
       { program, args, env: Object.entries(options.env ?? {}), seed, ...(preopens.length === 0 ? {} : { files }) },
       {
         folder,
+        ...share,
         ...{ domain, seed, statesPerPoint },
         depth: failuresInARow,
         executions: guests,

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { attempt } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
@@ -11,7 +12,7 @@ import type { RestartExploration, RestartExploreOptions } from "./restarts-here.
  * announced, and with what the disk has of its files, until one is found that it does not survive.
  * docs/programming-models.md
  *
- * In a thread of its own, with room for deep stacks: guests run inside of each other's calls. NOT_FOUND and its like: the
+ * In threads of its own, with room for deep stacks: guests run inside of each other's calls. NOT_FOUND and its like: the
  * module cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT. REFERENCE_FAILED: the program does not even end
  * well without a failure. CHECKER_INVALID, NO_SUCH_EXPORT, FILES_UNSUPPORTED. TRACE_INVALID, BAD_ARGUMENT: `at`.
  */
@@ -19,17 +20,44 @@ export async function exploreRestarts(options: RestartExploreOptions): Promise<R
   const module = resolve(options.module);
   const bytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
   const moduleBytes = new Uint8Array(bytes);
-  const thread = new ExploreThread({
+  const jobs = options.at === undefined ? Math.max(1, options.jobs ?? availableParallelism()) : 1;
+  const tally = new Tally();
+  const threads = Array.from({ length: jobs }, () => threadFor(module, moduleBytes, tally));
+  try {
+    const explorations = await Promise.all(
+      threads.map(async (thread, index) => {
+        const order = { kind: "restarts", options: { ...options, moduleBytes }, part: { index, count: jobs } } as const;
+        return (await thread.ask(order, "restarted")).exploration;
+      }),
+    );
+    return joined(explorations);
+  } finally {
+    tally.stop();
+    await Promise.all(threads.map((thread) => thread.end()));
+  }
+}
+
+function threadFor(module: string, moduleBytes: Uint8Array, { buffer: tally }: Tally): ExploreThread {
+  return new ExploreThread({
     subject: { module, moduleBytes, args: [], env: [], preopens: [], stdin: undefined, seed: 1 },
     ...{ aspects: [], checkerExport: undefined, keepsContents: false, checker: undefined, folder: "" },
-    cacheDirectory: cacheDirectory(),
-    mostFailures: undefined,
-    tally: new Tally().buffer,
+    ...{ cacheDirectory: cacheDirectory(), mostFailures: undefined, tally },
   });
-  try {
-    const order = { kind: "restarts", options: { ...options, moduleBytes } } as const;
-    return (await thread.ask(order, "restarted")).exploration;
-  } finally {
-    await thread.end();
-  }
+}
+
+/** Of the findings the shortest chain, and of these the one that strikes first. */
+function joined(explorations: readonly RestartExploration[]): RestartExploration {
+  const sum = (name: "points" | "guests" | "pruned"): number =>
+    explorations.reduce((total, exploration) => total + exploration[name], 0);
+  const findings = explorations.flatMap(({ finding }) => (finding === undefined ? [] : [finding]));
+  const [finding] = findings.sort(
+    (a, b) => a.failures.length - b.failures.length || (a.failures[0]?.event ?? 0) - (b.failures[0]?.event ?? 0),
+  );
+  return {
+    ...(explorations[0] as RestartExploration),
+    ...{ points: sum("points"), guests: sum("guests"), pruned: sum("pruned") },
+    milliseconds: Math.max(...explorations.map(({ milliseconds }) => milliseconds)),
+    complete: explorations.every(({ complete }) => complete),
+    finding,
+  };
 }

@@ -42,7 +42,12 @@ function prepare(): Explorer {
 }
 
 function carryOut(order: ExploreOrder): ExploreReport {
-  if (order.kind === "restarts") return { kind: "restarted", exploration: exploreRestartsHere(order.options) };
+  if (order.kind === "restarts") {
+    const { options, part } = order;
+    const exploration = exploreRestartsHere(options, { part, isStopped: () => tally.isStopped });
+    if (exploration.finding !== undefined) tally.stop();
+    return { kind: "restarted", exploration };
+  }
   explorer ??= prepare();
   switch (order.kind) {
     case "refer": {

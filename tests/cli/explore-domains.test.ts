@@ -28,6 +28,18 @@ test("one that survives: status 0, and the same as JSON", async () => {
   expect(JSON.parse(stdout)).not.toHaveProperty("finding");
 });
 
+test("several threads: share the points, and see all of them", async () => {
+  const reportOf = async (jobs: string, name: string) => {
+    const { stdout } = await workshop.run(["explore", "--domain", "adr", "--json", "--jobs", jobs, program(name)]);
+    return JSON.parse(stdout);
+  };
+  const [one, three] = [await reportOf("1", "missing-fence"), await reportOf("3", "missing-fence")];
+  expect(three).toMatchObject({ complete: true });
+  // Each thread looks at its own points, and at what it comes to from there.
+  expect(three.points).toBeGreaterThanOrEqual(one.points);
+  expect((await reportOf("3", "missing-fence-bug")).finding.failures).toHaveLength(1);
+});
+
 test("eadr: the whole process persists unless it is begun again; none: a clean flush is not enough", async () => {
   const statusOf = async (...words: string[]): Promise<number | null> =>
     (await workshop.run(["explore", ...words])).status;
@@ -45,7 +57,7 @@ test("by comparison: misses the order of stores between two flushes, and finds w
 });
 
 test.each([
-  ["an option for whole processes", ["--domain", "adr", "--jobs", "2"], "USAGE"],
+  ["an option for whole processes", ["--domain", "adr", "--points", "2"], "USAGE"],
   ["an option for restarts", ["--states", "3"], "USAGE"],
   ["no such state", ["--domain", "adr", "--at", "3:99.1"], "BAD_ARGUMENT"],
   ["no failure's name", ["--domain", "adr", "--at", "safepoint:3"], "TRACE_INVALID"],

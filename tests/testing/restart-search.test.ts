@@ -62,6 +62,11 @@ describe("data, then a flag, then a promise", () => {
   ])("%s", (_, main, survived) => {
     for (const domain of ["eadr", "adr", "none"] as const) {
       expect(explore(main, { domain }).finding === undefined, domain).toBe(survived[domain]);
+      const parts = [0, 1, 2].map((index) => explore(main, { domain, part: { index, count: 3 } }));
+      expect(
+        parts.every(({ finding }) => finding === undefined),
+        `${domain}, in parts`,
+      ).toBe(survived[domain]);
     }
   });
 });
