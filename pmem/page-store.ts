@@ -1,4 +1,4 @@
-import { fstatSync, statfsSync } from "node:fs";
+import { fstatSync, readSync, statfsSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { attempt, invariant, VermilionError } from "./error.js";
 import { FreePages, usedPages } from "./free-pages.js";
@@ -53,6 +53,13 @@ export interface SegmentFiles {
 export interface SavedMemory {
   readonly byteLength: number;
   readonly map: PageMap;
+}
+
+/** Pages that lie in another place now as well. */
+export interface MovedRun {
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
 }
 
 /** Pages that were written, whose checksums are still to be computed from the file and written. */
@@ -220,6 +227,42 @@ export class PageStore implements StoreAccess {
       if (pageCountOf(free) === SEGMENT_PAGES && !isNeeded) this.#removeSegment(segment);
       else if (this.#file(segment).writable) this.#punch(segment, free);
     }
+  }
+
+  /** Pages are written once more, with the checksums that they have, and not flushed. Nobody may be using memory. */
+  copy(runs: readonly PageRun[]): MovedRun[] {
+    const free = new FreePages(
+      { used: this.#usedPages(), ...this.#writableSegments() },
+      libc().pageByteLength / PAGE_BYTE_LENGTH,
+    );
+    return runs.flatMap((run) => {
+      let from = run.page;
+      return free.take(run.count).map(({ page: to, count }) => {
+        const moved = { from, to, count };
+        this.#copy(moved);
+        this.#used = unitedRuns(this.#usedPages(), [{ page: to, count }]);
+        from += count;
+        return moved;
+      });
+    });
+  }
+
+  #copy({ from, to, count }: MovedRun): void {
+    const target = this.#file(segmentOf(to));
+    const bytes = this.#read(from, pageInSegment(from) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
+    const sums = this.#read(from, checksumPosition(from, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
+    this.#unflushed.add(segmentOf(to));
+    target.write([bytes], pageInSegment(to) * PAGE_BYTE_LENGTH);
+    target.write([sums], checksumPosition(to, PAGE_BYTE_LENGTH));
+  }
+
+  /** Of the segment that a page lies in. */
+  #read(page: number, position: number, byteLength: number): Uint8Array {
+    const bytes = new Uint8Array(byteLength);
+    const { descriptor } = this.#file(segmentOf(page));
+    const count = attempt("read the page store", this.path, () => readSync(descriptor, bytes, 0, byteLength, position));
+    if (count === byteLength) return bytes;
+    throw new VermilionError("IO_ERROR", `${this.path}: a segment of its page store is shorter than its maps say`);
   }
 
   /** A save may have to write every page of every memory, next to all that is kept. */

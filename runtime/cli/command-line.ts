@@ -1,8 +1,13 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { defineCall } from "./call.js";
+import { defineDiff } from "./diff.js";
+import { defineDrop } from "./drop.js";
 import { defineExplore } from "./explore.js";
 import { defineFail } from "./fail.js";
+import { defineFork } from "./fork.js";
+import { defineCollect } from "./gc.js";
+import { defineHistory } from "./history.js";
 import { defineInspect } from "./inspect.js";
 import { Messages } from "./messages.js";
 import { definePersist } from "./persist.js";
@@ -10,6 +15,7 @@ import { defineProcesses } from "./ps.js";
 import { defineResume } from "./resume.js";
 import { defineRun } from "./run.js";
 import { EXIT } from "./status.js";
+import { defineVerify } from "./verify.js";
 
 /** Runs one command; the result is this program's exit status. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
@@ -35,6 +41,12 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   defineInspect(command("inspect"));
   defineProcesses(command("ps"));
   defineExplore(command("explore"), messages, finish);
+  defineHistory(command("history"));
+  defineDiff(command("diff"));
+  defineFork(command("fork"), messages);
+  defineDrop(command("drop"), messages);
+  defineCollect(command("gc"));
+  defineVerify(command("verify"), finish);
   try {
     await program.parseAsync(argv);
   } catch (error) {

@@ -3,8 +3,9 @@ import { constants } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { FailureAtCall, FailurePlan, LogOptions, PersistEvery, Preopen, SignalName } from "../index.js";
 import { DURATION_FORM, parseMilliseconds } from "./duration.js";
+import { addKeepOptions, type KeepOptions } from "./keep-options.js";
 
-export interface GuestOptions {
+export interface GuestOptions extends KeepOptions {
   readonly dir?: readonly Preopen[];
   readonly imports?: string;
   readonly eintr?: boolean;
@@ -17,6 +18,7 @@ export interface GuestOptions {
   readonly uncertain?: "repeat" | "skip";
   readonly durability?: "process" | "system";
   readonly recoveryTarget?: number | null;
+  readonly persistSync?: boolean;
   readonly failAt?: number;
   readonly failAfter?: number;
   readonly failAtCall?: FailureAtCall;
@@ -28,7 +30,7 @@ export interface GuestOptions {
 }
 
 export function addGuestOptions(command: Command): Command {
-  return command
+  return addKeepOptions(command)
     .option("--dir <host[::guest]>", "grant a directory, under its own or another name; repeatable", collect(preopen))
     .option("--imports <file>", "a JavaScript module with the functions that the program imports beyond WASI")
     .option("--eintr", "host calls that a power failure interrupted return EINTR instead of going on")
@@ -58,6 +60,7 @@ export function addGuestOptions(command: Command): Command {
       recoveryTarget,
     )
     .option("--no-replay", "go on from the last persistence point, and forget the log of what came later")
+    .option("--persist-sync", "the program waits until each of these points is durable, instead of going on meanwhile")
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages on stderr as JSON, one a line")
     .option("--verbose", "print stack traces with errors")
@@ -83,8 +86,8 @@ export function failurePlan(options: GuestOptions): FailurePlan {
   };
 }
 
-export function persistEvery({ persistEvery, persistEveryCalls }: GuestOptions): PersistEvery {
-  return { milliseconds: persistEvery, hostCalls: persistEveryCalls };
+export function persistEvery({ persistEvery, persistEveryCalls, persistSync }: GuestOptions): PersistEvery {
+  return { milliseconds: persistEvery, hostCalls: persistEveryCalls, synchronous: persistSync };
 }
 
 /** Undefined: by default, which is on with persistence points. */

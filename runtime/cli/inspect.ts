@@ -1,14 +1,16 @@
 import type { Command } from "commander";
 import { type DescriptorInspection, type FrameInspection, frameText, type Inspection, Process } from "../index.js";
+import { epochNumber } from "./epoch-argument.js";
 import { byteText, commandText, print, statusText } from "./listing.js";
 
 export function defineInspect(command: Command): void {
   command
     .description("show what an image holds: frames, descriptors, memory, epoch")
     .argument("<image>", "the image directory")
+    .option("--at <epoch>", "at an epoch of its history", epochNumber)
     .option("--json", "print JSON")
-    .action(async (image: string, options: { json?: boolean }) => {
-      const inspection = await Process.inspect(image);
+    .action(async (image: string, options: { json?: boolean; at?: number }) => {
+      const inspection = await Process.inspect(image, { at: options.at });
       print(options.json === true ? JSON.stringify(inspection, undefined, 2) : describe(inspection));
     });
 }
@@ -25,15 +27,24 @@ function describe(inspection: Inspection): string {
       ({ byteLength, diskByteLength }, index) =>
         `memory ${index}     ${byteText(byteLength)}, ${byteText(diskByteLength)} on the disk`,
     ),
-    ...(frames.length === 0 ? [] : [`frames       ${frames.length}, innermost first`, ...frameLines(frames)]),
+    ...(frames.length === 0
+      ? []
+      : [
+          `frames       ${frames.length}, innermost first`,
+          ...frameLines(frames, inspection.status === "trapped" ? trapFrameText : frameText),
+        ]),
     ...(descriptors.length === 0 ? [] : ["descriptors", ...descriptors.map(descriptorLine)]),
   ].join("\n");
 }
 
+function trapFrameText({ name, functionIndex }: FrameInspection, index: number): string {
+  return `#${index} ${name ?? `function ${functionIndex}`}`;
+}
+
 const SHOWN_FRAMES = 40;
 
-function frameLines(frames: readonly FrameInspection[]): string[] {
-  const lines = frames.map((frame, index) => `  ${frameText(frame, index)}`);
+function frameLines(frames: readonly FrameInspection[], text: typeof frameText): string[] {
+  const lines = frames.map((frame, index) => `  ${text(frame, index)}`);
   if (lines.length <= SHOWN_FRAMES) return lines;
   const half = SHOWN_FRAMES / 2;
   const left = `  ... ${lines.length - SHOWN_FRAMES} more (--json shows all)`;

@@ -11,6 +11,7 @@ import {
   persistingSignals,
   savingSignals,
 } from "./guest-options.js";
+import { keepPolicy } from "./keep-options.js";
 
 export interface ProgramOptions extends GuestOptions {
   readonly env?: readonly (readonly [string, string | undefined])[];
@@ -57,6 +58,7 @@ export async function createOptions(module: string, options: ProgramOptions): Pr
     persistEvery: persistEvery(options),
     log: logOptions(options),
     replay: options.replay,
+    keep: keepPolicy(options),
     failure: failurePlan(options),
     eintr: options.eintr,
   };

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { type OpenOptions, Process } from "../index.js";
 import { engineOptions, onlySettings, type Setting, settings, systemOptions } from "./engine-options.js";
+import { epochNumber } from "./epoch-argument.js";
 import {
   addGuestOptions,
   failurePlan,
@@ -11,6 +12,7 @@ import {
   persistingSignals,
   savingSignals,
 } from "./guest-options.js";
+import { keepPolicy } from "./keep-options.js";
 import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
 import { runToEnd } from "./run-to-end.js";
@@ -18,12 +20,14 @@ import { runToEnd } from "./run-to-end.js";
 export interface ResumeOptions extends GuestOptions {
   readonly S?: readonly Setting[];
   readonly W?: readonly Setting[];
+  readonly at?: number;
 }
 
 export function defineResume(command: Command, messages: Messages, finish: (status: number) => void): void {
   command
     .description("go on with a saved process")
     .argument("<image>", "its image directory")
+    .option("--at <epoch>", "go back to an epoch of its history, and on from there", epochNumber)
     .option("-S <key=value>", "system interface: tcplisten=ADDRESS:PORT, granted again; repeatable", settings)
     .option("-W <key=value>", "limits: timeout=10s", settings);
   addGuestOptions(command).action(async (image: string, options: ResumeOptions) => {
@@ -45,6 +49,8 @@ export function openOptions(options: ResumeOptions): OpenOptions {
   onlySettings("-S", options.S ?? [], "tcplisten");
   onlySettings("-W", options.W ?? [], "timeout");
   return {
+    at: options.at,
+    keep: keepPolicy(options),
     preopens: options.dir,
     imports: options.imports,
     listen: systemOptions(options.S ?? []).listen,

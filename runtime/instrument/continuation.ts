@@ -13,6 +13,7 @@ import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
 import type { CodeTarget, ContinuationTarget, PollMode } from "./code-target.js";
+import { writeContinuationNames } from "./continuation-names.js";
 import { ContinuationWriter } from "./continuation-writer.js";
 import { frameLayout, savedByteLength } from "./frame-layout.js";
 import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
@@ -159,18 +160,21 @@ export class ContinuationBuilder {
     };
     const code = new ByteWriter(1 << 16);
     const functionTypes: number[] = [];
+    const functions: number[] = [];
     for (const name of places) {
       const place = this.place(name);
       if (place === undefined) throw new Error(`no place ${name}`);
       functionTypes.push(types.index([], place.results));
+      functions.push(place.functionIndex);
       if (name >= HOST_CALL) writeHostContinuation(code, place, name < HOST_RETURN, target);
       else {
         const site = this.#findSite(name) as Site;
         new ContinuationWriter(this.#analysis, target, types, mode, code).writeContinuation(site);
       }
     }
-    const bytes = this.#assemble(code, functionTypes, types, appendix, imports.list);
-    return { bytes, importedFunctions: imports.list };
+    const out = this.#assemble(code, functionTypes, types, appendix, imports.list);
+    writeContinuationNames(out, FRAME_STACK_FUNCTIONS.length + imports.list.length, functions);
+    return { bytes: out.view(), importedFunctions: imports.list };
   }
 
   #helperIndices(appendix: Appendix, imports: ImportedFunctions): HelperIndices {
@@ -208,7 +212,7 @@ export class ContinuationBuilder {
     types: TypeTable,
     appendix: Appendix,
     importedFunctions: readonly number[],
-  ): Uint8Array {
+  ): ByteWriter {
     const module = this.#module;
     const helperTypes = appendix.typeIndices();
     const tagType = types.index([], []);
@@ -294,7 +298,7 @@ export class ContinuationBuilder {
       out.u32(functionTypes.length);
       out.copy(code.bytes, 0, code.length);
     });
-    return out.view();
+    return out;
   }
 }
 

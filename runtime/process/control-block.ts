@@ -14,6 +14,8 @@
  * C5  The flag is raised after a request, and lowered before the requests are looked at.
  * C6  While INTERRUPTIBLE is set, the worker calls nothing through the FFI, and behind it looks whether it was cancelled or
  *     killed before it does. So its thread may be ended when the word is seen set after such a request.
+ * C7  A commit is begun by the worker and ended by the main thread; while there is one, the worker begins no other. Why it
+ *     failed is written before the word says so.
  */
 import { closeSync, writeSync } from "node:fs";
 import { clearSharedWord } from "../../pmem/shared-word.js";
@@ -26,22 +28,29 @@ const WORD = {
   points: 3,
   flagDescriptor: 4,
   interruptible: 5,
-  count: 6,
+  commit: 6,
+  count: 7,
 } as const;
+const COMMIT = { none: 0, inFlight: 1, failed: 2 } as const;
+/** For the text of a failed commit's error, zeros behind it. */
+const TEXT_BYTE_LENGTH = 2048;
+const WORDS_BYTE_LENGTH = WORD.count * Int32Array.BYTES_PER_ELEMENT;
 const PHASE = { preparing: 0, running: 1, cancelled: 2 } as const;
 const NO_DESCRIPTOR = -1;
 
 export class ControlBlock {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
+  readonly #text: Uint8Array;
 
   private constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer;
-    this.#words = new Int32Array(buffer);
+    this.#words = new Int32Array(buffer, 0, WORD.count);
+    this.#text = new Uint8Array(buffer, WORDS_BYTE_LENGTH);
   }
 
   static create(): ControlBlock {
-    const block = new ControlBlock(new SharedArrayBuffer(WORD.count * Int32Array.BYTES_PER_ELEMENT));
+    const block = new ControlBlock(new SharedArrayBuffer(WORDS_BYTE_LENGTH + TEXT_BYTE_LENGTH));
     Atomics.store(block.#words, WORD.wakeDescriptor, NO_DESCRIPTOR);
     Atomics.store(block.#words, WORD.flagDescriptor, NO_DESCRIPTOR);
     return block;
@@ -143,6 +152,30 @@ export class ControlBlock {
   /** Worker: the guest is saved, and may be run again. */
   endRunning(): void {
     Atomics.store(this.#words, WORD.phase, PHASE.preparing);
+  }
+
+  /** Worker. */
+  beginCommit(): void {
+    Atomics.store(this.#words, WORD.commit, COMMIT.inFlight);
+  }
+
+  get commitInFlight(): boolean {
+    return Atomics.load(this.#words, WORD.commit) === COMMIT.inFlight;
+  }
+
+  /** Worker. Returns when there is no commit in flight, with the text of the error that the last one ended in. */
+  awaitCommit(): string | undefined {
+    while (this.commitInFlight) Atomics.wait(this.#words, WORD.commit, COMMIT.inFlight);
+    if (Atomics.load(this.#words, WORD.commit) !== COMMIT.failed) return undefined;
+    return Buffer.from(this.#text).toString("utf8").replace(/\0+$/, "");
+  }
+
+  /** Main thread. `failure`: the text of an error. */
+  endCommit(failure?: string): void {
+    this.#text.fill(0);
+    if (failure !== undefined) this.#text.set(Buffer.from(failure).subarray(0, TEXT_BYTE_LENGTH));
+    Atomics.store(this.#words, WORD.commit, failure === undefined ? COMMIT.none : COMMIT.failed);
+    Atomics.notify(this.#words, WORD.commit);
   }
 
   /** Worker: an eventfd; the main thread closes it, which may be about to write to it at any time. */

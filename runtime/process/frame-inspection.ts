@@ -4,6 +4,7 @@ import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
 import { DebugLines } from "../wasm/debug-lines.js";
 import { decodeModule, ExternalKind, functionAtByte, type Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
+import type { TrapRecord } from "./image/epoch-record.js";
 import type { Task } from "./stacks.js";
 
 export interface FrameInspection {
@@ -15,7 +16,7 @@ export interface FrameInspection {
   readonly functionIndex: number;
   /** From the name section or the imports; null: it has none. */
   readonly name: string | null;
-  /** Of the instruction where it goes on, in bytes from the beginning of the module; null: inside a host call. */
+  /** Of the instruction where it goes on, in bytes from the beginning of the module; null: inside a host call, or at a trap. */
   readonly offset: number | null;
   /** File and line of that instruction, as "list.c:42", from the module's debugging sections; null: it has none. */
   readonly source: string | null;
@@ -31,10 +32,8 @@ export function frameText({ stack, name, functionIndex, offset, source }: FrameI
 /** `path` is what is named when the frames do not fit. IMAGE_DAMAGED. */
 export function describeFrames(bytes: Uint8Array, tasks: readonly Task[], path: string): FrameInspection[] {
   const module = decodeModule(bytes);
-  const names = readFunctionNames(bytes);
   const lines = DebugLines.read(bytes);
-  const imported = module.imports.filter(({ kind }) => kind === ExternalKind.function).map(({ name }) => name);
-  const nameOf = (index: number): string | null => imported[index] ?? names.get(index) ?? null;
+  const nameOf = namesOf(module, bytes);
   return [...tasks].reverse().flatMap(({ kind: stack, frames }) =>
     placesOf(frames ?? new Uint8Array(0), path).map((place) => {
       const hostCall = place >= HOST_CALL;
@@ -48,6 +47,25 @@ export function describeFrames(bytes: Uint8Array, tasks: readonly Task[], path: 
       };
     }),
   );
+}
+
+/** The engine tells of a trap's frames no more than which functions they are. */
+export function describeTrap(bytes: Uint8Array, { frames }: TrapRecord): FrameInspection[] {
+  const nameOf = namesOf(decodeModule(bytes), bytes);
+  return frames.map(({ functionIndex }) => ({
+    stack: "entry",
+    functionIndex,
+    name: nameOf(functionIndex),
+    offset: null,
+    source: null,
+  }));
+}
+
+/** From the name section or the imports. */
+function namesOf(module: Module, bytes: Uint8Array): (index: number) => string | null {
+  const names = readFunctionNames(bytes);
+  const imported = module.imports.filter(({ kind }) => kind === ExternalKind.function).map(({ name }) => name);
+  return (index) => imported[index] ?? names.get(index) ?? null;
 }
 
 function hostFunction(place: number): number {

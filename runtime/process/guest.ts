@@ -17,6 +17,7 @@
  * G6  Where the engine leaves no room for a flag, the program is loaded again in the form that counts; nothing has been
  *     attached to the first by then.
  */
+import { closeSync } from "node:fs";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
@@ -27,7 +28,8 @@ import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
 import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
-import type { EpochReason } from "./image/epoch-record.js";
+import type { Committer } from "./image/commit.js";
+import type { EpochReason, TrapRecord } from "./image/epoch-record.js";
 import { Image, type PointFacts } from "./image/image.js";
 import type { ImageState, MachineState } from "./image/state-file.js";
 import { checkImports, checkPlannedCall } from "./imports.js";
@@ -45,6 +47,7 @@ import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import { Program } from "./program.js";
 import type { CallOrder, LogOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import { remoteCommitter } from "./remote-commit.js";
 import { serializeError } from "./serialized-error.js";
 import type { EntryCall } from "./stacks.js";
 import { SystemInterface } from "./system-interface.js";
@@ -79,6 +82,7 @@ export class Guest {
   readonly #points: PointSchedule;
   readonly #tell: (report: Report) => void;
   readonly #hostCallsBefore: number;
+  readonly #committer: Committer;
   /** The user knows that points fail at the moment. */
   #pointsFail = false;
   #logOrder: LogOrder | undefined;
@@ -86,6 +90,8 @@ export class Guest {
   #longLog = LONG_LOG;
   /** The number of the log that belongs to the state saved last; undefined: nothing was saved by this guest. */
   #savedLog: number | undefined;
+  /** The same of a point whose commit is in flight. */
+  #laterLog: number | undefined;
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
@@ -140,6 +146,7 @@ export class Guest {
     this.#hostFunctions = hostFunctions;
     this.#points = new PointSchedule(control);
     this.#tell = tell;
+    this.#committer = remoteCommitter(control, (commit) => tell({ kind: "commit", commit }));
     this.#program = opened.program;
     this.#image = opened.image;
     this.#state = opened.state;
@@ -212,6 +219,7 @@ export class Guest {
       const entry = this.#nextCall(order.call);
       if (!this.#control.beginRunning()) return this.#cancelled();
       this.#beginLog(order);
+      if (order.keep !== undefined) this.#image.keep = order.keep;
       this.#image.markRunning(); // G1
       this.#points.begin(order.persistEvery, this.#logOrder?.recoveryTarget);
       running();
@@ -360,7 +368,7 @@ export class Guest {
         this.#finish(outcome.status);
         return { kind: "exited", status: outcome.status, results: [] };
       case "trapped":
-        this.#image.trap({ message: outcome.error.message, frames: trapFrames(outcome.error) }, this.#hostCalls);
+        this.#image.trap(this.#trapOf(outcome.error), this.#hostCalls);
         return { kind: "trapped", message: outcome.error.message };
       case "suspended":
         if (this.#control.killed)
@@ -397,6 +405,10 @@ export class Guest {
     return this.#system.isReplaying && !this.#system.endReplay();
   }
 
+  #trapOf(error: Error): TrapRecord {
+    return { message: error.message, frames: trapFrames(error, this.#program.module.functionTypes.length) };
+  }
+
   /** G2. */
   #save({ state, frames }: Extract<MachineOutcome, { kind: "suspended" }>): Outcome {
     const startedAt = performance.now();
@@ -413,6 +425,7 @@ export class Guest {
 
   #commit(machine: MachineState, frames: number, why: EpochReason): void {
     this.#points.take(); // the outcome tells whoever waits
+    this.#settleCommit();
     const wasi = this.#system.save();
     const log = this.#system.isRecording ? this.#system.logNumber + 1 : this.#nextLog;
     this.#image.commit({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
@@ -438,17 +451,13 @@ export class Guest {
   #persist(machine: MachineState, frames: number): void {
     const why = this.#points.reason;
     const waited = why === "request";
+    const synchronous = this.#points.isSynchronous;
     const ticket = this.#points.take();
     try {
       this.#checkPoints();
-      const { path, header } = this.#image;
-      const wasi = this.#system.save();
-      const log = this.#system.isRecording ? this.#system.continueLog(header.epoch + 1) : this.#nextLog;
-      this.#image.persist({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
-      this.#savedLog = log;
-      this.#removeUnusedFiles();
-      if (this.#logIsOver) this.#system.endLog();
-      removeLogs(path, this.#system.isRecording ? log : undefined);
+      this.#settleCommit();
+      if (synchronous) this.#persistNow(machine, frames, why);
+      else this.#persistLater(machine, frames, why);
       this.#pointsFail = false;
       this.#longLog = LONG_LOG;
       if (waited) this.#tell({ kind: "persisted", ticket, epoch: this.#image.header.epoch });
@@ -461,6 +470,48 @@ export class Guest {
     } finally {
       this.#points.done();
     }
+  }
+
+  /** What was begun at the last point is done; the logs of before it are not needed any more. */
+  #settleCommit(): void {
+    this.#image.settleCommit();
+    if (this.#laterLog === undefined) return;
+    this.#pointMade(this.#laterLog);
+    this.#laterLog = undefined;
+  }
+
+  #pointMade(log: number): void {
+    this.#savedLog = log;
+    this.#removeUnusedFiles();
+    if (this.#logIsOver) this.#system.endLog();
+    removeLogs(this.#image.path, this.#system.isRecording ? log : undefined);
+  }
+
+  #persistNow(machine: MachineState, frames: number, why: EpochReason): void {
+    const wasi = this.#system.save();
+    const log = this.#continuedLog();
+    this.#image.persist({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
+    this.#pointMade(log);
+  }
+
+  /** The guest goes on while the point is made durable. */
+  #persistLater(machine: MachineState, frames: number, why: EpochReason): void {
+    const flushLater: number[] = [];
+    try {
+      const wasi = this.#system.save({ flushLater });
+      const log = this.#continuedLog();
+      const state = { machine, wasi, process: { frames, log } };
+      this.#image.persistLater(state, this.#facts(why, wasi), flushLater, this.#committer);
+      this.#laterLog = log;
+    } catch (error) {
+      for (const descriptor of flushLater) closeSync(descriptor);
+      throw error;
+    }
+  }
+
+  /** The number of the log that begins at the point that is being made. */
+  #continuedLog(): number {
+    return this.#system.isRecording ? this.#system.continueLog(this.#image.header.highestEpoch + 1) : this.#nextLog;
   }
 
   #checkPoints(): void {

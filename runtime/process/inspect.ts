@@ -4,9 +4,9 @@ import { attempt, VermilionError } from "../../pmem/error.js";
 import { describeState } from "../wasi/index.js";
 import type { Command } from "./command.js";
 import { parseCommand } from "./command-record.js";
-import { describeFrames, type FrameInspection } from "./frame-inspection.js";
+import { describeFrames, describeTrap, type FrameInspection } from "./frame-inspection.js";
 import { Image } from "./image/image.js";
-import { type ImageReading, isResumable } from "./image/reading.js";
+import { type ImageReading, isResumable, type SavedState } from "./image/reading.js";
 import { hasLog } from "./log/files.js";
 import { decodeStacks } from "./stacks.js";
 
@@ -38,7 +38,7 @@ export interface Inspection extends ImageSummary {
   readonly module: { readonly byteLength: number; readonly sha256: string };
   /** In bytes: as the guest sees the memory, and what of it is kept on the disk. */
   readonly memories: readonly { readonly byteLength: number; readonly diskByteLength: number }[];
-  /** Of a process that can go on, where it does; innermost first. */
+  /** Of a process that can go on, where it does; of one that has trapped, where that was; innermost first. */
   readonly frames: readonly FrameInspection[];
   /** Of a process that can go on, where it does. */
   readonly descriptors: readonly DescriptorInspection[];
@@ -59,12 +59,12 @@ export interface DescriptorInspection {
 
 const MOST_TRIES = 20;
 
-/** IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
-export function inspectImage(path: string): Inspection {
+/** `at`: an epoch of the history. NO_SUCH_EPOCH, IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
+export function inspectImage(path: string, at?: number): Inspection {
   for (let tries = 1; ; tries++) {
     const reading = Image.read(path);
     try {
-      return inspectReading(reading);
+      return inspectReading(reading, at);
     } catch (error) {
       // A holder that makes persistence points removes the files of the epoch that we have just read about.
       if (tries === MOST_TRIES || Image.read(path).header.sequence === reading.header.sequence) throw error;
@@ -72,26 +72,36 @@ export function inspectImage(path: string): Inspection {
   }
 }
 
-function inspectReading(reading: ImageReading): Inspection {
+function inspectReading(reading: ImageReading, at: number | undefined): Inspection {
   const { header } = reading;
-  const state = isResumable(header) ? reading.readState() : undefined;
-  const diskByteLengths = reading.diskByteLengths();
+  const saved = at === undefined ? reading.readCurrent() : reading.readEpoch(at);
+  const trap = saved?.record.trap ?? null;
+  const goesOn = saved !== undefined && trap === null;
+  const byteLengths = saved?.record.memoryByteLengths ?? header.memoryByteLengths;
+  const diskByteLengths = reading.diskByteLengths(saved);
+  const summary = summarize(reading);
   return {
-    ...summarize(reading),
+    ...summary,
+    epoch: at ?? summary.epoch,
+    writtenAt: at === undefined || saved === undefined ? summary.writtenAt : new Date(saved.record.at).toISOString(),
+    trap: trap?.message ?? summary.trap,
     module: { byteLength: header.moduleByteLength, sha256: header.moduleSha256 },
-    memories: header.memoryByteLengths.map((byteLength, index) => ({
-      byteLength,
-      diskByteLength: diskByteLengths[index] ?? 0,
-    })),
-    frames:
-      state === undefined
-        ? []
-        : describeFrames(reading.readModule(), decodeStacks(state.machine.stacks).tasks, reading.path),
-    descriptors:
-      state === undefined
-        ? []
-        : describeState(state.wasi).map((summary) => ({ ...summary, offset: summary.offset?.toString() ?? null })),
+    memories: byteLengths.map((byteLength, index) => ({ byteLength, diskByteLength: diskByteLengths[index] ?? 0 })),
+    frames: framesOf(reading, saved),
+    descriptors: goesOn ? describeDescriptors(saved) : [],
   };
+}
+
+export function describeDescriptors({ state }: SavedState): DescriptorInspection[] {
+  return describeState(state.wasi).map((summary) => ({ ...summary, offset: summary.offset?.toString() ?? null }));
+}
+
+/** Where it goes on, or has trapped. */
+export function framesOf(reading: ImageReading, saved: SavedState | undefined): FrameInspection[] {
+  if (saved === undefined) return [];
+  const { state, record } = saved;
+  if (record.trap !== null) return describeTrap(reading.readModule(), record.trap);
+  return describeFrames(reading.readModule(), decodeStacks(state.machine.stacks).tasks, reading.path);
 }
 
 /** Directories that are no images are left out; images that cannot be read say why. */

@@ -47,11 +47,12 @@ type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
 function openSaved(order: OpenOrder, { load, notice }: Helpers): OpenedImage {
-  const { image: path, preopens, listen } = order;
-  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
+  const { image: path, at, preopens, listen } = order;
+  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION, at });
   let log: OpenedLog | undefined;
   try {
-    const { state, ...found } = wayOn(image, order.replay, notice);
+    const { state, ...found } =
+      at === undefined ? wayOn(image, order.replay, notice) : { state: image.readState(), log: undefined };
     log = found.log;
     const recorded = parseCommand(image.command, path);
     const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };

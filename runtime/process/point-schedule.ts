@@ -5,7 +5,7 @@
  * With a log, one is due as well when a recovery would have too much of the guest's work to repeat.
  *
  * Time and calls count from the end of the last point, not from its beginning: on a slow disk points become rarer, and
- * the guest always gets its share.
+ * the guest always gets its share. While the one before is still being committed, none but a request is due.
  */
 import { readFileSync } from "node:fs";
 import { VermilionError } from "../../pmem/error.js";
@@ -20,6 +20,8 @@ export interface PersistEvery {
   readonly milliseconds?: number | undefined;
   /** At every Nth host call, before it is made. */
   readonly hostCalls?: number | undefined;
+  /** The guest waits until each of them is durable, instead of going on meanwhile. Default: false. */
+  readonly synchronous?: boolean | undefined;
 }
 
 /** USAGE. */
@@ -75,14 +77,14 @@ export class PointSchedule {
 
   isDue(): boolean {
     if (this.isRequested) return true;
-    return performance.now() >= this.#lookAt && this.#timeIsUp();
+    return !this.#control.commitInFlight && performance.now() >= this.#lookAt && this.#timeIsUp();
   }
 
   /** Calls that follow each other fast do not all look at the clock: that would cost a tenth of a short one. */
   isDueAtCall(): boolean {
     this.#hostCalls++;
     this.#callsLeft--;
-    if (this.#callsLeft <= 0) return true;
+    if (this.#callsLeft <= 0 && !this.#control.commitInFlight) return true;
     if (this.#hostCalls < this.#lookAtCall) return this.isRequested;
     const now = performance.now();
     this.#stride = now - this.#lookedAt > SLOW_CALLS_MILLISECONDS ? 1 : Math.min(MOST_CALLS_PER_LOOK, this.#stride * 2);
@@ -99,6 +101,11 @@ export class PointSchedule {
     if (used >= this.#target) return true;
     this.#lookAt = Math.min(this.#dueAt ?? Number.POSITIVE_INFINITY, now + this.#target - used);
     return false;
+  }
+
+  /** Whether the guest waits until the next point is durable: somebody asked for it, or wants all of them so. */
+  get isSynchronous(): boolean {
+    return this.isRequested || this.#every.synchronous === true;
   }
 
   /** Somebody waits: worth interrupting a call that blocks. */

@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import { cacheDirectory } from "./cache-directory.js";
 import type { Command, Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
+import type { KeepPolicy } from "./image/epoch-record.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { CallOrder, IfUnfinished, LogOrder, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
 import type { SignalName } from "./signals.js";
@@ -43,6 +44,11 @@ export interface RunOptions {
    * anybody outside saw. Default: with `persistEvery`. docs/persistence-model.md#the-log
    */
   readonly log?: boolean | LogOptions | undefined;
+  /**
+   * Which epochs the image keeps when there are new ones, for this run and those that follow it. Default: what the image has
+   * been told before; at first only the last one. docs/persistence-model.md#history
+   */
+  readonly keep?: KeepPolicy | undefined;
   /**
    * Wall time for this run, from the guest's first instruction. When it is over, the guest is saved as by a power
    * failure (`reason` of the outcome), so that nothing is lost and the next run goes on.
@@ -128,6 +134,8 @@ export interface CreateOptions extends ProcessOptions {
 }
 
 export interface OpenOptions extends ProcessOptions {
+  /** Go on from this epoch of the image's history, also when the program has finished or trapped. Default: the current one. */
+  readonly at?: number | undefined;
   /** Directories to grant. Default: those of the image, if this user created it on this machine. */
   readonly preopens?: readonly Preopen[] | undefined;
   /** Addresses to listen on again. Default: likewise. */
@@ -136,9 +144,17 @@ export interface OpenOptions extends ProcessOptions {
 
 /** The order that brings back what the first one created. */
 export function reopening(order: PrepareOrder, options: ProcessOptions): PrepareOrder {
-  if (order.kind === "open") return order;
+  if (order.kind === "open") return { ...order, at: undefined };
   const { image, exact, command } = order;
-  return { kind: "open", image, preopens: command.preopens, listen: command.listen, ...surroundings(options), exact };
+  return {
+    kind: "open",
+    image,
+    at: undefined,
+    preopens: command.preopens,
+    listen: command.listen,
+    ...surroundings(options),
+    exact,
+  };
 }
 
 export function commandOf(options: CreateOptions): Command {
@@ -157,8 +173,8 @@ export function commandOf(options: CreateOptions): Command {
 }
 
 export function orderOf(call: CallOrder | undefined, options: ProcessOptions): RunOrder {
-  const { failure, eintr, persistEvery = {} } = options;
-  return { call, plan: failure ?? {}, eintr: eintr ?? false, persistEvery, log: logOrderOf(options) };
+  const { failure, eintr, persistEvery = {}, keep } = options;
+  return { call, plan: failure ?? {}, eintr: eintr ?? false, persistEvery, keep, log: logOrderOf(options) };
 }
 
 const RECOVERY_TARGET_MILLISECONDS = 1000;

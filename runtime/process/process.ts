@@ -93,21 +93,27 @@ export class Process {
   /**
    * The saved process of an image.
    *
-   * Codes: IMAGE_MISSING, IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before its first save), IMAGE_BUSY,
+   * Codes: IMAGE_MISSING, NO_SUCH_EPOCH (`at`), IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before its first save), IMAGE_BUSY,
    * IMAGE_DAMAGED and the other IMAGE_ codes, GRANT_NEEDED (the image is not yours, see `preopens`), NOT_FOUND (a granted
    * directory is gone), PREOPEN_MISSING, LISTEN_MISSING, LISTEN_ADDRESS, FILE_CHANGED,
    * UNKNOWN_IMPORT, IMPORTS_INVALID.
    */
   static open(image: string, options: OpenOptions = {}): Promise<Process> {
     const preopens = options.preopens?.map(absolutePreopen);
-    const { listen } = options;
-    return Process.#make({ kind: "open", image: resolve(image), preopens, listen, ...surroundings(options) }, options);
+    const { listen, at } = options;
+    return Process.#make(
+      { kind: "open", image: resolve(image), at, preopens, listen, ...surroundings(options) },
+      options,
+    );
   }
 
-  /** What an image holds, without running or locking it. Codes: IMAGE_MISSING, IMAGE_DAMAGED and the other IMAGE_ codes. */
-  static async inspect(image: string): Promise<Inspection> {
+  /**
+   * What an image holds, or held `at` an epoch of its history, without running or locking it.
+   * Codes: NO_SUCH_EPOCH, IMAGE_MISSING, IMAGE_DAMAGED and the other IMAGE_ codes.
+   */
+  static async inspect(image: string, { at }: { readonly at?: number | undefined } = {}): Promise<Inspection> {
     const { inspectImage } = await import("./inspect.js"); // decoders and FFI: not needed to run
-    return inspectImage(resolve(image));
+    return inspectImage(resolve(image), at);
   }
 
   /** The images in a directory, by name; default: where `create` puts them. Codes: NOT_FOUND, PERMISSION_DENIED. */

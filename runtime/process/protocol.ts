@@ -1,6 +1,8 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
+import type { Commit } from "./image/commit.js";
+import type { KeepPolicy } from "./image/epoch-record.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { SignalName } from "./signals.js";
 
@@ -40,6 +42,8 @@ export type PrepareOrder = Surroundings &
     | {
         readonly kind: "open";
         readonly image: string;
+        /** An epoch of its history to go on from; undefined: the current one. */
+        readonly at: number | undefined;
         /** Directories to grant instead of those that the image names; undefined: those, if this user made the image. */
         readonly preopens: Command["preopens"] | undefined;
         /** The same for listening sockets. */
@@ -75,6 +79,8 @@ export interface RunOrder {
   readonly persistEvery: PersistEvery;
   /** How host calls are logged; undefined: not at all. */
   readonly log: LogOrder | undefined;
+  /** Which epochs stay; undefined: as the image has been told before. */
+  readonly keep: KeepPolicy | undefined;
   /** Host calls that a failure interrupted return EINTR instead of going on. */
   readonly eintr: boolean;
 }
@@ -134,6 +140,8 @@ export type Report =
   /** A persistence point, for all requests up to that ticket; or why there is none. */
   | { readonly kind: "persisted"; readonly ticket: number; readonly epoch: number }
   | { readonly kind: "notPersisted"; readonly ticket: number; readonly error: SerializedError }
+  /** To be carried out; the answer goes through the control block. */
+  | { readonly kind: "commit"; readonly commit: Commit }
   | { readonly kind: "notice"; readonly message: string }
   | { readonly kind: "ended"; readonly outcome: Outcome }
   | { readonly kind: "failed"; readonly error: SerializedError };

@@ -5,6 +5,7 @@ import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
 import { PollReminder } from "./poll-reminder.js";
 import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import { serveCommit } from "./remote-commit.js";
 import { deserializeError } from "./serialized-error.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 import type { WorkerData } from "./worker-data.js";
@@ -19,7 +20,7 @@ type Arrival = Answer | Cancelled | Error;
 /** What ends an order; all other reports come in between. */
 type Answer = Exclude<
   Report,
-  { kind: "notice" | "instrumenting" | "running" | "replaying" | "persisted" | "notPersisted" }
+  { kind: "notice" | "instrumenting" | "running" | "replaying" | "persisted" | "notPersisted" | "commit" }
 >;
 
 /**
@@ -63,6 +64,8 @@ export class Session {
   /** The order is to run. */
   #running = false;
   #cancelled = false;
+  /** The last one that was begun. */
+  #commit: Promise<void> = Promise.resolve();
   /** Whoever waits for the answer before ending the worker. */
   #idle: (() => void) | undefined;
 
@@ -129,6 +132,7 @@ export class Session {
       this.#send({ kind: "discard" });
       await this.#untilIdle();
     }
+    await this.#commit; // its files are the image's
     await this.#worker.terminate();
     this.#points.answer(Number.POSITIVE_INFINITY, new VermilionError("PROCESS_CLOSED", "the guest runs no more"));
     this.#control.closeDescriptors();
@@ -186,6 +190,7 @@ export class Session {
       this.#events.running?.();
     } else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
     else if (report.kind === "notPersisted") this.#points.answer(report.ticket, deserializeError(report.error));
+    else if (report.kind === "commit") this.#commit = serveCommit(report.commit, this.#control);
     else this.#answer(report);
   }
 

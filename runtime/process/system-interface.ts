@@ -17,6 +17,7 @@ import {
   parseState,
   type SavedDescriptor,
   type SavedState,
+  type SaveOptions,
   WASI_SIGNATURES,
   WASI_STATE_VERSION,
   Wasi,
@@ -192,9 +193,9 @@ export class SystemInterface {
   }
 
   /** What Wasi.save saves. */
-  save(): unknown {
+  save(options: SaveOptions = {}): unknown {
     const wasi = this.#live();
-    const state = wasi.save();
+    const state = wasi.save(options);
     if (this.#recorder !== undefined) this.#moved = movedFiles(parseState(state), wasi.observer);
     return state;
   }

@@ -1,3 +1,4 @@
+import { continuedFunction } from "../instrument/continuation-names.js";
 import type { TrapFrame } from "./image/epoch-record.js";
 
 /**
@@ -6,13 +7,10 @@ import type { TrapFrame } from "./image/epoch-record.js";
  */
 const WASM_FRAME = /^\s*at (?:(.+) \()?wasm:\/\/wasm\/[^\s:]*:wasm-function\[(\d+)\]:0x[0-9a-f]+\)?$/gm;
 
-/**
- * The guest's functions that were running when it trapped, innermost first, as the engine tells them. A function that was
- * resumed is told with its number in the continuation module.
- */
-export function trapFrames(error: Error): TrapFrame[] {
-  return [...`${error.stack}`.matchAll(WASM_FRAME)].map(([, name, index]) => ({
-    functionIndex: Number(index),
-    name: name === undefined ? null : name.replace(/^[^.]*\./, ""),
-  }));
+/** The guest's functions that were running when it trapped, innermost first, as the engine tells them. */
+export function trapFrames(error: Error, functionCount: number): TrapFrame[] {
+  return [...`${error.stack}`.matchAll(WASM_FRAME)]
+    .map(([, name, index]) => continuedFunction(name ?? "") ?? Number(index))
+    .filter((index) => index < functionCount) // our helpers come behind the guest's functions
+    .map((functionIndex) => ({ functionIndex }));
 }

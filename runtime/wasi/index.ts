@@ -6,6 +6,7 @@ export { ProcessExit, RESTART, type WasiEnvironment } from "./host.js";
 export { GuestMemory } from "./memory.js";
 export { type Entry, Landing, type Observer } from "./observer.js";
 export type { WasiOptions } from "./options.js";
+export type { SaveOptions } from "./save.js";
 export type { Simulation } from "./simulation.js";
 export {
   type Place,

@@ -10,15 +10,23 @@ import { type FileFacts, factsInScratch, statOf } from "./stat.js";
 import { type Place, type SavedDescriptor, type SavedState, WASI_STATE_VERSION } from "./state.js";
 
 const AT_FDCWD = -100;
+const F_DUPFD_CLOEXEC = 1030;
+
+export interface SaveOptions {
+  /** Whether files that the guest may have written are flushed. Default: true. */
+  readonly flush?: boolean;
+  /** Instead of flushing them: gets descriptors of our own of these files, for others to flush and close. */
+  readonly flushLater?: number[];
+}
 
 /**
  * Everything of the system interface that a fresh process needs to go on. Where a file is now is asked of the kernel
  * (/proc/self/fd), not remembered: it may have been renamed since it was opened.
  */
-export function saveState(host: WasiHost, flush: boolean): SavedState {
+export function saveState(host: WasiHost, { flush = true, flushLater }: SaveOptions): SavedState {
   const { monotonic, processCpu, threadCpu } = host.clocks.read();
   const keeper = new FileKeeper(host);
-  const saving = { flush, keeper, roots: rootPaths(host) };
+  const saving = { flush, flushLater, keeper, roots: rootPaths(host) };
   const descriptors = [...host.table.all()].map((entry) => saveOne(host, entry, saving));
   keeper.flush();
   return {
@@ -42,7 +50,12 @@ export function saveState(host: WasiHost, flush: boolean): SavedState {
 export function saveNumber(host: WasiHost, number: number, roots: Saving["roots"]): SavedDescriptor | undefined {
   const descriptor = host.table.get(number);
   if (descriptor === undefined) return undefined;
-  return saveOne(host, [number, descriptor], { flush: false, keeper: new FileKeeper(host), roots });
+  return saveOne(host, [number, descriptor], {
+    flush: false,
+    flushLater: undefined,
+    keeper: new FileKeeper(host),
+    roots,
+  });
 }
 
 /** Where the granted directories are now; undefined: nobody knows. */
@@ -57,6 +70,7 @@ function saveOne(host: WasiHost, [number, descriptor]: [number, Descriptor], sav
 
 interface Saving {
   readonly flush: boolean;
+  readonly flushLater: number[] | undefined;
   readonly keeper: FileKeeper;
   /** Where the preopens are; undefined: unknown. */
   readonly roots: readonly (string | undefined)[];
@@ -108,7 +122,9 @@ function saveDirectory(host: WasiHost, descriptor: Descriptor, common: Common, s
 function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving: Saving): SavedDescriptor {
   const { libc } = host;
   if (descriptor.writable && saving.flush && descriptor.filetype === Filetype.REGULAR_FILE) {
-    libc.fdatasync(descriptor.host);
+    const own = saving.flushLater === undefined ? -1 : libc.fcntl(descriptor.host, F_DUPFD_CLOEXEC, 0);
+    if (own === -1) libc.fdatasync(descriptor.host);
+    else saving.flushLater?.push(own);
   }
   if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);

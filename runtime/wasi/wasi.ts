@@ -16,7 +16,7 @@ import { DESCRIPTORS_MAXIMUM, resolveOptions, type WasiOptions } from "./options
 import { RandomBytes } from "./random.js";
 import { PathArgument, Resolver } from "./resolve.js";
 import { restoreDescriptors } from "./restore.js";
-import { saveState } from "./save.js";
+import { type SaveOptions, saveState } from "./save.js";
 import { HostBuffer, SCRATCH } from "./scratch.js";
 import { parseInterrupted, parseState, type SavedState } from "./state.js";
 import { stdioDescriptor } from "./stdio.js";
@@ -86,8 +86,8 @@ export class Wasi {
    * The state, for JSON. Files that the guest can write are flushed first unless `flush` is false; files without a name are
    * copied into the keep-alive directory. The guest may go on afterwards.
    */
-  save(options: { readonly flush?: boolean } = {}): unknown {
-    return saveState(this.#host, options.flush ?? true);
+  save(options: SaveOptions = {}): unknown {
+    return saveState(this.#host, options);
   }
 
   /** The result of a call that was interrupted and is not to be made again: INTR, or success for what was done of it. */

@@ -46,8 +46,6 @@ export interface TrapRecord {
 
 export interface TrapFrame {
   readonly functionIndex: number;
-  /** As the engine names it; null: it does not. */
-  readonly name: string | null;
 }
 
 const MEMORY_GRANULE = 65_536;
@@ -107,5 +105,5 @@ function isTrap(value: unknown): value is TrapRecord {
 }
 
 function isTrapFrame(value: unknown): value is TrapFrame {
-  return isObject(value) && isCount(value.functionIndex) && (value.name === null || typeof value.name === "string");
+  return isObject(value) && isCount(value.functionIndex);
 }

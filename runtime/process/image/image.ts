@@ -229,10 +229,10 @@ export class Image {
 
   /**
    * The same, but only written, not flushed: the guest may go on when this returns, and the committer makes the rest durable
-   * meanwhile. Until that is done the epoch before is the image's; the next transition waits for it. If this throws, nothing
+   * meanwhile, flushes `guestFiles`, whose content belongs to the state, and closes them. Until that is done the epoch before is the image's; the next transition waits for it. If this throws, nothing
    * has changed, and the guest may go on.
    */
-  persistLater(state: ImageState, facts: PointFacts, committer: Committer): void {
+  persistLater(state: ImageState, facts: PointFacts, guestFiles: readonly number[], committer: Committer): void {
     this.#check("running");
     invariant(!this.#header.inPlace, `the memory of ${this.path} cannot be kept while the guest runs`);
     const store = this.#running();
@@ -253,12 +253,13 @@ export class Image {
     const free = expired.map((old) => this.#epochs.drop(old));
     this.#inFlight = { committer, header, saved, free };
     const commit: Commit = {
+      path: this.path,
       checksums,
-      flush: [...store.takeUnflushed(), file.descriptor],
+      flush: [...guestFiles, ...store.takeUnflushed(), file.descriptor],
       directory: this.#directory.descriptor,
       header: { descriptor: this.#headerFile.descriptor, ...slotWrite(header) },
       remove: expired.map((old) => this.#directory.currentPathOf(stateName(old))),
-      close: [file.descriptor],
+      close: [...guestFiles, file.descriptor],
     };
     committer.start(commit);
   }

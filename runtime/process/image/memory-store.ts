@@ -102,7 +102,7 @@ class RegionStore implements MemoryStore {
 }
 
 /** The segments of a page store as files of the image. */
-class ImageSegments implements SegmentFiles {
+export class ImageSegments implements SegmentFiles {
   readonly #directory: ImageDirectory;
   readonly #storage: ImageStorage;
   readonly #created: () => void;

@@ -66,7 +66,7 @@ export function readState(directory: ImageDirectory, { header, damage }: Verifie
 }
 
 /** The file that the header names, of a trap too. */
-function readCurrent(directory: ImageDirectory, header: ImageHeader): SavedState {
+export function readCurrent(directory: ImageDirectory, header: ImageHeader): SavedState {
   const name = header.status === "trapped" ? TRAP_NAME : stateName(header.epoch);
   const saved = readStateFile(directory, name, header.epoch, header.inPlace);
   if (saved.checksum === header.state?.checksum) return saved;
@@ -182,16 +182,15 @@ export class ImageReading {
     return withDirectory(this.path, (directory) => readCurrent(directory, this.header));
   }
 
-  /** What each linear memory takes on the disk, in bytes; zeros where nothing of it is kept. */
-  diskByteLengths(): number[] {
+  /** What each linear memory of a state takes on the disk, in bytes; zeros where nothing of it is kept. */
+  diskByteLengths(saved: SavedState | undefined): number[] {
     const { header } = this;
-    return withDirectory(this.path, (directory) => {
-      if (header.inPlace) {
-        return header.memoryByteLengths.map((_, index) => 512 * (directory.statOf(memoryName(index))?.blocks ?? 0));
-      }
-      if (header.state === undefined) return header.memoryByteLengths.map(() => 0);
-      return readCurrent(directory, header).maps.map((map) => PAGE_BYTE_LENGTH * pageCountOf(map));
-    });
+    if (!header.inPlace) {
+      return (saved?.maps ?? header.memoryByteLengths.map(() => [])).map((map) => PAGE_BYTE_LENGTH * pageCountOf(map));
+    }
+    return withDirectory(this.path, (directory) =>
+      header.memoryByteLengths.map((_, index) => 512 * (directory.statOf(memoryName(index))?.blocks ?? 0)),
+    );
   }
 }
 

@@ -86,7 +86,25 @@ export function encodeState(epoch: number, { record, state, pages }: StateConten
   ];
   for (const name of MACHINE_SECTIONS) sections.push([name, state.machine[name]]);
   for (const name of JSON_SECTIONS) sections.push([name, encodeJson(name, state[name])]);
+  return encodeSections(epoch, sections);
+}
 
+/** A state file whose pages lie elsewhere now; all else is as it was, byte for byte. IMAGE_DAMAGED. */
+export function withPages(bytes: Uint8Array, epoch: number, pages: Uint8Array, path: string): EncodedState {
+  const { sections } = readPreamble(bytes, epoch, path);
+  return encodeSections(
+    epoch,
+    sections.map(({ name, offset, byteLength }) => [
+      name,
+      name === PAGES_SECTION ? pages : bytes.subarray(offset, offset + byteLength),
+    ]),
+  );
+}
+
+function encodeSections(
+  epoch: number,
+  sections: readonly (readonly [name: string, bytes: Uint8Array])[],
+): EncodedState {
   const preamble = new Uint8Array(PREAMBLE.sections + SECTION_BYTE_LENGTH * sections.length);
   const view = new DataView(preamble.buffer);
   const chunks: Uint8Array[] = [preamble];

@@ -113,7 +113,7 @@ describe("a life", () => {
       expect(() => image.readState()).toThrow(errorCode("IMAGE_NOT_SAVED"));
       image.close();
       const reading = Image.read(path);
-      expect(reading.diskByteLengths()).toEqual([end === "finished" ? 0 : 4096]);
+      expect(reading.diskByteLengths(reading.readCurrent())).toEqual([end === "finished" ? 0 : 4096]);
       const { header } = reading;
       expect(header).toMatchObject({ status: end, exitStatus: end === "finished" ? 3 : 0 });
       expect(header.message).toBe(end === "trapped" ? "unreachable" : "");
@@ -180,7 +180,7 @@ describe("a life", () => {
     savedBytes(image, 0, 1)[0] = 41;
     image.close();
     expect(readFileSync(join(path, "memory-0"))[0]).toBe(41);
-    expect(Image.read(path).diskByteLengths()).toEqual([4096, 0]);
+    expect(Image.read(path).diskByteLengths(Image.read(path).readCurrent())).toEqual([4096, 0]);
     truncateSync(join(path, "memory-0"), 2 ** 34); // were it read, it would take seconds
     const error = thrownBy(() => Image.open(path, VERSION));
     expect(error.message).toContain(`${2 ** 34} bytes instead of ${PAGE}`);

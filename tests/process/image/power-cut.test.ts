@@ -1,7 +1,12 @@
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { type Commit, carryOut } from "../../../runtime/process/image/commit.js";
+import { keptEpochs } from "../../../runtime/process/image/epochs.js";
 import { Image } from "../../../runtime/process/image/image.js";
+import { ImageDirectory } from "../../../runtime/process/image/storage.js";
+import { pin } from "../../../runtime/process/image/upkeep.js";
+import { verifyImage } from "../../../runtime/process/image/verifying.js";
 import { afterPowerCut, afterProcessDeath, type Operation, Recorder, type Remains } from "./simulated-disk.js";
 import { COMMAND, FACTS, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
 
@@ -81,6 +86,52 @@ function liveWithPoints(recorder: Recorder): Life {
   return { operations: recorder.operations, memories };
 }
 
+/**
+ * The same, but the guest goes on, and stores, while each commit is made; three epochs are kept, one is pinned, and the life
+ * goes back to an earlier one in between.
+ */
+async function liveWithCommits(recorder: Recorder): Promise<Life> {
+  const path = join(scratchDirectory(), "image");
+  const { wrap: storage } = recorder;
+  const memories = new Map<number, Uint8Array>();
+  const next = random(3);
+  let image = Image.create(path, { moduleBytes: MODULE, command: COMMAND, ...VERSION, storage });
+  let memory = new WebAssembly.Memory({ initial: 2, maximum: 100 });
+  const backing = image.createMemory();
+  backing.grow(2 * PAGE);
+  backing.attach(memory, 100 * PAGE);
+  image.keep = { epochs: 3, milliseconds: null };
+  recorder.note({ kind: "mark", label: "starting" });
+  image.markRunning();
+  recorder.note({ kind: "mark", label: "running" });
+  for (let generation = 1; generation <= GENERATIONS; generation++) {
+    scribble(new Uint8Array(memory.buffer), next);
+    recorder.note({ kind: "mark", label: "saving" });
+    memories.set(generation, new Uint8Array(memory.buffer).slice());
+    let commit: Commit | undefined;
+    const start = (begun: Commit) => {
+      commit = begun;
+    };
+    image.persistLater(state(generation), FACTS, [], { start, wait: () => {} });
+    scribble(new Uint8Array(memory.buffer), next);
+    await carryOut(commit!, recorder.commitCalls);
+    image.settleCommit();
+    recorder.note({ kind: "mark", label: `saved ${generation}` });
+    if (generation === 2) pin(path, 1, true, recorder.wrap);
+    if (generation !== 4) continue;
+    image.close();
+    image = Image.open(path, { ...VERSION, storage, at: 3 });
+    memory = new WebAssembly.Memory({ initial: 2, maximum: 100 });
+    image.memories[0]?.attach(memory, 100 * PAGE);
+    recorder.note({ kind: "mark", label: "going back" });
+    image.markRunning();
+    recorder.note({ kind: "mark", label: "went back to 3" });
+  }
+  expect(keptOf(image)).toEqual([1, 3, 4, 5, 6]);
+  finish(image, recorder);
+  return { operations: recorder.operations, memories };
+}
+
 /** Some pages get new bytes, each sector different, some become zeros, most stay. */
 function scribble(bytes: Uint8Array, next: () => number): void {
   for (let page = 0; page < bytes.byteLength / 4096; page++) {
@@ -123,6 +174,29 @@ function finish(image: Image, recorder: Recorder): void {
   image.close();
 }
 
+function keptOf({ path, header }: Image): number[] {
+  const directory = ImageDirectory.open(path);
+  try {
+    return keptEpochs(directory, header.highestEpoch);
+  } finally {
+    directory.close();
+  }
+}
+
+/** Every epoch that is still listed can be gone back to. */
+function checkHistory(path: string, epochs: readonly number[], memories: ReadonlyMap<number, Uint8Array>): void {
+  for (const epoch of epochs) {
+    const image = Image.open(path, { ...VERSION, at: epoch });
+    expect(image.readState()).toEqual(state(epoch));
+    const expected = memories.get(epoch)!;
+    const found = savedBytes(image, 0, expected.byteLength / PAGE);
+    expect(Buffer.compare(found, expected), `epoch ${epoch} of the history`).toBe(0);
+    image.close();
+  }
+  const { epochs: verified, problems } = verifyImage(path);
+  expect({ verified, problems }).toEqual({ verified: epochs.map((epoch) => ({ epoch, problems: [] })), problems: [] });
+}
+
 /** "epoch N", "nothing", "finished", or the code of the error; throws on anything that must never be. */
 function reopen(path: string, remains: Remains, memories: Life["memories"]): string {
   rmSync(path, { recursive: true, force: true });
@@ -137,6 +211,7 @@ function reopen(path: string, remains: Remains, memories: Life["memories"]): str
     if (code.startsWith("IMAGE_") && error instanceof Error && error.message.includes(path)) return code;
     throw error;
   }
+  const kept = keptOf(image);
   try {
     const { status, epoch, state: named } = image.header;
     if (status === "finished" || status === "trapped") return status;
@@ -152,6 +227,8 @@ function reopen(path: string, remains: Remains, memories: Life["memories"]): str
     return `epoch ${epoch}`;
   } finally {
     image.close();
+    const isFinished = image.header.status === "finished";
+    if (memories !== undefined && kept.length > 1 && !isFinished) checkHistory(path, kept, memories);
   }
 }
 
@@ -160,7 +237,11 @@ function allowed(past: readonly Operation[], inPlace: boolean): RegExp {
   const labels = past.flatMap((operation) => (operation.kind === "mark" ? [operation.label] : []));
   const last = labels.at(-1) ?? "creating";
   const saved = labels.filter((label) => label.startsWith("saved")).length;
-  const before = saved === 0 ? "nothing" : `epoch ${saved}`;
+  const wentBack = /^went back to (\d+)$/.exec(labels.filter((label) => !label.startsWith("sav")).at(-1) ?? "")?.[1];
+  const wentBackLast = wentBack !== undefined && saved === 4;
+  const before = saved === 0 ? "nothing" : `epoch ${wentBackLast ? wentBack : saved}`;
+  if (last.startsWith("went back")) return new RegExp(`^${before}$`);
+  if (last === "going back") return /^epoch [34]$/;
   if (last === "creating") return /^(nothing|IMAGE_INCOMPLETE|IMAGE_FOREIGN)$/;
   if (last.startsWith("saved")) return new RegExp(`^${before}$`);
   if (last === "finished") return /^finished$/;
@@ -205,12 +286,13 @@ function cutEverywhere({ operations, memories }: Life, rounds: number): Set<stri
 const WAYS = [
   ["page store", live],
   ["page store, persistence points", liveWithPoints],
+  ["page store, commits while the guest runs, a history", liveWithCommits],
   ["in place", liveInPlace],
 ] as const;
 
 describe.each(WAYS)("a power cut, %s", (_way, liveOn) => {
-  test("at any write or flush: the previous epoch or the next one, never a mix", () => {
-    const seen = cutEverywhere(liveOn(new Recorder()), 12);
+  test("at any write or flush: the previous epoch or the next one, never a mix", { timeout: 300_000 }, async () => {
+    const seen = cutEverywhere(await liveOn(new Recorder()), 8);
     for (let epoch = 1; epoch <= GENERATIONS; epoch++) expect(seen).toContain(`epoch ${epoch}`);
     for (const outcome of ["nothing", "finished"]) expect(seen).toContain(outcome);
     expect(seen).not.toContain("IMAGE_DAMAGED");
@@ -218,8 +300,8 @@ describe.each(WAYS)("a power cut, %s", (_way, liveOn) => {
 });
 
 describe.each(WAYS)("death of the process, simulated, %s", (_way, liveOn) => {
-  test("behind any call: what was done so far is all there", () => {
-    const { operations, memories } = liveOn(new Recorder());
+  test("behind any call: what was done so far is all there", async () => {
+    const { operations, memories } = await liveOn(new Recorder());
     const path = join(scratchDirectory(), "remains");
     for (let count = 0; count <= operations.length; count++) {
       const past = operations.slice(0, count);
@@ -233,7 +315,7 @@ describe.each(WAYS)("death of the process, simulated, %s", (_way, liveOn) => {
 describe("an image without", () => {
   type Omission = [
     label: string,
-    liveOn: (recorder: Recorder) => Life,
+    liveOn: (recorder: Recorder) => Life | Promise<Life>,
     omits: (it: Operation) => boolean,
     found: RegExp,
   ];
@@ -247,13 +329,15 @@ describe("an image without", () => {
       (it) => it.kind === "sync" && it.name.startsWith("state-"),
       /'IMAGE_DAMAGED' to match/,
     ],
+    ["the flush of the pages in a commit", liveWithCommits, syncOf("pages-0"), /another moment|history|verified/],
+    ["the flush of the directory in a commit", liveWithCommits, ({ kind }) => kind === "syncDirectory", /to match/],
     ["the flush of the header", live, syncOf("header"), /to match|memory of another moment/],
     ["the flush of the new header", live, syncOf("header.new"), /'IMAGE_DAMAGED' to match/],
     ["the flush of the module", live, syncOf("module.wasm"), /'IMAGE_DAMAGED' to match/],
     ["the flush of the directory", live, ({ kind }) => kind === "syncDirectory", /'IMAGE_INCOMPLETE' to match/],
   ];
-  test.each(omitted)("%s: found out", (_label, liveOn, omits, found) => {
-    const life = liveOn(new Recorder(omits));
+  test.each(omitted)("%s: found out", async (_label, liveOn, omits, found) => {
+    const life = await liveOn(new Recorder(omits));
     expect(() => cutEverywhere(life, 30)).toThrow(found);
   });
 });

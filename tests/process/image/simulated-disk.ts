@@ -1,5 +1,8 @@
 import { Buffer } from "node:buffer";
+import { closeSync, readSync, rmSync, writeSync } from "node:fs";
+import { basename } from "node:path";
 import type { Region } from "../../../pmem/region.js";
+import type { CommitCalls } from "../../../runtime/process/image/commit.js";
 import type { ImageStorage, StorageFile } from "../../../runtime/process/image/storage.js";
 
 /**
@@ -28,6 +31,8 @@ export type Operation =
 export class Recorder {
   readonly operations: Operation[] = [];
   readonly #files = new Map<string, number>();
+  /** Of open files, by descriptor. */
+  readonly #open = new Map<number, { readonly name: string; readonly file: number }>();
   #nextFile = 1;
   /** Flushes for which this is true are neither made nor recorded: a mistake that the tests must notice. */
   readonly #omits: (operation: Operation) => boolean;
@@ -63,6 +68,33 @@ export class Recorder {
     },
   });
 
+  /** What a commit does while the guest runs, noted as if the calls above had done it. */
+  readonly commitCalls: CommitCalls = {
+    read: async (descriptor, position, byteLength) => {
+      const bytes = new Uint8Array(byteLength);
+      readSync(descriptor, bytes, 0, byteLength, position);
+      return bytes;
+    },
+    write: async (descriptor, bytes, position) => {
+      const { file } = this.#open.get(descriptor)!;
+      this.#note({ kind: "write", file, position, bytes: bytes.slice() });
+      writeSync(descriptor, bytes, 0, bytes.byteLength, position);
+    },
+    flush: async (descriptor) => {
+      const { name, file } = this.#open.get(descriptor)!;
+      this.#note({ kind: "sync", file, name });
+    },
+    flushDirectory: async () => {
+      this.#note({ kind: "syncDirectory" });
+    },
+    remove: async (path) => {
+      this.#note({ kind: "remove", name: basename(path) });
+      this.#files.delete(basename(path));
+      rmSync(path);
+    },
+    close: async (descriptor) => closeSync(descriptor),
+  };
+
   /** For a file that reaches the directory without the storage: a region. */
   noteRegion(name: string): void {
     this.#note({ kind: "create", name, file: this.newFile(name) });
@@ -78,6 +110,7 @@ export class Recorder {
   }
 
   #wrapFile(name: string, file: number, inner: StorageFile): StorageFile {
+    this.#open.set(inner.descriptor, { name, file });
     return {
       descriptor: inner.descriptor,
       release: (position, byteLength) => {

@@ -1,0 +1,64 @@
+/**
+ * What can be done with images that nobody need run for it: their history, forks, upkeep. The modules for it are loaded when
+ * first needed: a run needs none of them.
+ */
+import type { Comparison } from "./process/comparison.js";
+import type { EpochSummary } from "./process/history.js";
+import type { KeepPolicy } from "./process/image/epoch-record.js";
+import type { Collected } from "./process/image/upkeep.js";
+import type { Verification } from "./process/image/verifying.js";
+
+const history = () => import("./process/history.js");
+
+export const Images = {
+  /** The persistence points that an image keeps, ascending. Codes: IMAGE_MISSING, IMAGE_DAMAGED and the other IMAGE_ codes. */
+  async history(image: string): Promise<EpochSummary[]> {
+    return (await history()).listEpochs(image);
+  },
+
+  /** Keeps an epoch whatever the policy says; also while the image is run. Codes: NO_SUCH_EPOCH. */
+  async pin(image: string, epoch: number): Promise<void> {
+    (await history()).pinEpoch(image, epoch, true);
+  },
+
+  /** The policy decides again. Codes: NO_SUCH_EPOCH. */
+  async unpin(image: string, epoch: number): Promise<void> {
+    (await history()).pinEpoch(image, epoch, false);
+  },
+
+  /** Takes an epoch out of the history. Codes: NO_SUCH_EPOCH; EPOCH_IN_USE: it is the current one, or pinned; IMAGE_BUSY. */
+  async drop(image: string, epoch: number): Promise<void> {
+    (await history()).drop(image, epoch);
+  },
+
+  /**
+   * Drops what is not to be kept (`policy`; undefined: what the image has been told), and gives the disk back all that no
+   * epoch needs. Codes: IMAGE_BUSY, DISK_FULL.
+   */
+  async collect(image: string, policy?: KeepPolicy): Promise<Collected> {
+    return (await history()).collectGarbage(image, policy);
+  },
+
+  /**
+   * A new image `target` that goes on from an epoch of another, by default the current one; the result is that epoch. Memory
+   * is shared until it is written. docs/persistence-model.md#forks
+   * Codes: IMAGE_BUSY, NO_SUCH_EPOCH, IMAGE_NOT_SAVED, IMAGE_EXISTS, IMAGE_FOREIGN, and those of the disk.
+   */
+  async fork(image: string, target: string, { at }: { readonly at?: number | undefined } = {}): Promise<number> {
+    return (await history()).fork(image, at, target);
+  },
+
+  /**
+   * Reads all of an image and says what is wrong with it. With `repair` the image goes back to its newest good epoch, if the
+   * current one is damaged, and damaged ones are removed. Codes: IMAGE_BUSY, UNREPAIRABLE, IMAGE_DAMAGED (its header).
+   */
+  async verify(image: string, { repair = false }: { readonly repair?: boolean } = {}): Promise<Verification> {
+    return (await history()).verify(image, { repair });
+  },
+
+  /** What two epochs differ in. Codes: NO_SUCH_EPOCH, IMAGE_DAMAGED. */
+  async compare(image: string, before: number, after: number): Promise<Comparison> {
+    const { compareEpochs } = await import("./process/comparison.js");
+    return compareEpochs(image, before, after);
+  },
+};

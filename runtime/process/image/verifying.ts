@@ -1,0 +1,195 @@
+/**
+ * Whether an image is whole: every checksum, and everything that one file says of another. What is damaged is told and left
+ * as it is, unless it is to be repaired.
+ *
+ * R1  A repair first makes the header name a good epoch, durably, and only then removes files that are damaged.
+ */
+import { readSync } from "node:fs";
+import { attempt, VermilionError } from "../../../pmem/error.js";
+import { usedPages } from "../../../pmem/free-pages.js";
+import { PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "../../../pmem/page-map.js";
+import { checksumsOf } from "../../../pmem/page-store.js";
+import { CHECKSUM_BYTE_LENGTH, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+import { imageError } from "./damage.js";
+import { keptEpochs, pinnedEpochs } from "./epochs.js";
+import { encodeSlot, type ImageHeader, SLOT_BYTE_LENGTH } from "./header.js";
+import { HEADER_NAME, pinName, segmentName, stateName, TRAP_NAME } from "./names.js";
+import { checkMemories, isResumable, readCurrent, readEpoch, readModule, type SavedState } from "./reading.js";
+import { OPEN_FILES_NAME } from "./storage.js";
+import { type Held, holding, type Wrap } from "./upkeep.js";
+
+export interface Verification {
+  /** Of those that are kept, ascending. */
+  readonly epochs: readonly { readonly epoch: number; readonly problems: readonly string[] }[];
+  /** With anything else: the header, the module, the memory of a trap. */
+  readonly problems: readonly string[];
+  /** What was done about it. */
+  readonly repairs: readonly string[];
+}
+
+/**
+ * With `repair`: goes back to the newest good epoch if the current one is damaged, and removes those that are.
+ * Codes: IMAGE_BUSY; IMAGE_MISSING, IMAGE_INCOMPLETE, IMAGE_FOREIGN, IMAGE_VERSION; IMAGE_DAMAGED: the header leads to nothing;
+ * UNREPAIRABLE: no epoch is whole, or the module is damaged; nothing was changed.
+ */
+export function verifyImage(path: string, repair = false, wrap?: Wrap): Verification {
+  return holding(path, wrap, (held) => {
+    const { directory, header } = held;
+    const pages = new PageChecks(held);
+    const epochs = keptEpochs(directory, header.highestEpoch).map((epoch) => ({
+      epoch,
+      problems: problemsOf(held, () => readEpoch(directory, header, epoch), pages),
+    }));
+    const problems = [
+      ...(held.damage === undefined ? [] : [`header: ${held.damage}`]),
+      ...thrownBy(() => readModule(directory, header)),
+      ...missingEpoch(held),
+      ...(header.status === "trapped" && header.state !== undefined
+        ? problemsOf(held, () => readCurrent(directory, header), pages)
+        : []),
+    ];
+    const found = { epochs, problems };
+    return { ...found, repairs: repair ? repaired(held, found) : [] };
+  });
+}
+
+function missingEpoch({ directory, header }: Held): string[] {
+  if (!isResumable(header) || directory.statOf(stateName(header.epoch)) !== undefined) return [];
+  return [`${directory.pathOf(stateName(header.epoch))}: the file of the current epoch is missing`];
+}
+
+function problemsOf({ directory, header }: Held, read: () => SavedState, pages: PageChecks): string[] {
+  let saved: SavedState;
+  try {
+    saved = read();
+    checkMemories(directory, header.inPlace, saved);
+  } catch (error) {
+    return [problemOf(error)];
+  }
+  const missing = saved.record.keptFiles
+    .map((name) => `${OPEN_FILES_NAME}/${name}`)
+    .filter((name) => directory.statOf(name) === undefined)
+    .map((name) => `${directory.pathOf(name)}: the file is missing`);
+  return [...missing, ...pages.problemsOf(saved.maps)];
+}
+
+/** Pages are read once, however many epochs need them. */
+class PageChecks {
+  readonly #held: Held;
+  readonly #checked = new Map<number, boolean>();
+
+  constructor(held: Held) {
+    this.#held = held;
+  }
+
+  problemsOf(maps: readonly PageMap[]): string[] {
+    const damaged = new Map<number, number>();
+    for (const run of usedPages(maps)) {
+      for (const page of this.#damagedIn(run)) {
+        damaged.set(segmentOf(page), (damaged.get(segmentOf(page)) ?? 0) + 1);
+      }
+    }
+    return [...damaged].map(([segment, count]) => {
+      const path = this.#held.directory.pathOf(segmentName(segment));
+      return `${path}: ${count} of its pages have a wrong checksum`;
+    });
+  }
+
+  #damagedIn({ page, count }: PageRun): number[] {
+    const pages = Array.from({ length: count }, (_, index) => page + index);
+    if (pages.some((each) => !this.#checked.has(each))) this.#check({ page, count });
+    return pages.filter((each) => this.#checked.get(each) === false);
+  }
+
+  /** A run lies within one group of pages, 4 MiB at most. */
+  #check({ page, count }: PageRun): void {
+    const bytes = this.#read(page, pageInSegment(page) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
+    const sums = this.#read(page, checksumPosition(page, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
+    const found = checksumsOf([bytes]);
+    for (let index = 0; index < count; index++) {
+      const at = index * CHECKSUM_BYTE_LENGTH;
+      const isWhole = [0, 1, 2, 3].every((byte) => found[at + byte] === sums[at + byte]);
+      this.#checked.set(page + index, isWhole);
+    }
+  }
+
+  #read(page: number, position: number, byteLength: number): Uint8Array {
+    const { directory, storage } = this.#held;
+    const name = segmentName(segmentOf(page));
+    const bytes = new Uint8Array(byteLength);
+    const file = storage.openShared(name);
+    try {
+      attempt("read", directory.pathOf(name), () => readSync(file.descriptor, bytes, 0, byteLength, position));
+    } finally {
+      file.close();
+    }
+    return bytes;
+  }
+}
+
+/** R1. */
+function repaired(held: Held, { epochs, problems }: Omit<Verification, "repairs">): string[] {
+  const { directory, storage, header } = held;
+  const repairs: string[] = [];
+  const bad = epochs.filter((entry) => entry.problems.length > 0).map(({ epoch }) => epoch);
+  const good = epochs.filter((entry) => entry.problems.length === 0).map(({ epoch }) => epoch);
+  if (thrownBy(() => readModule(directory, header)).length > 0) throw unrepairable(held, "its module is damaged");
+  const isCurrentLost = isResumable(header) && !good.includes(header.epoch);
+  const newest = good.at(-1);
+  if (isCurrentLost && newest === undefined) throw unrepairable(held, "none of its epochs is whole");
+  if (isCurrentLost && newest !== undefined) {
+    const { record, checksum } = readEpoch(directory, header, newest);
+    const { memoryByteLengths } = record;
+    writeSlots(held, { status: "saved", epoch: newest, state: { checksum }, memoryByteLengths, message: "" });
+    repairs.push(`epoch ${header.epoch} is damaged: the image goes on from epoch ${newest}`);
+  } else if (held.damage !== undefined) {
+    writeSlots(held, {});
+    repairs.push("the damaged slot of the header is written again");
+  }
+  for (const epoch of bad) {
+    storage.remove(stateName(epoch));
+    storage.remove(pinName(epoch));
+    repairs.push(`epoch ${epoch} is removed`);
+  }
+  if (header.status === "trapped" && problems.some((text) => text.includes(`/${TRAP_NAME}`))) {
+    writeSlots(held, { state: undefined });
+    storage.remove(TRAP_NAME);
+    repairs.push("the memory of the trap is removed");
+  }
+  for (const epoch of pinnedEpochs(directory)) if (!good.includes(epoch)) storage.remove(pinName(epoch));
+  storage.syncDirectory();
+  return repairs;
+}
+
+/** Both, one after the other, so that none of them is damaged any more. */
+function writeSlots({ storage, header }: Held, changes: Partial<ImageHeader>): void {
+  const file = storage.open(HEADER_NAME);
+  try {
+    for (const step of [1, 2]) {
+      const next = { ...header, ...changes, sequence: header.sequence + step, writtenAt: Date.now() };
+      file.write([encodeSlot(next)], SLOT_BYTE_LENGTH * (next.sequence % 2));
+      file.sync();
+    }
+  } finally {
+    file.close();
+  }
+}
+
+function unrepairable({ directory }: Held, reason: string): VermilionError {
+  return imageError("UNREPAIRABLE", directory.path, reason, "restore it from a copy, or start again with --fresh");
+}
+
+function thrownBy(read: () => unknown): string[] {
+  try {
+    read();
+    return [];
+  } catch (error) {
+    return [problemOf(error)];
+  }
+}
+
+/** Without the advice, which is for those who wanted to use the image. */
+function problemOf(error: unknown): string {
+  if (!(error instanceof VermilionError)) throw error;
+  return error.message.split(";")[0] ?? error.message;
+}
