@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
-import { VermilionError } from "./error.js";
+import { attempt, VermilionError } from "./error.js";
+
+const MAPS = "/proc/self/maps";
 
 /**
  * How much from `address` on, up to `wanted` bytes, is what V8 makes of a memory that grows in place: anonymous, read-write
@@ -9,7 +11,8 @@ export function reservedByteLength(address: number, byteLength: number, wanted: 
   if (!(address > 0) || address % 4096 !== 0) return 0;
   const end = address + wanted;
   let covered = address;
-  for (const line of readFileSync("/proc/self/maps", "latin1").split("\n")) {
+  const maps = attempt("look up the guest's memory", MAPS, () => readFileSync(MAPS, "latin1"));
+  for (const line of maps.split("\n")) {
     const dash = line.indexOf("-");
     const to = Number.parseInt(line.slice(dash + 1, dash + 17), 16);
     if (!(to > covered)) continue; // most lines; sorted by address

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { VermilionError } from "../index.js";
 import { defineCall } from "./call.js";
 import { defineDiff } from "./diff.js";
 import { defineDrop } from "./drop.js";
@@ -27,7 +28,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeErr: (text) => messages.raw(text) })
-    .showHelpAfterError("(see --help)");
+    .showHelpAfterError("(see --help)")
+    .hook("preAction", checkWorkingDirectory);
   let status: number = EXIT.success;
   const command = (name: string): Command => program.command(name).exitOverride().copyInheritedSettings(program);
   const finish = (value: number): void => {
@@ -54,6 +56,17 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     return messages.failure(error);
   }
   return status;
+}
+
+/** Node itself asks for it in many places, and says only "uv_cwd". */
+function checkWorkingDirectory(): void {
+  try {
+    process.cwd();
+  } catch (cause) {
+    throw new VermilionError("NOT_FOUND", "the working directory is not there any more; change to another one", {
+      cause,
+    });
+  }
 }
 
 function version(): string {

@@ -1,7 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { Workshop } from "../support/command-line.js";
+import { mainPath, Workshop } from "../support/command-line.js";
 import { placeGuest } from "../support/guests.js";
 
 const shop = new Workshop();
@@ -191,4 +192,12 @@ test("--help: status 0", async () => {
   for (const args of [["--help"], ["run", "--help"], ["help", "resume"]]) {
     expect(await shop.run(args)).toMatchObject({ status: 0, stdout: expect.stringContaining("Usage: vermilion") });
   }
+});
+
+test("a working directory that was removed: refused by its name", () => {
+  const script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"';
+  const command = ["-c", script, "sh", process.execPath, mainPath, "run", echo];
+  const { status, stderr } = spawnSync("sh", command, { cwd: shop.work, env: shop.environment, encoding: "utf8" });
+  expect(status, stderr).toBe(74); // not 70, a mistake of ours
+  expect(stderr.trimEnd().split("\n")).toHaveLength(1);
 });
