@@ -34,6 +34,14 @@ VERMILION_IMPORT("pmem_persist") void vermilion_pmem_persist(const void *start, 
 // undo them: `vermilion_check(count)` is called with the largest count.
 VERMILION_IMPORT("promise") void vermilion_promise(uint32_t count);
 
+// A persistence point of the whole process, here and now. Returns its number, from 1, once it is durable. Whoever goes on from
+// it, after a kill or with `vermilion resume --at`, returns from this call once more, as from setjmp, with the negative of
+// that number. 0: no point could be made (a line on stderr says why), and the program goes on without.
+VERMILION_IMPORT("persist") int64_t vermilion_persist(void);
+
+// The number of the last point that is durable; 0: none yet.
+VERMILION_IMPORT("epoch") int64_t vermilion_epoch(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -37,12 +37,13 @@ import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invoca
 import { removeLogs } from "./log/files.js";
 import type { OpenedLog } from "./log/opened-log.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
-import type { HostResult, Injection, MachineHost } from "./machine-host.js";
+import type { HostFunction, HostResult, Injection, MachineHost } from "./machine-host.js";
 import { ReplacementSchedule } from "./on-stack-replacement.js";
 import { keptFilesOf, openFiles, removeUnusedFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
 import { type Compile, compileOptimized } from "./optimizing-compiler.js";
 import { pmemCalls, VERMILION_MODULE } from "./pmem-calls.js";
+import { type PointCalls, pointCalls } from "./point-calls.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import { Program } from "./program.js";
@@ -92,6 +93,8 @@ export class Guest {
   #savedLog: number | undefined;
   /** The same of a point whose commit is in flight. */
   #laterLog: number | undefined;
+  /** The program has asked for a point, and it will have this number. */
+  #guestPoint: bigint | undefined;
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
@@ -448,10 +451,12 @@ export class Guest {
   }
 
   /** G3. */
-  #persist(machine: MachineState, frames: number): void {
-    const why = this.#points.reason;
-    const waited = why === "request";
-    const synchronous = this.#points.isSynchronous;
+  #persist(machine: MachineState, frames: number): bigint | undefined {
+    const asked = this.#guestPoint;
+    this.#guestPoint = undefined;
+    const waited = this.#points.isRequested;
+    const why = asked === undefined ? this.#points.reason : "guest";
+    const synchronous = asked !== undefined || this.#points.isSynchronous;
     const ticket = this.#points.take();
     try {
       this.#checkPoints();
@@ -461,15 +466,29 @@ export class Guest {
       this.#pointsFail = false;
       this.#longLog = LONG_LOG;
       if (waited) this.#tell({ kind: "persisted", ticket, epoch: this.#image.header.epoch });
+      return asked;
     } catch (error) {
       if (!(error instanceof VermilionError) || this.#image.poisoned) throw error;
       if (waited) this.#tell({ kind: "notPersisted", ticket, error: serializeError(error) });
       if (!this.#pointsFail) this.#tell({ kind: "notice", message: `no persistence point: ${error.message}` });
       this.#pointsFail = true;
       this.#longLog = this.#system.logByteLength + LONG_LOG;
+      return asked === undefined ? undefined : 0n;
     } finally {
       this.#points.done();
     }
+  }
+
+  #pointCalls(): Readonly<Record<string, HostFunction>> {
+    const calls: PointCalls = {
+      persist: () => {
+        this.#settleCommit();
+        this.#guestPoint = BigInt(this.#image.header.highestEpoch + 1);
+        return this.#guestPoint;
+      },
+      epoch: () => BigInt(this.#image.header.epoch),
+    };
+    return pointCalls(calls, (label, call) => this.#system.hostFunction(label, call));
   }
 
   /** What was begun at the last point is done; the logs of before it are not needed any more. */
@@ -533,7 +552,7 @@ export class Guest {
     return {
       functions: {
         ...given,
-        [VERMILION_MODULE]: { ...pmemCalls(), ...given[VERMILION_MODULE] },
+        [VERMILION_MODULE]: { ...pmemCalls(), ...this.#pointCalls(), ...given[VERMILION_MODULE] },
         wasi_snapshot_preview1: this.#system.functions,
         wasi_unstable: this.#system.unstableFunctions,
       },
@@ -545,6 +564,7 @@ export class Guest {
       points: {
         isDue: () => (this.#points.isDue() || this.#logWantsPoint) && !this.#isBehindLog(),
         isDueAtCall: () => (this.#points.isDueAtCall() || this.#logWantsPoint) && !this.#system.isReplaying,
+        isDueAfterCall: () => this.#guestPoint !== undefined,
         persist: (state, frames) => this.#persist(state, frames),
       },
       exitStatus: (error) => (error instanceof ProcessExit ? error.status : undefined),

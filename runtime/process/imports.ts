@@ -6,8 +6,10 @@ import type { FailurePlan } from "./failure-source.js";
 import { ANY_CALL } from "./host-calls.js";
 import { type HostFunctions, isNumeric } from "./host-functions.js";
 import { PMEM_SIGNATURES, VERMILION_MODULE } from "./pmem-calls.js";
+import { POINT_SIGNATURES } from "./point-calls.js";
 
 const WASI_MODULES = new Set(["wasi_snapshot_preview1", "wasi_unstable"]);
+const OURS = { ...PMEM_SIGNATURES, ...POINT_SIGNATURES };
 const LETTERS: ReadonlyMap<number, string> = new Map([
   [ValueType.i32, "i"],
   [ValueType.i64, "I"],
@@ -45,7 +47,7 @@ export function checkImports(module: Module, given: HostFunctions): void {
 
 /** Letters of parameters and results; undefined: no function of ours. */
 function signatureOf(from: string, name: string): readonly [params: string, results: string] | undefined {
-  if (from === VERMILION_MODULE) return Object.hasOwn(PMEM_SIGNATURES, name) ? PMEM_SIGNATURES[name] : undefined;
+  if (from === VERMILION_MODULE) return Object.hasOwn(OURS, name) ? OURS[name] : undefined;
   const signatures: Readonly<Record<string, string>> = WASI_SIGNATURES;
   const params = WASI_MODULES.has(from) && Object.hasOwn(signatures, name) ? signatures[name] : undefined;
   return params === undefined ? undefined : [params, name === "proc_exit" ? "" : "i"];

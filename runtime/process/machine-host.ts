@@ -41,8 +41,11 @@ export interface PersistencePoints {
   isDueAtCall(): boolean;
   /** The same behind a host call that has been made; undefined: never. */
   isDueAfterCall?(): boolean;
-  /** The guest has stopped, and goes on when this returns. */
-  persist(state: MachineState, frames: number): void;
+  /**
+   * The guest has stopped, and goes on when this returns. A result is for the host call behind which it has stopped, instead
+   * of the one that it has in the state: an i64.
+   */
+  persist(state: MachineState, frames: number): bigint | undefined;
 }
 
 /** A failure to cause, for tests. Safepoints are counted from the start of this run, host calls included. */

@@ -274,7 +274,11 @@ export class Machine {
           below.push({ kind: task.kind, frames: stopped }, { kind: "callback", frames: undefined });
           return undefined;
         }
-        if (this.#stop === "point") this.#persist([...below, { kind: task.kind, frames: stopped }]);
+        if (this.#stop === "point") {
+          const result = this.#persist([...below, { kind: task.kind, frames: stopped }]);
+          // The innermost record is that of the call, and the only value in it the result.
+          if (result !== undefined) new DataView(stopped.buffer, stopped.byteOffset).setBigInt64(0, result, true);
+        }
         if (this.#program.mode !== "exact") this.#continuations.optimize(stopped, this.#replacement);
         if (this.#isFailing()) throw error;
       }
@@ -285,9 +289,9 @@ export class Machine {
     return this.#stop === "failure" || this.#host.failurePending();
   }
 
-  #persist(tasks: readonly Task[]): void {
+  #persist(tasks: readonly Task[]): bigint | undefined {
     const { state, frames } = this.#take(tasks);
-    this.#host.points?.persist(state, frames);
+    return this.#host.points?.persist(state, frames);
   }
 
   /** In the same instance; in better code if it is there. */

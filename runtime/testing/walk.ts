@@ -129,7 +129,10 @@ export class Walk {
         this.#stop = "after";
         return true;
       },
-      persist: (state) => this.#stopped(state),
+      persist: (state) => {
+        this.#stopped(state);
+        return undefined;
+      },
     };
   }
 

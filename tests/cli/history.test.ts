@@ -90,6 +90,33 @@ test("a damaged page: verify finds it, --repair goes back and says so", async ()
   expect(whole.stdout.endsWith(end.stdout)).toBe(true);
 });
 
+test("vermilion_persist: the epoch at first; on a resume from it, its negative", async () => {
+  const asking = join(shop.work, "asking.wasm");
+  writeFileSync(
+    asking,
+    assembleText(`(module
+      (import "vermilion" "persist" (func $persist (result i64)))
+      (import "vermilion" "epoch" (func $epoch (result i64)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (global $before (mut i64) (i64.const 0))
+      (func (export "_start") (local $result i64)
+        (global.set $before (call $epoch))
+        (i32.store (i32.const 64) (i32.const 5))
+        (local.set $result (call $persist))
+        (if (i64.eqz (local.get $result)) (then (call $exit (i32.const 100))))
+        (if (i64.gt_s (local.get $result) (i64.const 0))
+          (then (call $exit (i32.wrap_i64 (i64.add (local.get $result) (i64.mul (i64.const 10) (call $epoch)))))))
+        (call $exit (i32.wrap_i64 (i64.add (i64.const 40) (i64.sub (i64.const 0) (local.get $result)))))))`),
+  );
+  const image = ["--image", "asking", "--keep", "2"];
+  expect(await shop.run(["run", ...image, asking])).toMatchObject({ status: 11, stderr: "" });
+  expect(await json<EpochSummary[]>("history", "asking")).toMatchObject([{ epoch: 1, why: "guest" }]);
+  expect(await shop.run(["resume", "asking", "--at", "1"])).toMatchObject({ status: 41 });
+  const inPlace = await shop.run(["run", "--in-place", "--image", "there", asking]);
+  expect(inPlace).toMatchObject({ status: 100, stderr: expect.stringContaining("no persistence point") });
+});
+
 describe("a program that traps", () => {
   const trapping = join(shop.work, "trapping.wasm");
   writeFileSync(
