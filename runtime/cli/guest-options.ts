@@ -1,7 +1,15 @@
 /** The options that `run` and `resume` share, and how their values read. */
 import { constants } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { FailureAtCall, FailurePlan, LogOptions, PersistEvery, Preopen, SignalName } from "../index.js";
+import type {
+  FailureAtCall,
+  FailurePlan,
+  HoldupEnergy,
+  LogOptions,
+  PersistEvery,
+  Preopen,
+  SignalName,
+} from "../index.js";
 import { DURATION_FORM, parseMilliseconds } from "./duration.js";
 import { addKeepOptions, type KeepOptions } from "./keep-options.js";
 
@@ -24,6 +32,8 @@ export interface GuestOptions extends KeepOptions {
   readonly failAtCall?: FailureAtCall;
   readonly failRate?: number;
   readonly failSeed: number;
+  readonly holdup?: number;
+  readonly flushBandwidth?: number;
   readonly quiet?: boolean;
   readonly json?: boolean;
   readonly verbose?: boolean;
@@ -73,6 +83,8 @@ export function addGuestOptions(command: Command): Command {
       failureAtCall,
     )
     .option("--fail-rate <p>", "with this probability at each safepoint", probability)
+    .option("--holdup <duration>", "a save is cut when the energy ends that is left for so long, as 16ms", milliseconds)
+    .option("--flush-bandwidth <rate>", "how fast it is written with --holdup, as 500MB/s (default: 2GB/s)", bandwidth)
     .addOption(new Option("--fail-seed <n>", "chooses the safepoints of --fail-rate").argParser(seed).default(1));
 }
 
@@ -83,6 +95,18 @@ export function failurePlan(options: GuestOptions): FailurePlan {
     afterMilliseconds: failAfter,
     atCall: failAtCall,
     rate: failRate === undefined ? undefined : { probability: failRate, seed: failSeed },
+  };
+}
+
+/** What PC power supplies promise between telling that the power fails and failing (ATX: at least 1 ms). */
+const SHORTEST_HOLDUP_MILLISECONDS = 1;
+const USUAL_BYTES_PER_SECOND = 2e9;
+
+export function holdup({ holdup, flushBandwidth }: GuestOptions): HoldupEnergy | undefined {
+  if (holdup === undefined && flushBandwidth === undefined) return undefined;
+  return {
+    milliseconds: holdup ?? SHORTEST_HOLDUP_MILLISECONDS,
+    bytesPerSecond: flushBandwidth ?? USUAL_BYTES_PER_SECOND,
   };
 }
 
@@ -174,6 +198,13 @@ export function milliseconds(text: string): number {
 
 function recoveryTarget(text: string): number | null {
   return text === "none" ? null : period(text);
+}
+
+function bandwidth(text: string): number {
+  const [, amount, unit = ""] = /^([0-9]*\.?[0-9]+)(k|M|G)?B\/s$/.exec(text) ?? [];
+  if (amount === undefined) throw new InvalidArgumentError("It is bytes in a second, as 500MB/s or 2GB/s.");
+  const factors: Readonly<Record<string, number>> = { k: 1e3, M: 1e6, G: 1e9 };
+  return Number(amount) * (factors[unit] ?? 1);
 }
 
 function period(text: string): number {

@@ -6,6 +6,7 @@ import {
   collect,
   failurePlan,
   type GuestOptions,
+  holdup,
   logOptions,
   persistEvery,
   persistingSignals,
@@ -61,6 +62,7 @@ export async function createOptions(module: string, options: ProgramOptions): Pr
     keep: keepPolicy(options),
     failure: failurePlan(options),
     eintr: options.eintr,
+    holdup: holdup(options),
   };
 }
 

@@ -7,6 +7,7 @@ import {
   addGuestOptions,
   failurePlan,
   type GuestOptions,
+  holdup,
   logOptions,
   persistEvery,
   persistingSignals,
@@ -63,5 +64,6 @@ export function openOptions(options: ResumeOptions): OpenOptions {
     replay: options.replay,
     failure: failurePlan(options),
     eintr: options.eintr,
+    holdup: holdup(options),
   };
 }

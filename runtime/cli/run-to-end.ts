@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
 import { relative } from "node:path";
-import type { Outcome, Process } from "../index.js";
+import type { Cut, Outcome, Process } from "../index.js";
 import type { Messages } from "./messages.js";
 import { EXIT } from "./status.js";
 
@@ -29,7 +29,11 @@ export async function runToEnd(
       });
       return EXIT.trap;
     case "powerFailed": {
-      const { epoch, frames, saveMilliseconds } = outcome;
+      const { epoch, frames, saveMilliseconds, cut } = outcome;
+      if (cut !== undefined) {
+        messages.news("save-cut", cutText(image, epoch, cut), { image, epoch, ...cut });
+        return EXIT.powerFailure;
+      }
       const timeLimit = outcome.reason === "timeLimit";
       const what = timeLimit ? "time limit" : "power failure";
       const text =
@@ -47,6 +51,13 @@ export async function runToEnd(
 function exitStatusOf(guestStatus: number): number {
   const kept = guestStatus & 0xff;
   return kept === 0 && guestStatus !== 0 ? 1 : kept;
+}
+
+function cutText(image: string, epoch: number, { neededByteLength, heldByteLength }: Cut): string {
+  const [needed, held] = [neededByteLength, heldByteLength].map((bytes) => `${(bytes / 1e6).toFixed(2)} MB`);
+  const next =
+    epoch === 0 ? "there is no earlier state: the same command starts again" : `it goes on from epoch ${epoch}`;
+  return `power failure: the save of ${needed} into ${image} was cut, the energy lasted for ${held}; ${next}`;
 }
 
 function count(amount: number, noun: string): string {

@@ -30,6 +30,7 @@ import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
 import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import type { Committer } from "./image/commit.js";
 import type { EpochReason, TrapRecord } from "./image/epoch-record.js";
+import { Holdup } from "./image/holdup.js";
 import { Image, type PointFacts } from "./image/image.js";
 import type { ImageState, MachineState } from "./image/state-file.js";
 import { checkImports, checkPlannedCall } from "./imports.js";
@@ -81,6 +82,7 @@ export class Guest {
   readonly #wakeDescriptor: number;
   readonly #hostFunctions: HostFunctions;
   readonly #points: PointSchedule;
+  readonly #holdup: Holdup | undefined;
   readonly #tell: (report: Report) => void;
   readonly #hostCallsBefore: number;
   readonly #committer: Committer;
@@ -144,7 +146,8 @@ export class Guest {
       // Tried before an older image makes room: a directory that cannot be opened must not cost it.
       Wasi.create(wasiOptions(command, image)).close();
     };
-    const opened: OpenedImage = openImage(order, { load, notice, creating });
+    this.#holdup = order.holdup && new Holdup(order.holdup);
+    const opened: OpenedImage = openImage(order, { load, notice, creating, storage: this.#holdup?.wrap });
     this.#control = control;
     this.#hostFunctions = hostFunctions;
     this.#points = new PointSchedule(control);
@@ -415,8 +418,13 @@ export class Guest {
   /** G2. */
   #save({ state, frames }: Extract<MachineOutcome, { kind: "suspended" }>): Outcome {
     const startedAt = performance.now();
+    this.#settleCommit(); // a point that was being made is older than the failure
+    const { epoch } = this.#image.header;
+    this.#holdup?.begin();
     this.#commit(state, frames, "failure");
     const saveMilliseconds = performance.now() - startedAt;
+    const cut = this.#holdup?.cut;
+    if (cut !== undefined) return { kind: "powerFailed", reason: "failure", epoch, frames, saveMilliseconds, cut };
     return { kind: "powerFailed", reason: "failure", epoch: this.#image.header.epoch, frames, saveMilliseconds };
   }
 
@@ -432,6 +440,7 @@ export class Guest {
     const wasi = this.#system.save();
     const log = this.#system.isRecording ? this.#system.logNumber + 1 : this.#nextLog;
     this.#image.commit({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
+    if (this.#holdup?.cut !== undefined) return; // the disk knows nothing of it, and needs what is there
     this.#savedLog = log;
     this.#removeUnusedFiles();
     removeLogs(this.#image.path);

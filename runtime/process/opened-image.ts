@@ -14,6 +14,7 @@ import { contentHash } from "./image/content-hash.js";
 import { Image } from "./image/image.js";
 import { type ImageReading, isResumable } from "./image/reading.js";
 import type { ImageState } from "./image/state-file.js";
+import type { ImageStorage } from "./image/storage.js";
 import { hasLog } from "./log/files.js";
 import { OpenedLog } from "./log/opened-log.js";
 import { logNumberOf } from "./process-state.js";
@@ -34,6 +35,8 @@ interface Helpers {
   /** Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. */
   readonly load: (bytes: Uint8Array, path: string, command: Command | undefined) => Program;
   readonly notice: (message: string) => void;
+  /** What stands between the image and its directory; undefined: nothing. */
+  readonly storage: ((directory: ImageStorage) => ImageStorage) | undefined;
   /** An image is about to be made, in place of what is there; throws if that is not wanted or not possible any more. */
   readonly creating: (command: Command, path: string) => void;
 }
@@ -46,9 +49,9 @@ type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
 type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
-function openSaved(order: OpenOrder, { load, notice }: Helpers): OpenedImage {
+function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): OpenedImage {
   const { image: path, at, preopens, listen } = order;
-  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION, at });
+  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION, at, ...(storage && { storage }) });
   let log: OpenedLog | undefined;
   try {
     const { state, ...found } =
@@ -86,6 +89,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
     command: recordGrant(command, moduleBytes),
     instrumenterVersion: INSTRUMENTER_VERSION,
     inPlace: order.inPlace,
+    ...(helpers.storage && { storage: helpers.storage }),
   });
   return { image, program, command, state: undefined, log: undefined };
 }
@@ -146,7 +150,8 @@ function wayOn(image: Image, replay: boolean, notice: Helpers["notice"]): Pick<O
 /** Goes on, if the image holds the very program and command that are asked for. */
 function resumeSame(order: CreateOrder, moduleBytes: Uint8Array, helpers: Helpers): OpenedImage {
   const { image: path, command, replay } = order;
-  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION });
+  const { storage } = helpers;
+  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION, ...(storage && { storage }) });
   let log: OpenedLog | undefined;
   try {
     const { state, ...found } = wayOn(image, replay, helpers.notice);

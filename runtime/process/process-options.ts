@@ -5,6 +5,7 @@ import { cacheDirectory } from "./cache-directory.js";
 import type { Command, Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
+import type { HoldupEnergy } from "./image/holdup.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { CallOrder, IfUnfinished, LogOrder, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
 import type { SignalName } from "./signals.js";
@@ -57,6 +58,11 @@ export interface RunOptions {
 }
 
 export interface ProcessOptions extends RunOptions {
+  /**
+   * For tests: the energy that is left when the power fails. A save that would write more is cut where the energy ends; the
+   * outcome says so (`cut`), and the next run goes on from the persistence point before. Default: it lasts.
+   */
+  readonly holdup?: HoldupEnergy | undefined;
   /** Host descriptors that the guest gets as 0, 1 and 2, -1 for none. Default: this program's own, [0, 1, 2]. */
   readonly stdio?: readonly [number, number, number] | undefined;
   /**
@@ -209,6 +215,7 @@ export function surroundings(options: ProcessOptions): Surroundings {
     cacheDirectory: options.cacheDirectory === null ? undefined : (options.cacheDirectory ?? cacheDirectory()),
     exact: needsExactCounts(options.failure ?? {}),
     replay: options.replay ?? true,
+    holdup: options.holdup,
     persistOn: options.persistOn ?? [],
   };
 }

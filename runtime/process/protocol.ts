@@ -3,6 +3,7 @@ import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { Commit } from "./image/commit.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
+import type { Cut, HoldupEnergy } from "./image/holdup.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { SignalName } from "./signals.js";
 
@@ -22,6 +23,8 @@ export interface Surroundings {
   readonly exact: boolean;
   /** Go on from the log of a killed process; otherwise from its last persistence point. */
   readonly replay: boolean;
+  /** A simulated limit of what a save may write; undefined: none. */
+  readonly holdup: HoldupEnergy | undefined;
   /** Signals to this program that ask for a persistence point; whoever wants one reads them in the image's lock. */
   readonly persistOn: readonly SignalName[];
 }
@@ -117,6 +120,8 @@ export type Outcome =
       readonly frames: number;
       /** From the safepoint to the durable image. */
       readonly saveMilliseconds: number;
+      /** The simulated energy (`holdup`) did not last for the save: `epoch` is the one before, from which the next run goes on. */
+      readonly cut?: Cut;
     }
   | { readonly kind: "trapped"; readonly message: string };
 

@@ -31,7 +31,7 @@ export interface CreateOptions {
   readonly instrumenterVersion: number;
   /** Linear memory in regions that the guest writes in place, instead of a page store; see RegionStore. */
   readonly inPlace?: boolean;
-  /** Tests only: stands between the image and its directory. */
+  /** For tests and simulated failures: stands between the image and its directory. */
   readonly storage?: (directory: ImageStorage) => ImageStorage;
 }
 
@@ -40,7 +40,7 @@ export interface OpenOptions {
   readonly instrumenterVersion: number;
   /** To go on from an epoch of the history, of an image that is over, too. Default: the current one. */
   readonly at?: number | undefined;
-  /** Tests only. */
+  /** As above. */
   readonly storage?: (directory: ImageStorage) => ImageStorage;
 }
 
