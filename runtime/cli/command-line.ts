@@ -13,6 +13,7 @@ import { defineInspect } from "./inspect.js";
 import { Messages } from "./messages.js";
 import { definePersist } from "./persist.js";
 import { defineProcesses } from "./ps.js";
+import { defineReplay } from "./replay.js";
 import { defineResume } from "./resume.js";
 import { defineRun } from "./run.js";
 import { EXIT } from "./status.js";
@@ -41,6 +42,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   defineFail(command("fail"), messages);
   definePersist(command("persist"), messages);
   defineInspect(command("inspect"));
+  defineReplay(command("replay"), messages);
   defineProcesses(command("ps"));
   defineExplore(command("explore"), messages, finish);
   defineHistory(command("history"));

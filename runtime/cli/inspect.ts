@@ -37,13 +37,13 @@ function describe(inspection: Inspection): string {
   ].join("\n");
 }
 
-function trapFrameText({ name, functionIndex }: FrameInspection, index: number): string {
+export function trapFrameText({ name, functionIndex }: FrameInspection, index: number): string {
   return `#${index} ${name ?? `function ${functionIndex}`}`;
 }
 
 const SHOWN_FRAMES = 40;
 
-function frameLines(frames: readonly FrameInspection[], text: typeof frameText): string[] {
+export function frameLines(frames: readonly FrameInspection[], text: typeof frameText = frameText): string[] {
   const lines = frames.map((frame, index) => `  ${text(frame, index)}`);
   if (lines.length <= SHOWN_FRAMES) return lines;
   const half = SHOWN_FRAMES / 2;
@@ -51,7 +51,7 @@ function frameLines(frames: readonly FrameInspection[], text: typeof frameText):
   return [...lines.slice(0, half), left, ...lines.slice(-half)];
 }
 
-function descriptorLine({ number, kind, path, access, offset, flags }: DescriptorInspection): string {
+export function descriptorLine({ number, kind, path, access, offset, flags }: DescriptorInspection): string {
   const details = [kind, access === "none" ? "" : access, offset === null ? "" : `offset ${offset}`, ...flags];
   return `  ${String(number).padStart(3)} ${path}  ${details.filter((detail) => detail !== "").join(", ")}`;
 }

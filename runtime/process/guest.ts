@@ -22,11 +22,12 @@ import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
 import { mapSharedWord } from "../../pmem/shared-word.js";
-import { ProcessExit, Wasi, type WasiEnvironment, type WasiOptions } from "../wasi/index.js";
+import { describeState, ProcessExit, Wasi, type WasiEnvironment, type WasiOptions } from "../wasi/index.js";
 import type { Module } from "../wasm/module.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
+import { describeFrames } from "./frame-inspection.js";
 import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import type { Committer } from "./image/commit.js";
 import type { EpochReason, TrapRecord } from "./image/epoch-record.js";
@@ -48,10 +49,10 @@ import { type PointCalls, pointCalls } from "./point-calls.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import { Program } from "./program.js";
-import type { CallOrder, LogOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import type { CallOrder, Followed, LogOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { remoteCommitter } from "./remote-commit.js";
 import { serializeError } from "./serialized-error.js";
-import type { EntryCall } from "./stacks.js";
+import { decodeStacks, type EntryCall } from "./stacks.js";
 import { SystemInterface } from "./system-interface.js";
 import { trapFrames } from "./trap-frames.js";
 
@@ -60,6 +61,8 @@ const MEMORY32_MAXIMUM_PAGES = 65_536;
 
 /** The engine has no guard region behind memories, so that there is no room for the flag. */
 const NO_FLAG = new Error("no room for the flag");
+/** Of frames of which only the function is known. */
+const NOWHERE = { stack: "entry", offset: null, source: null } as const;
 const LONG_LOG = 2 ** 28;
 
 /** A failure, or the end, came before anything on the disk was touched. */
@@ -323,6 +326,36 @@ export class Guest {
     );
   }
 
+  /** Instead of a run: follows the log of the last one and tells where the program was. The image stays as it is. */
+  follow(toCall: number | undefined): Followed {
+    try {
+      this.#system.follow(toCall);
+      const entry = this.#nextCall(undefined);
+      const outcome = this.#executeGuarded(entry, {
+        ...{ call: undefined, plan: {}, persistEvery: {}, log: undefined, eintr: false },
+      } as RunOrder);
+      const { calls, ended, state } = this.#system.followed;
+      const descriptors = describeState(state).map((one) => ({ ...one, offset: one.offset?.toString() ?? null }));
+      const told = { calls, descriptors, next: this.#system.stoppedBefore ?? null, trap: null };
+      if (outcome.kind === "trapped" && ended) {
+        const { module, names } = this.#program;
+        const frames = trapFrames(outcome.error, module.functionTypes.length).map(({ functionIndex }) => ({
+          ...{ functionIndex, name: names.get(functionIndex) ?? null, ...NOWHERE },
+        }));
+        return { ...told, stopped: "trap", trap: outcome.error.message, frames };
+      }
+      if (outcome.kind === "suspended" && this.#system.stoppedBefore !== undefined) {
+        const { tasks } = decodeStacks(outcome.state.stacks);
+        const frames = describeFrames(this.#image.moduleBytes, tasks, this.#image.path);
+        return { ...told, stopped: ended ? "end" : "call", frames };
+      }
+      if (outcome.kind !== "returned" || !ended) throw this.#diverged(outcome);
+      return { ...told, stopped: "end", frames: [] };
+    } finally {
+      this.discard();
+    }
+  }
+
   /** Lets go of everything. Instead of a run: leaves it as it was found. */
   discard(): void {
     this.#system.close();
@@ -398,8 +431,12 @@ export class Guest {
       if (this.#control.killed) throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: the guest was killed`);
       return { kind: "powerFailed", reason: "failure", epoch, frames: outcome.frames, saveMilliseconds: 0 };
     }
+    throw this.#diverged(outcome);
+  }
+
+  #diverged(outcome: MachineOutcome): VermilionError {
     const how = outcome.kind === "trapped" ? `traps (${outcome.error.message})` : "ends";
-    throw new VermilionError(
+    return new VermilionError(
       "LOG_DIVERGED",
       `${this.#image.path}: the program ${how} before its log does, so it does not repeat what it did; nothing was changed: ` +
         "go on from the last persistence point instead (--no-replay), or start again (--fresh)",
@@ -456,7 +493,8 @@ export class Guest {
   }
 
   #removeUnusedFiles(): void {
-    removeUnusedFiles(this.#image.path, () => this.#image.keptFiles());
+    // Also what the calls since the point need, which the log tells of.
+    removeUnusedFiles(this.#image.path, () => new Set([...this.#image.keptFiles(), ...this.#system.keptFiles()]));
   }
 
   /** G3. */
@@ -568,7 +606,7 @@ export class Guest {
       unrestartable: new Set(Object.keys(given)),
       attachMemory: (index, memory) => this.#attachMemory(index, memory),
       growMemory: (index, byteLength) => this.#growMemory(index, byteLength),
-      failurePending: () => this.#control.failurePending,
+      failurePending: () => this.#control.failurePending || this.#system.stoppedBefore !== undefined,
       lowerFlag: () => this.#control.lowerFlag(),
       points: {
         isDue: () => (this.#points.isDue() || this.#logWantsPoint) && !this.#isBehindLog(),

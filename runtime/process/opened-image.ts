@@ -50,12 +50,17 @@ type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
 function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): OpenedImage {
-  const { image: path, at, preopens, listen } = order;
-  const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION, at, ...(storage && { storage }) });
+  const { image: path, at, preopens, listen, follow } = order;
+  const options = { instrumenterVersion: INSTRUMENTER_VERSION, at, ...(storage && { storage }) };
+  const image = follow === true ? openToFollow(path) : Image.open(path, options);
   let log: OpenedLog | undefined;
   try {
     const { state, ...found } =
-      at === undefined ? wayOn(image, order.replay, notice) : { state: image.readState(), log: undefined };
+      at === undefined
+        ? follow === true
+          ? lastRun(image)
+          : wayOn(image, order.replay, notice)
+        : { state: image.readState(), log: undefined };
     log = found.log;
     const recorded = parseCommand(image.command, path);
     const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
@@ -122,6 +127,26 @@ function hasUnfinished({ image: path, command, replay }: CreateOrder, { notice }
     notice(`${path}: the last run ended without saving its state (was it killed?); starting from the beginning`);
   }
   return false;
+}
+
+/** At its last epoch, whatever became of the run that went on from there. */
+function openToFollow(path: string): Image {
+  const { epoch } = Image.read(path).header;
+  const options = { instrumenterVersion: INSTRUMENTER_VERSION, follow: true };
+  return Image.open(path, epoch === 0 ? options : { ...options, at: epoch });
+}
+
+/** LOG_MISSING */
+function lastRun(image: Image): Pick<OpenedImage, "state" | "log"> {
+  const { path, header } = image;
+  const state = header.epoch === 0 ? undefined : image.readState();
+  const number = logNumberOf(state, path);
+  const log = hasLog(path, number) ? OpenedLog.open(path, number) : undefined;
+  if (log !== undefined) return { state, log };
+  throw new VermilionError(
+    "LOG_MISSING",
+    `${path}: there is no log of host calls since epoch ${header.epoch}; run the program with --log`,
+  );
 }
 
 /** Killed before its first persistence point, and not in place: its log, if it has one, begins at the beginning. */

@@ -16,7 +16,7 @@ import {
   reopening,
   surroundings,
 } from "./process-options.js";
-import type { CallOrder, Outcome, PrepareOrder } from "./protocol.js";
+import type { CallOrder, Followed, Outcome, PrepareOrder } from "./protocol.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -143,6 +143,31 @@ export class Process {
   ): Promise<{ readonly pid: number; readonly epoch: number }> {
     const { persistHolder } = await import("./holder.js");
     return persistHolder(resolve(image), timeoutMilliseconds);
+  }
+
+  /**
+   * Follows the log of an image's last run, which was killed or trapped, up to a number of host calls, or to its end, and
+   * tells where the program was then. Nothing is run live, and nothing changed. Takes the image's lock meanwhile.
+   * Codes: LOG_MISSING; LOG_ENDED; LOG_DIVERGED; those of `open`.
+   */
+  static async follow(
+    image: string,
+    options: OpenOptions & { readonly toCall?: number | undefined } = {},
+  ): Promise<Followed> {
+    const { toCall, listen } = options;
+    const preopens = options.preopens?.map(absolutePreopen);
+    const place = { kind: "open", image: resolve(image), preopens, listen, follow: true } as const;
+    const session = new Session(STACK_MEGABYTES.deepResume);
+    try {
+      session.hold(true);
+      const events = { notice: options.onNotice, instrumenting: options.onInstrument, replaying: options.onReplay };
+      await session.prepare({ ...place, ...surroundings(options) }, events);
+      const answer = await session.follow(toCall);
+      if (answer.kind === "followed") return answer.followed;
+      throw new VermilionError("PROCESS_CLOSED", `${image}: a power failure came first`);
+    } finally {
+      await session.end();
+    }
   }
 
   /** Ends this program at once: see `ProcessOptions.endsProgram`. */

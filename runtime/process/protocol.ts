@@ -1,9 +1,11 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
+import type { FrameInspection } from "./frame-inspection.js";
 import type { Commit } from "./image/commit.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
 import type { Cut, HoldupEnergy } from "./image/holdup.js";
+import type { DescriptorInspection } from "./inspect.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { SignalName } from "./signals.js";
 
@@ -51,8 +53,25 @@ export type PrepareOrder = Surroundings &
         readonly preopens: Command["preopens"] | undefined;
         /** The same for listening sockets. */
         readonly listen: Command["listen"] | undefined;
+        /** Only to follow the log of its last run, also of one that trapped. */
+        readonly follow?: boolean | undefined;
       }
   );
+
+/** Where a program was after a number of its host calls, as its log tells. */
+export interface Followed {
+  /** Why it stopped there: at the call that was asked for, where the log ends, or because the program trapped. */
+  readonly stopped: "call" | "end" | "trap";
+  /** Host calls that were answered from the log. */
+  readonly calls: number;
+  /** The host call that comes next; null: the program trapped, or the run ended without one. */
+  readonly next: string | null;
+  /** Why the program trapped; null: it did not. */
+  readonly trap: string | null;
+  /** Innermost first. After a trap without offsets. */
+  readonly frames: readonly FrameInspection[];
+  readonly descriptors: readonly DescriptorInspection[];
+}
 
 /** A function of a persistent instance; the arguments as texts. */
 export interface CallOrder {
@@ -91,6 +110,8 @@ export interface RunOrder {
 export type Order =
   | { readonly kind: "prepare"; readonly order: PrepareOrder }
   | { readonly kind: "run"; readonly order: RunOrder }
+  /** Follow the log up to that many calls, or as far as it leads, and change nothing. */
+  | { readonly kind: "follow"; readonly toCall: number | undefined }
   /** Let go of a prepared guest that is not going to run. */
   | { readonly kind: "discard" };
 
@@ -142,6 +163,7 @@ export type Report =
   /** A log is being replayed; `progress` is from 0 to 1. */
   | { readonly kind: "replaying"; readonly calls: number; readonly progress: number }
   | { readonly kind: "discarded" }
+  | { readonly kind: "followed"; readonly followed: Followed }
   /** A persistence point, for all requests up to that ticket; or why there is none. */
   | { readonly kind: "persisted"; readonly ticket: number; readonly epoch: number }
   | { readonly kind: "notPersisted"; readonly ticket: number; readonly error: SerializedError }

@@ -100,6 +100,12 @@ export class Session {
     return this.#next("ended", "cancelled");
   }
 
+  /** Follows the log of the prepared guest; nothing is changed by that. */
+  follow(toCall: number | undefined): Promise<Extract<Answer, { kind: "followed" }> | Cancelled> {
+    this.#send({ kind: "follow", toCall });
+    return this.#next("followed", "cancelled");
+  }
+
   /** Before the guest has begun: cancels. Afterwards: the guest stops at its next safepoint. */
   powerFail(): void {
     if (!this.#control.requestFailure()) return;

@@ -34,7 +34,7 @@ import type { Beginning, OpenedLog } from "./log/opened-log.js";
 import { Recorder, type SystemCall } from "./log/recorder.js";
 import { type OpenEnd, Replayer } from "./log/replayer.js";
 import { LogWriter } from "./log/writer.js";
-import { type HostResult, TELL } from "./machine-host.js";
+import { type HostResult, RESTART, TELL } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
 import type { Durability, Uncertain } from "./protocol.js";
 
@@ -85,6 +85,9 @@ export class SystemInterface {
   /** That of the log before: two are used by turns. */
   #spareWindow: LogWindow | undefined;
   #number = 0;
+  /** Calls after which following ends; undefined: the log leads on to a live process. */
+  #followTo: number | undefined;
+  #stoppedBefore: string | undefined;
   /** Descriptors whose files lie elsewhere since they were saved. */
   #moved: readonly SavedDescriptor[] = [];
   /** The program wants to be told that the power failed, at its next call. */
@@ -135,11 +138,34 @@ export class SystemInterface {
    * and live. A program that computes for long, or ends, without another call so does not replay for ever.
    */
   endReplay(): boolean {
-    if (this.#replayer?.ended !== true) return false;
+    if (this.#replayer?.ended !== true || this.#followTo !== undefined) return false;
     const { intent, append, begun } = this.#replayer.openEnd();
     if (intent !== undefined || append !== undefined || begun !== undefined) return false;
     this.#arrive(undefined);
     return true;
+  }
+
+  /** From here on the log is only followed: up to a number of calls, or to its end. */
+  follow(toCall: number | undefined): void {
+    this.#followTo = toCall ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Following the log has ended in front of this host call; undefined: not yet. */
+  get stoppedBefore(): string | undefined {
+    return this.#stoppedBefore;
+  }
+
+  /** How far the log has been followed, and what it says of the system interface there. */
+  get followed(): { readonly calls: number; readonly ended: boolean; readonly state: SavedState } {
+    const replayer = this.#replayer;
+    invariant(replayer !== undefined, "a log is followed to its end only");
+    const { calls, ended, model } = replayer;
+    return { calls, ended, state: model.state(WASI_STATE_VERSION) };
+  }
+
+  /** Files in the keep-alive directory that the guest has open, as far as the log tells. */
+  keptFiles(): readonly string[] {
+    return this.#recorder?.keptFiles() ?? [];
   }
 
   /** Bytes in the log so far. */
@@ -205,6 +231,12 @@ export class SystemInterface {
     const replayer = this.#replayer;
     if (replayer !== undefined) {
       const text = replayer.hostFunction(label);
+      if (text === undefined && this.#followTo !== undefined) {
+        throw new VermilionError(
+          "LOG_ENDED",
+          `${this.#parts.image}: the log ends at a call of ${label}, after all host calls`,
+        );
+      }
       if (text !== undefined) return decodeResults(text, this.#parts.image);
       this.#arrive(undefined);
     }
@@ -219,6 +251,7 @@ export class SystemInterface {
     if (replayer !== undefined) {
       const logged = replayer.grow(memory, byteLength);
       if (logged === false) return false;
+      if (logged === undefined && this.#followTo !== undefined) return ask();
       if (logged === true) {
         if (ask()) return true;
         throw new VermilionError(
@@ -253,8 +286,9 @@ export class SystemInterface {
     return this.#wasi;
   }
 
+  /** A program without a memory makes no call that needs one. */
   #memoryOf(): GuestMemory {
-    invariant(this.#memory !== undefined, "the system interface is bound before the guest runs");
+    this.#memory ??= new GuestMemory(new WebAssembly.Memory({ initial: 0 }), 0);
     return this.#memory;
   }
 
@@ -305,6 +339,10 @@ export class SystemInterface {
     return (...args) => {
       const replayer = this.#replayer;
       if (replayer === undefined) return cell.call(...args);
+      if (this.#followTo !== undefined && (replayer.calls >= this.#followTo || replayer.ended)) {
+        this.#stoppedBefore = name;
+        return RESTART;
+      }
       if (replayer.takeCallback()) return TELL;
       const result = replayer.call(name, shape, args, this.#memoryOf());
       if (result !== undefined) {

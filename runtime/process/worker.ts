@@ -28,6 +28,7 @@ function carryOut(message: Order, functions: HostFunctions): Report {
     return { kind: "discarded" };
   }
   invariant(guest !== undefined, "a guest is prepared before it runs");
+  if (message.kind === "follow") return { kind: "followed", followed: guest.follow(message.toCall) };
   return { kind: "ended", outcome: guest.run(message.order, () => tell({ kind: "running" })) };
 }
 

@@ -163,3 +163,30 @@ test("replayable marks a function and returns it; the package can be imported by
   const guest = '(import "env" "six" (func $six (result i32))) (func (export "run") (result i32) (call $six))';
   expect((await toTheEnd(optionsFor(guest, imports))).end).toMatchObject({ results: ["6"] });
 });
+
+describe("with a log", () => {
+  const guest = `
+    (import "clock" "now" (func $now (result f64)))
+    (func (export "run") (result f64) (f64.add (call $now) (call $now)))`;
+  const now = (mark: string) =>
+    hostModule(`export default { clock: { now: ${mark}(() => 21) } }; function replayable(fn) {
+      return Object.defineProperty(fn, Symbol.for("vermilion.replayable"), { value: true }); }`);
+
+  test("a function that is not marked replayable: LOG_UNREPLAYABLE", async () => {
+    const process = await Process.create({ ...optionsFor(guest, now("")), log: true });
+    await expect(process.run()).rejects.toMatchObject({ code: "LOG_UNREPLAYABLE" });
+  });
+
+  test("implied by persistence points only: a notice, and the run goes on", async () => {
+    const notices: string[] = [];
+    const onNotice = (message: string) => notices.push(message);
+    const options = { ...optionsFor(guest, now("")), persistEvery: { hostCalls: 1000 }, onNotice };
+    expect(await (await Process.create(options)).run()).toMatchObject({ kind: "exited", results: ["42"] });
+    expect(notices).toHaveLength(1);
+  });
+
+  test("one that is marked: as without", async () => {
+    const process = await Process.create({ ...optionsFor(guest, now("replayable")), log: true });
+    expect(await process.run()).toMatchObject({ kind: "exited", results: ["42"] });
+  });
+});

@@ -160,7 +160,7 @@ export class Image {
 
   /** The next memory of the module, empty: grow it, then attach it. */
   createMemory(): MemoryBacking {
-    this.#check("running");
+    this.#checkOpen();
     if (this.memories.length >= MAX_MEMORIES) {
       throw beyondLimit(this.path, "its program has too many memories", MAX_MEMORIES);
     }

@@ -36,6 +36,8 @@ export interface CreateOptions {
 }
 
 export interface OpenOptions {
+  /** Also of a trapped process: it is run again from its beginning, by its log, and nothing is written. */
+  readonly follow?: boolean;
   /** Of the running program: a saved image of another version is refused, its frames do not fit. */
   readonly instrumenterVersion: number;
   /** To go on from an epoch of the history, of an image that is over, too. Default: the current one. */
@@ -175,7 +177,8 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
       entries.dirty = true;
     };
     if (at === undefined && !isResumable(header)) {
-      if (header.status === "running" && header.epoch === 0 && !header.inPlace) {
+      const begins = header.status === "running" || options.follow === true;
+      if (begins && header.epoch === 0 && !header.inPlace) {
         // Killed before its first persistence point: a log may lead through it again, from the beginning.
         store = openStore({
           ...{ directory, storage, inPlace: false, memoryByteLengths: [], maps: [], created },

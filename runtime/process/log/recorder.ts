@@ -12,6 +12,7 @@
 
 import type { GuestMemory } from "../../wasi/index.js";
 import { Landing, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
+import { keptFilesOf } from "../open-files.js";
 import { buffersOf, type CallShape, checkOf, kindOf, type ProcessSizes, shapeOf, visitOutputs } from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind } from "./format.js";
@@ -63,6 +64,11 @@ export class Recorder {
     if (fd_write !== undefined) wrapped["fd_write"] = this.#writing(fd_write, wrapped["fd_write"] as SystemCall);
     if (clock_time_get !== undefined) wrapped["clock_time_get"] = this.#readingClock(clock_time_get);
     return wrapped;
+  }
+
+  /** Names in the keep-alive directory that the open descriptors have. */
+  keptFiles(): readonly string[] {
+    return keptFilesOf(this.#model.descriptors);
   }
 
   /** memory.grow is no host call of the guest's, but what it returns depends on the host. */

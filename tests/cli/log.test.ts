@@ -1,0 +1,89 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { Workshop } from "../support/command-line.js";
+import { placeGuest } from "../support/guests.js";
+
+const shop = new Workshop();
+afterAll(() => shop.remove());
+const counter = placeGuest(shop.work, "counter");
+
+/** Kills a run that prints 1 to 40 while it does; the result is what it had printed. */
+async function killed(image: string, ...options: string[]): Promise<string> {
+  const run = shop.start(["run", "--image", image, ...options, counter], { input: "" });
+  await run.printed("\n9\n");
+  run.kill("SIGKILL");
+  return (await run.ended).stdout;
+}
+
+function lines(text: string): string[] {
+  return text.trimEnd().split("\n");
+}
+
+describe("SIGKILL, with --log and stdout a pipe", () => {
+  test.each(["repeat", "skip"] as const)(
+    "--uncertain %s: at most one line in doubt, and a notice if there is one",
+    async (uncertain) => {
+      const before = lines(await killed(`pipe ${uncertain}`, "--log"));
+      const { status, stdout, stderr } = await shop.run([
+        ...["run", "--image", `pipe ${uncertain}`, "--log", "--uncertain", uncertain, counter],
+      ]);
+      expect(status, stderr).toBe(7);
+      const all = [...before, ...lines(stdout)];
+      const whole = Array.from({ length: 40 }, (_, index) => String(index + 1));
+      const told = stderr.includes("was under way");
+      if (!told) expect(all.slice(0, 40)).toEqual(whole);
+      expect(new Set(all).size).toBeGreaterThanOrEqual(uncertain === "skip" && told ? 40 : 41);
+      expect(all.length).toBeLessThanOrEqual(uncertain === "repeat" && told ? 42 : 41);
+    },
+  );
+
+  test("--no-log: from the beginning, which is said", async () => {
+    await killed("no log", "--no-log");
+    const { status, stdout, stderr } = await shop.run(["run", "--image", "no log", counter]);
+    expect(status).toBe(7);
+    expect(lines(stdout)).toHaveLength(41);
+    expect(stderr).toContain("from the beginning");
+  });
+
+  test("--no-replay: the log is not followed", async () => {
+    await killed("no replay", "--log");
+    const { status, stdout } = await shop.run(["run", "--image", "no replay", "--no-replay", counter]);
+    expect(status).toBe(7);
+    expect(lines(stdout)).toHaveLength(41);
+  });
+
+  test("ps: killed, not lost", async () => {
+    await killed("listed", "--log");
+    const { stdout } = await shop.run(["inspect", "--json", "listed"]);
+    expect(JSON.parse(stdout)).toMatchObject({ status: "killed", epoch: 0 });
+  });
+});
+
+describe("vermilion replay", () => {
+  test("--to-call: where the program was, as often as one asks; the image is as before", async () => {
+    await killed("travel", "--log");
+    for (const calls of [3, 5, 3]) {
+      const { status, stdout } = await shop.run(["replay", "travel", "--to-call", String(calls), "--json"]);
+      expect(status).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ stopped: "call", calls, next: "fd_write", trap: null });
+    }
+    const { stdout } = await shop.run(["replay", "travel", "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ stopped: "end", next: "fd_write" });
+    expect((await shop.run(["resume", "travel"])).status).toBe(7);
+  });
+
+  test("an image without a log: status 74", async () => {
+    await killed("unlogged", "--no-log");
+    const { status, stdout } = await shop.run(["replay", "unlogged"]);
+    expect(status).toBe(74);
+    expect(stdout).toBe("");
+  });
+
+  test("--until what is no trap: status 2", async () => {
+    expect((await shop.run(["replay", "travel", "--until", "dawn"])).status).toBe(2);
+  });
+});
+
+test("in place there is no state to go on from: --log is refused, status 2", async () => {
+  const { status } = await shop.run(["run", "--image", "in place", "--in-place", "--log", counter]);
+  expect(status).toBe(2);
+});
