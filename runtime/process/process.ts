@@ -156,7 +156,7 @@ export class Process {
   ): Promise<Followed> {
     const { toCall, listen } = options;
     const preopens = options.preopens?.map(absolutePreopen);
-    const place = { kind: "open", image: resolve(image), preopens, listen, follow: true } as const;
+    const place = { kind: "open", image: resolve(image), preopens, listen, at: undefined, follow: true } as const;
     const session = new Session(STACK_MEGABYTES.deepResume);
     try {
       session.hold(true);
