@@ -5,7 +5,8 @@
  *     npm run bench -- compare BEFORE AFTER      what became slower; exit status 1 if something did
  *     npm run bench -- report                    writes docs/benchmarks.md again from the files of results
  *
- * Sections: overhead (long runs), short, optimized (the engine's baseline tier off), engines (Asyncify, wasmtime), rivals,
+ * Sections: overhead (long runs), short, optimized (the engine's baseline tier off; short runs will do, since all code is
+ * as fast as it gets from the first moment on), engines (Asyncify, wasmtime), rivals,
  * saveAndResume, scaling. Each is a program of its own in this folder and says at its top what it does. --minutes is shared out among
  * them by weight: no section begins a new round after its time, so a short time means fewer rounds, and of none the programs
  * that come last are left out. Without it all rounds are run, which takes hours.
@@ -28,6 +29,8 @@ interface Section {
   readonly program: string;
   readonly options: readonly string[];
   readonly quickOptions: readonly string[];
+  /** With --minutes, for what has no such option. */
+  readonly hurriedOptions?: readonly string[];
   /** Share of --minutes; absent: it takes as long as it takes, and is short. */
   readonly weight?: number;
 }
@@ -42,40 +45,41 @@ const SECTIONS: readonly Section[] = [
     program: "overhead",
     options: ["--variants", "plain,vermilion", "--workload", "long"],
     quickOptions: ["--quick", "--variants", "plain,vermilion", "--runs", "2"],
-    weight: 45,
+    weight: 46,
   },
   {
     name: "optimized",
     program: "overhead",
-    options: ["--variants", "plain,vermilion", "--workload", "long", "--optimized"],
+    options: ["--variants", "plain,vermilion", "--workload", "short", "--optimized"],
     quickOptions: ["--quick", "--variants", "plain,vermilion", "--runs", "2", "--optimized"],
-    weight: 25,
+    weight: 23,
   },
   {
     name: "rivals",
     program: "rivals",
     options: [],
     quickOptions: ["--quick", "--runs", "2"],
-    weight: 12,
+    weight: 15,
   },
   {
     name: "short",
     program: "overhead",
     options: ["--variants", "plain,vermilion", "--workload", "short"],
     quickOptions: ["--quick", "--variants", "plain,vermilion", "--runs", "1"],
-    weight: 8,
+    weight: 7,
   },
   {
     name: "engines",
     program: "overhead",
     options: ["--variants", "plain,vermilion,asyncify,wasmtime", "--programs", ENGINE_PROGRAMS],
     quickOptions: ["--quick", "--variants", "plain,vermilion,wasmtime", "--programs", "fib,matmul", "--runs", "1"],
-    weight: 8,
+    weight: 7,
   },
   {
     name: "saveAndResume",
     program: "save-and-resume",
     options: [],
+    hurriedOptions: ["--events", "10", "--directories", "/dev/shm", "--heaps", "1,1024", "--depths", "10,1000,10000"],
     quickOptions: ["--quick", "--events", "3", "--directories", "/dev/shm", "--heaps", "1,64", "--depths", "1000"],
   },
   {
@@ -98,10 +102,10 @@ function resultsFile(quick: boolean): string {
 function runSections(sections: readonly Section[], given: RunOptions): string[] {
   const weights = sections.reduce((sum, { weight = 0 }) => sum + weight, 0);
   const failed: string[] = [];
-  for (const { name, program, options, quickOptions, weight } of sections) {
+  for (const { name, program, options, quickOptions, hurriedOptions = options, weight } of sections) {
     const minutes = given.minutes === undefined || weight === undefined ? [] : [(given.minutes * weight) / weights];
     const args = [
-      ...(given.quick ? quickOptions : options),
+      ...(given.quick ? quickOptions : given.minutes === undefined ? options : hurriedOptions),
       ...(given.runs === undefined || weight === undefined ? [] : ["--runs", given.runs]),
       ...minutes.flatMap((value) => ["--minutes", value.toFixed(2)]),
       ...(program === "overhead" ? ["--key", name] : []),

@@ -193,17 +193,26 @@ function main(): void {
       console.log(`${program.name}: skipped: ${error.message}`);
     }
   }
+  const failed = new Map<Measurement, string>();
   const deadline = performance.now() + minutes * 60_000;
   for (let round = 0; round < runs; round++) {
     for (const each of prepared) {
       if (performance.now() > deadline) break;
-      measure(each, options);
+      if (failed.has(each)) continue;
+      try {
+        measure(each, options);
+      } catch (error) {
+        failed.set(each, String(error)); // the others' hours are not lost for it
+        console.error(String(error));
+        continue;
+      }
       console.log(`round ${round + 1}: ${row(each, options).join("  ")}`);
     }
   }
-  const done = prepared.filter(({ times }) => times.get("plain")?.length !== 0);
-  for (const { program } of prepared.filter((each) => !done.includes(each)))
-    skipped[program.name] = "no time was left for it";
+  const done = prepared.filter((each) => each.times.get("plain")?.length !== 0 && !failed.has(each));
+  for (const each of prepared.filter((one) => !done.includes(one)))
+    skipped[each.program.name] = failed.get(each) ?? "no time was left for it";
+  if (failed.size > 0) process.exitCode = 1;
   const head = variants.flatMap((variant) => (variant === "plain" ? [variant] : [variant, "ratio"]));
   console.log(`\n${formatTable([[`median, ${time}`, ...head], ...done.map((each) => row(each, options))])}`);
   const ofKind = (kind: Program["kind"]) => done.filter(({ program }) => program.kind === kind);

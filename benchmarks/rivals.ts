@@ -6,7 +6,8 @@
  * Lists, hash maps and B-trees of 16-byte keys and 64-byte values, 95, 75, 25 and 5 % inserts, one thread: our guests have
  * no more. The same source (rivals/structures.c) is plain C, a libpmemobj program, and a guest of our two libraries; the ways are in
  * rivals/ways.ts. The programs measure themselves, so starting is in no figure, and must agree on what they found. Then the
- * same inserts into SQLite, each a transaction, on disk. Ways take turns within each round; what cannot be had is left out
+ * same inserts into SQLite, each a transaction, on disk. Ways take turns within each round, and slow ones do
+ * fewer operations; what cannot be had is left out
  * with its reason. --minutes: no new round after that time.
  */
 import { spawnSync } from "node:child_process";
@@ -16,10 +17,18 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Unavailable } from "../tests/corpus/run-command.js";
 import { describeSurroundings, fileSystemOf, formatTable, headline, median, writeResults } from "./report.js";
-import { type Command, databaseWays, type Places, structureWays, type Way } from "./rivals/ways.js";
+import {
+  type Command,
+  diskDatabaseWays,
+  memoryDatabaseWays,
+  type Places,
+  structureWays,
+  type Way,
+} from "./rivals/ways.js";
 
 const TMPFS = "/dev/shm";
 const TIMEOUT_MILLISECONDS = 300_000;
+const ALL_WAYS = [...structureWays, ...diskDatabaseWays, ...memoryDatabaseWays];
 const SHARES = ["95", "75", "25", "5"];
 
 interface Experiment {
@@ -29,18 +38,25 @@ interface Experiment {
   readonly ways: readonly Way[];
   /** Nanoseconds an operation. */
   readonly times: Map<string, number[]>;
-  digest: string | undefined;
+  /** What was found, by the number of operations: all ways must agree. */
+  readonly digests: Map<number, string>;
 }
 
 /** One run: nanoseconds an operation. */
-function measure(experiment: Experiment, { name }: Way, start: (places: Places) => Command, images: string): number {
+function measure(
+  experiment: Experiment,
+  { name, fewer = 1 }: Way,
+  start: (places: Places) => Command,
+  images: string,
+): number {
   const places = {
     memory: mkdtempSync(join(TMPFS, "vermilion-rivals-")),
     disk: mkdtempSync(join(images, "vermilion-rivals-")),
   };
   try {
     const { words, env } = start(places);
-    const [command = "", ...args] = [...words, ...experiment.args, String(experiment.operations)];
+    const operations = Math.ceil(experiment.operations / fewer);
+    const [command = "", ...args] = [...words, ...experiment.args, String(operations)];
     const { status, stdout, stderr, error } = spawnSync(command, args, {
       encoding: "utf8",
       env: { ...process.env, ...env },
@@ -48,9 +64,11 @@ function measure(experiment: Experiment, { name }: Way, start: (places: Places) 
     });
     if (status !== 0) throw new Error(`${name}: status ${status}: ${error?.message ?? stderr}`);
     const [nanoseconds, digest] = stdout.trim().split(" ");
-    experiment.digest ??= digest;
-    if (digest !== experiment.digest) throw new Error(`${name}: ${experiment.name}: found something else`);
-    return Number(nanoseconds) / experiment.operations;
+    const expected = experiment.digests.get(operations) ?? digest;
+    if (digest === undefined || digest !== expected)
+      throw new Error(`${name}: ${experiment.name}: found something else than the others`);
+    experiment.digests.set(operations, digest);
+    return Number(nanoseconds) / operations;
   } finally {
     for (const directory of Object.values(places)) rmSync(directory, { recursive: true, force: true });
   }
@@ -73,7 +91,7 @@ function prepareAll(ways: readonly Way[], skipped: Record<string, string>) {
 
 function experimentsOf(operations: number, quick: boolean): Experiment[] {
   const shares = quick ? ["75"] : SHARES;
-  const rest = () => ({ times: new Map<string, number[]>(), digest: undefined });
+  const rest = () => ({ times: new Map<string, number[]>(), digests: new Map<number, string>() });
   return [
     ...["list", "hash", "tree"].flatMap((structure) =>
       shares.map((share) => ({
@@ -81,7 +99,8 @@ function experimentsOf(operations: number, quick: boolean): Experiment[] {
         ...rest(),
       })),
     ),
-    { name: "SQLite", args: [], operations: Math.ceil(operations / 200), ways: databaseWays, ...rest() },
+    { name: "SQLite, disk", args: [], operations: quick ? 50 : 400, ways: diskDatabaseWays, ...rest() },
+    { name: "SQLite, memory", args: [], operations: operations / 5, ways: memoryDatabaseWays, ...rest() },
   ];
 }
 
@@ -106,11 +125,11 @@ function main(): void {
   });
   const { quick, images } = values;
   const runs = Number(values.runs ?? (quick ? 3 : 10));
-  const operations = Number(values.operations ?? (quick ? 100_000 : 400_000));
+  const operations = Number(values.operations ?? (quick ? 200_000 : 1_000_000));
   const surroundings = describeSurroundings();
   console.log(`${headline(surroundings)}, ${operations} operations, ${runs} runs${quick ? ", quick" : ""}`);
   const skipped: Record<string, string> = {};
-  const ready = prepareAll([...structureWays, ...databaseWays], skipped);
+  const ready = prepareAll(ALL_WAYS, skipped);
   const experiments = experimentsOf(operations, quick);
   const deadline = performance.now() + Number(values.minutes) * 60_000;
   for (let round = 0; round < runs; round++) {
@@ -126,12 +145,12 @@ function main(): void {
     }
     console.log(`round ${round + 1} of ${runs}`);
   }
-  const [database = [], inMemory = []] = [databaseWays, structureWays].map((ways) =>
-    experiments.filter((each) => each.ways === ways),
-  );
-  console.log(`\n${table(inMemory, structureWays)}\n\n${table(database, databaseWays)}`);
+  for (const ways of [structureWays, diskDatabaseWays, memoryDatabaseWays]) {
+    const members = experiments.filter((each) => each.ways === ways);
+    console.log(`\n${table(members, ways)}`);
+  }
   if (quick && values.output === undefined) return; // nothing to keep
-  const about = Object.fromEntries([...structureWays, ...databaseWays].map((way) => [way.name, way.about]));
+  const about = Object.fromEntries(ALL_WAYS.map((way) => [way.name, way.about]));
   const results = experiments.map(({ name, operations: count, times }) => ({
     ...{ name, operations: count, nanoseconds: Object.fromEntries(times) },
   }));

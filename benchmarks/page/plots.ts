@@ -78,6 +78,7 @@ export function plotRivals(rivals: Rivals, ways: readonly string[], title: strin
       header: { labelFontWeight: "bold" },
     },
     columns: 2,
+    resolve: { scale: { y: "independent" } }, // no experiment has all ways
     spec: {
       width: 260,
       mark: { type: "point", filled: true, size: 60 },

@@ -17,7 +17,7 @@ games["binary-trees"] = function(depth)
   return total + count(long_lived)
 end
 
-games["fannkuch"] = function(n)
+local function fannkuch(n)
   local order, counts, best, sum, sign = {}, {}, 0, 0, 1
   for i = 1, n do order[i], counts[i] = i, i end
   while true do
@@ -50,6 +50,12 @@ games["fannkuch"] = function(n)
       counts[i] = counts[i] - 1
     end
   end
+end
+
+games["fannkuch"] = function(n)
+  local result
+  for _ = 1, n > 8 and 3 or 1 do result = fannkuch(n) end -- 9 is too short for a long run, 10 far too long
+  return result
 end
 
 games["n-body"] = function(steps)
