@@ -8,7 +8,7 @@ export { type FrameInspection, frameText } from "./process/frame-inspection.js";
 export type { EpochSummary } from "./process/history.js";
 export { type HostedGuest, type HostImports, type HostModule, replayable } from "./process/host-functions.js";
 export type { EpochReason, KeepPolicy } from "./process/image/epoch-record.js";
-export type { Cut, HoldupEnergy } from "./process/image/holdup.js";
+export type { Cut, HoldupEnergy } from "./process/image/holdup-energy.js";
 export type { Collected } from "./process/image/upkeep.js";
 export type { Verification } from "./process/image/verifying.js";
 export type { DescriptorInspection, ImageSummary, Inspection } from "./process/inspect.js";

@@ -5,7 +5,7 @@ import { cacheDirectory } from "./cache-directory.js";
 import type { Command, Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
-import type { HoldupEnergy } from "./image/holdup.js";
+import type { HoldupEnergy } from "./image/holdup-energy.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { CallOrder, IfUnfinished, LogOrder, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
 import type { SignalName } from "./signals.js";

@@ -4,7 +4,7 @@ import type { FailurePlan } from "./failure-source.js";
 import type { FrameInspection } from "./frame-inspection.js";
 import type { Commit } from "./image/commit.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
-import type { Cut, HoldupEnergy } from "./image/holdup.js";
+import type { Cut, HoldupEnergy } from "./image/holdup-energy.js";
 import type { DescriptorInspection } from "./inspect.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { SignalName } from "./signals.js";

@@ -59,11 +59,11 @@ describe.skipIf(!mayMount)("disks (skipped where a user may not mount one)", () 
 
   test("it fills up between persistence points: said once, the program goes on, and so do the points when there is room", () => {
     const out = onDisk(
-      "size=1m",
+      "size=4m", // an image, and a MiB for each of two logs
       `epoch() { $V inspect --json i 2> /dev/null | grep -o '"epoch": *[0-9]*' | grep -o '[0-9]*$'; }
        ($V run --image i --persist-every 20ms --dir $W::/ $L 2> $W/errors; echo $? > $W/status) &
        until test "$(epoch)" -gt 2 2> /dev/null; do :; done
-       head -c 2M /dev/zero > /mnt/filler 2> /dev/null
+       head -c 8M /dev/zero > /mnt/filler 2> /dev/null
        until test -s $W/errors; do :; done
        full=$(epoch)
        sleep 0.2
@@ -85,7 +85,7 @@ describe.skipIf(!mayMount)("disks (skipped where a user may not mount one)", () 
       `$V run --quiet --image i --fail-at-call fd_write:3 $M; echo $?
        $V run --quiet --image i $M > $W/output 2> $W/errors & P=$!
        until grep -q 5 $W/output; do sleep 0.02; done
-       head -c 2M /dev/zero > /mnt/filler 2> /dev/null
+       head -c 8M /dev/zero > /mnt/filler 2> /dev/null
        kill -PWR $P
        wait $P; echo $?
        cat $W/errors

@@ -179,7 +179,8 @@ test("a trap: status 134 and its message; the image keeps it", async () => {
   expect({ status, stdout }).toEqual({ status: 134, stdout: "1\n" });
   expect(stderr).toMatch(/^vermilion: trap: unreachable/);
   const inspection = JSON.parse((await shop.run(["inspect", "--json", "t"])).stdout);
-  expect(inspection).toMatchObject({ status: "trapped", trap: expect.stringContaining("unreachable"), frames: [] });
+  expect(inspection).toMatchObject({ status: "trapped", trap: expect.stringContaining("unreachable") });
+  expect(inspection.frames.length).toBeGreaterThan(0);
 });
 
 test("recursion without end: a trap", async () => {

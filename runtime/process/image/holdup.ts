@@ -5,22 +5,9 @@
  * disk any more, but is counted on, so that it can be told how much would have been needed. What comes behind the header's
  * flush is not: the save is made by then.
  */
+import type { Cut, HoldupEnergy } from "./holdup-energy.js";
 import { HEADER_NAME } from "./names.js";
 import type { ImageStorage, StorageFile } from "./storage.js";
-
-export interface HoldupEnergy {
-  readonly milliseconds: number;
-  /** At which the image is written out. */
-  readonly bytesPerSecond: number;
-}
-
-/** How a save was cut. */
-export interface Cut {
-  /** Bytes of the whole save. */
-  readonly neededByteLength: number;
-  /** Bytes for which there was energy. */
-  readonly heldByteLength: number;
-}
 
 export class Holdup {
   readonly #heldByteLength: number;

@@ -13,7 +13,6 @@ import {
   readSync,
   renameSync,
   rmSync,
-  type Stats,
   unlinkSync,
   writevSync,
 } from "node:fs";
@@ -47,6 +46,16 @@ export interface StorageFile {
   /** These bytes are not needed any more; from now on they are what they were, or zeros. */
   release(position: number, byteLength: number): void;
   close(): void;
+}
+
+/** What fstat(2) says, as far as images ask; Node's own type would come into the public ones. */
+export interface FileStatus {
+  /** Bytes. */
+  readonly size: number;
+  /** Of 512 bytes, on the disk. */
+  readonly blocks: number;
+  readonly nlink: number;
+  readonly ino: number;
 }
 
 export const OPEN_FILES_NAME = "open-files";
@@ -117,7 +126,7 @@ export class ImageDirectory implements ImageStorage {
   }
 
   /** Undefined if there is no such file. The descriptor is the caller's. */
-  openFile(name: string, flags: number, mode = 0o600): { descriptor: number; stat: Stats } | undefined {
+  openFile(name: string, flags: number, mode = 0o600): { descriptor: number; stat: FileStatus } | undefined {
     let descriptor: number;
     try {
       // O_NONBLOCK: a pipe put in a file's place must not block us.
@@ -178,7 +187,7 @@ export class ImageDirectory implements ImageStorage {
   }
 
   /** Undefined if there is no such file. */
-  statOf(name: string): Stats | undefined {
+  statOf(name: string): FileStatus | undefined {
     const file = this.openFile(name, O_RDONLY);
     if (file !== undefined) closeSync(file.descriptor);
     return file?.stat;
