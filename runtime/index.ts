@@ -15,5 +15,5 @@ export type { DescriptorInspection, ImageSummary, Inspection } from "./process/i
 export type { PersistEvery } from "./process/point-schedule.js";
 export { Process } from "./process/process.js";
 export type { CreateOptions, LogOptions, OpenOptions, ProcessOptions, RunOptions } from "./process/process-options.js";
-export type { Followed, IfUnfinished, Outcome } from "./process/protocol.js";
+export type { Followed, IfUnfinished, Outcome, Resumption } from "./process/protocol.js";
 export type { SignalName } from "./process/signals.js";

@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
 import { relative } from "node:path";
-import type { Cut, Outcome, Process } from "../index.js";
+import type { Cut, Outcome, Process, Resumption } from "../index.js";
 import type { Messages } from "./messages.js";
 import { EXIT } from "./status.js";
 
@@ -13,8 +13,7 @@ export async function runToEnd(
   const image = shortest(process.image);
   const { resumes } = process;
   if (resumes !== undefined) {
-    const { epoch, frames } = resumes;
-    messages.news("resuming", `resuming ${image}, epoch ${epoch}, ${count(frames, "frame")}`, { image, epoch, frames });
+    messages.news("resuming", `resuming ${image}${whereFrom(resumes)}`, { image, ...resumes });
   }
   const outcome = await run();
   switch (outcome.kind) {
@@ -37,14 +36,26 @@ export async function runToEnd(
       const timeLimit = outcome.reason === "timeLimit";
       const what = timeLimit ? "time limit" : "power failure";
       const text =
-        epoch === 0
-          ? `${what} before the program began; the same command starts it`
+        epoch === (resumes?.epoch ?? 0)
+          ? `${what} ${whatWasLeft(image, resumes)}`
           : `${what}: saved ${image}, epoch ${epoch}, ${count(frames, "frame")}, ` +
             `in ${saveMilliseconds.toFixed(1)} ms; the same command goes on`;
       messages.news(timeLimit ? "time-limit" : "power-failed", text, { image, epoch, frames, saveMilliseconds });
       return timeLimit ? EXIT.timeLimit : EXIT.powerFailure;
     }
   }
+}
+
+function whereFrom({ epoch, frames, loggedCalls }: Resumption): string {
+  const log = loggedCalls === null ? "" : `the log of ${count(loggedCalls, "host call")} is followed`;
+  if (epoch === 0) return ` from the beginning: ${log}`;
+  return `, epoch ${epoch}, ${count(frames, "frame")}${log === "" ? "" : `; then ${log}`}`;
+}
+
+/** Of a failure that came before the program did anything that it had not done before. */
+function whatWasLeft(image: string, resumes: Resumption | undefined): string {
+  if (resumes === undefined) return "before the program began; the same command starts it";
+  return `before the program went on: ${image} is as it was; the same command goes on`;
 }
 
 /** The system keeps eight bits: a failure must not become a success by that. */

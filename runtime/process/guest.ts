@@ -49,7 +49,7 @@ import { type PointCalls, pointCalls } from "./point-calls.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import { Program } from "./program.js";
-import type { CallOrder, Followed, LogOrder, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import type { CallOrder, Followed, LogOrder, Outcome, PrepareOrder, Report, Resumption, RunOrder } from "./protocol.js";
 import { remoteCommitter } from "./remote-commit.js";
 import { serializeError } from "./serialized-error.js";
 import { decodeStacks, type EntryCall } from "./stacks.js";
@@ -73,7 +73,7 @@ export class StartCancelled extends Error {
 export class Guest {
   readonly command: Command;
   /** What goes on; undefined: a clean start, or an instance that waits for a call. */
-  readonly resumes: { readonly epoch: number; readonly frames: number } | undefined;
+  readonly resumes: Resumption | undefined;
   readonly #control: ControlBlock;
   #program: Program;
   readonly #image: Image;
@@ -199,7 +199,8 @@ export class Guest {
   #restore(state: ImageState): Guest["resumes"] {
     this.#machine.restore(state.machine);
     if (!this.#machine.restoredIdle || this.#log?.beginning.call !== undefined) {
-      return { epoch: this.#image.header.epoch, frames: frameCountOf(state, this.#image.path) };
+      const frames = frameCountOf(state, this.#image.path);
+      return { epoch: this.#image.header.epoch, frames, loggedCalls: this.#log?.callCount ?? null };
     }
     if (this.command.instance) return undefined;
     throw this.#misfit("it has no stack to go on with");
@@ -207,7 +208,7 @@ export class Guest {
 
   /** A log leads on from there. */
   #fromBeginning(): Guest["resumes"] {
-    return this.#log && { epoch: 0, frames: 0 };
+    return this.#log && { epoch: 0, frames: 0, loggedCalls: this.#log.callCount };
   }
 
   get imagePath(): string {

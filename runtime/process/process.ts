@@ -16,7 +16,7 @@ import {
   reopening,
   surroundings,
 } from "./process-options.js";
-import type { CallOrder, Followed, Outcome, PrepareOrder } from "./protocol.js";
+import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -188,7 +188,7 @@ export class Process {
   }
 
   /** Where the next run goes on; undefined: at the program's beginning, or nowhere: an instance waits for a call. */
-  get resumes(): { readonly epoch: number; readonly frames: number } | undefined {
+  get resumes(): Resumption | undefined {
     return this.#prepared?.resumes;
   }
 

@@ -121,6 +121,15 @@ export interface ExitOrder {
   readonly status: number;
 }
 
+/** Where a process goes on. */
+export interface Resumption {
+  /** 0: at the program's beginning, by its log. */
+  readonly epoch: number;
+  readonly frames: number;
+  /** Host calls that are answered from the log of the run before, which was killed; null: it has no log. */
+  readonly loggedCalls: number | null;
+}
+
 /** How a run ended. */
 export type Outcome =
   | { readonly kind: "exited"; readonly status: number; readonly results: readonly string[] }
@@ -155,7 +164,7 @@ export type Report =
       readonly image: string;
       readonly command: Command;
       /** Undefined: a clean start. */
-      readonly resumes: { readonly epoch: number; readonly frames: number } | undefined;
+      readonly resumes: Resumption | undefined;
     }
   /** More stack is needed than this worker has; it has let go of the image. */
   | { readonly kind: "needsStack" }

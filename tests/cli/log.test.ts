@@ -51,6 +51,18 @@ describe("SIGKILL, with --log and stdout a pipe", () => {
     expect(lines(stdout)).toHaveLength(41);
   });
 
+  test("followed from the beginning: told so, with the calls; a failure meanwhile leaves the image as it is", async () => {
+    const printed = lines(await killed("followed", "--log"));
+    const { status, stderr } = await shop.run(["resume", "followed", "--json", "--fail-at", "2"]);
+    const [resuming, failed] = lines(stderr).map((line): object => JSON.parse(line));
+    expect(status).toBe(85);
+    expect(resuming).toMatchObject({ event: "resuming", epoch: 0, frames: 0 });
+    expect(resuming).toHaveProperty("loggedCalls", expect.toSatisfy((calls: number) => calls >= printed.length));
+    expect(failed).toMatchObject({ event: "power-failed", epoch: 0, saveMilliseconds: 0 });
+    const { stdout } = await shop.run(["replay", "followed", "--json"]);
+    expect(JSON.parse(stdout)).toHaveProperty("calls", Reflect.get(resuming ?? {}, "loggedCalls"));
+  });
+
   test("ps: killed, not lost", async () => {
     await killed("listed", "--log");
     const { stdout } = await shop.run(["inspect", "--json", "listed"]);

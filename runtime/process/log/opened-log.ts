@@ -1,5 +1,5 @@
 /** A log that a process goes on from: mapped, read to its end, and checked for whether it can be followed. */
-import { VermilionError } from "../../../pmem/error.js";
+import { invariant, VermilionError } from "../../../pmem/error.js";
 import { LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
 import { hasLog, logPath } from "./files.js";
 import { Kind, type LogHeader } from "./format.js";
@@ -28,32 +28,44 @@ export class OpenedLog {
   readonly image: string;
   readonly header: LogHeader;
   readonly beginning: Beginning;
-  #current: OpenFile;
+  /** Host calls that it tells of, in all of its files. */
+  readonly callCount: number;
+  /** The file that is being read, and those behind it. */
+  readonly #files: OpenFile[];
 
-  private constructor(image: string, opened: OpenFile) {
+  private constructor(image: string, files: OpenFile[], first: OpenFile) {
     this.image = image;
-    this.#current = opened;
-    this.header = opened.reader.header;
-    const first = opened.reader.next();
-    if (first?.kind !== Kind.BEGIN) throw damaged(image, "it does not say how the run began");
-    this.beginning = parseBeginning(first, image);
+    this.#files = files;
+    this.header = first.reader.header;
+    const beginning = first.reader.next();
+    if (beginning?.kind !== Kind.BEGIN) throw damaged(image, "it does not say how the run began");
+    this.beginning = parseBeginning(beginning, image);
+    let last: OpenFile | undefined = first;
+    while (last?.reader.isContinued === true) {
+      last = openNext(image, last.number + 1);
+      if (last !== undefined) files.push(last);
+    }
+    this.callCount = files.reduce((sum, { reader }) => sum + reader.callCount, 0);
   }
 
   /** Undefined: it holds nothing whole, as after a power cut. */
   static open(image: string, number: number): OpenedLog | undefined {
-    const opened = openOne(image, number);
-    if (opened === undefined) return undefined;
+    const first = openOne(image, number);
+    if (first === undefined) return undefined;
+    const files = [first];
     try {
-      return new OpenedLog(image, opened);
+      return new OpenedLog(image, files, first);
     } catch (error) {
-      opened.log.close();
+      for (const { log } of files) log.close();
       throw error;
     }
   }
 
   /** The file that is being read; the next records may be in the next one. */
   get current(): OpenFile {
-    return this.#current;
+    const current = this.#files[0];
+    invariant(current !== undefined, "a file of the log is read");
+    return current;
   }
 
   /**
@@ -61,21 +73,22 @@ export class OpenedLog {
    * the end.
    */
   goOn(): boolean {
-    const { log, number } = this.#current;
-    const next = hasLog(this.image, number + 1) ? openOne(this.image, number + 1) : undefined;
-    if (next === undefined) return false;
-    if (next.reader.next()?.kind !== Kind.BEGIN) {
-      next.log.close();
-      return false;
-    }
-    log.close();
-    this.#current = next;
+    if (this.#files.length === 1) return false;
+    this.#files.shift()?.log.close();
     return true;
   }
 
   close(): void {
-    this.#current.log.close();
+    for (const { log } of this.#files) log.close();
   }
+}
+
+/** Of a file that is not the first; undefined: there is none, as after a power cut. */
+function openNext(image: string, number: number): OpenFile | undefined {
+  const next = hasLog(image, number) ? openOne(image, number) : undefined;
+  if (next === undefined || next.reader.next()?.kind === Kind.BEGIN) return next;
+  next.log.close();
+  return undefined;
 }
 
 function openOne(image: string, number: number): OpenFile | undefined {

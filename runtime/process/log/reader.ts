@@ -32,6 +32,10 @@ export class LogReader {
   /** Where the whole records end. */
   readonly end: LogEnd;
   readonly recordCount: number;
+  /** Host calls that the records tell of, repeated ones as often as they were made. */
+  readonly callCount: number;
+  /** The last record says that the next file has more. */
+  readonly isContinued: boolean;
   /** The kind of a call that was begun and is not among the records; undefined: none was, as far as the log says. */
   readonly begun: number | undefined;
   /** Behind the last whole record lies something else than zeros or a begun call: a record that was torn. */
@@ -50,14 +54,21 @@ export class LogReader {
     let at = this.#at;
     let sum = bytes.readInt32LE(LOG_HEADER.checksum);
     let count = 0;
+    let calls = 0;
+    let kind = 0;
     for (;;) {
       const next = this.#wholeRecord(at, sum);
       if (next === undefined) break;
+      kind = words[at]! & 0xff;
+      if (kind < Kind.BEGIN) calls++;
+      else if (kind === Kind.REPEATED) calls += this.#repetitionsAt(at);
       ({ at, sum } = next);
       count++;
     }
     this.end = { at, sum };
     this.recordCount = count;
+    this.callCount = calls;
+    this.isContinued = kind === Kind.CONTINUED;
     const behind = words[at] ?? 0;
     this.begun = behind < 0 && (behind & ~BEGUN) < 256 ? behind & 0xff : undefined;
     this.isTorn = behind !== 0 && this.begun === undefined;
