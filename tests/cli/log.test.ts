@@ -57,7 +57,10 @@ describe("SIGKILL, with --log and stdout a pipe", () => {
     const [resuming, failed] = lines(stderr).map((line): object => JSON.parse(line));
     expect(status).toBe(85);
     expect(resuming).toMatchObject({ event: "resuming", epoch: 0, frames: 0 });
-    expect(resuming).toHaveProperty("loggedCalls", expect.toSatisfy((calls: number) => calls >= printed.length));
+    expect(resuming).toHaveProperty(
+      "loggedCalls",
+      expect.toSatisfy((calls: number) => calls >= printed.length),
+    );
     expect(failed).toMatchObject({ event: "power-failed", epoch: 0, saveMilliseconds: 0 });
     const { stdout } = await shop.run(["replay", "followed", "--json"]);
     expect(JSON.parse(stdout)).toHaveProperty("calls", Reflect.get(resuming ?? {}, "loggedCalls"));
