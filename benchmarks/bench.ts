@@ -7,7 +7,7 @@
  *
  * Sections: overhead (long runs), short, optimized (the engine's baseline tier off; short runs will do, since all code is
  * as fast as it gets from the first moment on), engines (Asyncify, wasmtime), rivals,
- * saveAndResume, scaling. Each is a program of its own in this folder and says at its top what it does. --minutes is shared out among
+ * saveAndResume, points, scaling. Each is a program of its own in this folder and says at its top what it does. --minutes is shared out among
  * them by weight: no section begins a new round after its time, so a short time means fewer rounds, and of none the programs
  * that come last are left out. Without it all rounds are run, which takes hours.
  *
@@ -81,6 +81,13 @@ const SECTIONS: readonly Section[] = [
     options: [],
     hurriedOptions: ["--events", "10", "--directories", "/dev/shm", "--heaps", "1,1024", "--depths", "10,1000,10000"],
     quickOptions: ["--quick", "--events", "3", "--directories", "/dev/shm", "--heaps", "1,64", "--depths", "1000"],
+  },
+  {
+    name: "points",
+    program: "points",
+    options: [],
+    quickOptions: ["--quick"],
+    weight: 10,
   },
   {
     name: "scaling",

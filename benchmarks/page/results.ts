@@ -1,6 +1,7 @@
 /** The results of a run as they stand in its file, and what is computed from them. A section that did not run is absent. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Finding } from "../points/findings.js";
 import { geometricMean, median, percentile, root, type Surroundings } from "../report.js";
 
 export interface OverheadProgram {
@@ -59,6 +60,13 @@ export interface Scaling extends Surroundings {
   }[];
 }
 
+export interface Points extends Surroundings {
+  readonly runs: number;
+  readonly fileSystem: string;
+  readonly findings: readonly Finding[];
+  readonly skipped: Readonly<Record<string, string>>;
+}
+
 export interface Results {
   readonly overhead?: Overhead;
   readonly short?: Overhead;
@@ -67,6 +75,7 @@ export interface Results {
   readonly rivals?: Rivals;
   readonly saveAndResume?: SaveAndResume;
   readonly scaling?: Scaling;
+  readonly points?: Points;
 }
 
 const folder = join(root, "benchmarks", "results");

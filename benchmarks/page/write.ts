@@ -7,6 +7,7 @@ import {
   meanRatio,
   newestResults,
   type Overhead,
+  type Points,
   type Results,
   type Rivals,
   ratioOf,
@@ -190,6 +191,18 @@ async function scalingPart(scaling: Scaling | undefined): Promise<string> {
   return parts.join("\n\n");
 }
 
+function pointsPart(points: Points | undefined): string {
+  if (points === undefined) return "";
+  const rows = points.findings.map(({ what, unit, value, samples, aim }) => {
+    const decimals = unit === "ms" ? 1 : 3;
+    const judged = aim === null ? "" : `${aim} ${unit === "ms" ? "ms " : ""}${value <= aim ? "met" : "missed"}`;
+    return [what, unit === "ms" ? `${value.toFixed(decimals)} ms` : value.toFixed(decimals), judged, String(samples)];
+  });
+  const about = `${headline(points)}, ${points.fileSystem}, ${points.runs} rounds.`;
+  const all = table([["Ratios are those of medians", "measured", "aim, at most", "samples"], ...rows]);
+  return `### Points, log, forks, recoveries\n\n${about}\n\n${all}\n${missing(points.skipped)}`;
+}
+
 /** Writes the page's part and its pictures. */
 export async function writePage(): Promise<void> {
   const all = newestResults();
@@ -208,6 +221,7 @@ export async function writePage(): Promise<void> {
     await enginesPart(results),
     await rivalsPart(results),
     savePart(results.saveAndResume),
+    pointsPart(results.points),
     await scalingPart(results.scaling),
   ];
   const text = readFileSync(page, "utf8");
