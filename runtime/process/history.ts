@@ -6,9 +6,13 @@ import type { EpochReason, KeepPolicy } from "./image/epoch-record.js";
 import { keptEpochs, pinnedEpochs, readBeginning, readMaps } from "./image/epochs.js";
 import { forkImage } from "./image/forking.js";
 import { isResumable, readHeader } from "./image/reading.js";
+import type { ImageState } from "./image/state-file.js";
 import { ImageDirectory } from "./image/storage.js";
 import { type Collected, collect, dropEpoch, pin } from "./image/upkeep.js";
 import { type Verification, verifyImage } from "./image/verifying.js";
+import { hasLog, removeLogs } from "./log/files.js";
+import { OpenedLog } from "./log/opened-log.js";
+import { logNumberOf } from "./process-state.js";
 
 /** A persistence point that is kept; a plain object that JSON carries. */
 export interface EpochSummary {
@@ -84,5 +88,12 @@ export function fork(image: string, epoch: number | undefined, target: string): 
 }
 
 export function verify(image: string, { repair }: { readonly repair: boolean }): Verification {
-  return verifyImage(resolve(image), repair);
+  const path = resolve(image);
+  return verifyImage(path, repair, { check: (state) => checkLog(path, state), remove: () => removeLogs(path) });
+}
+
+/** IMAGE_DAMAGED */
+function checkLog(image: string, state: ImageState | undefined): void {
+  const number = logNumberOf(state, image);
+  if (hasLog(image, number)) OpenedLog.open(image, number)?.close();
 }

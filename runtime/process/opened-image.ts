@@ -59,7 +59,7 @@ function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): Opened
       at === undefined
         ? follow === true
           ? lastRun(image)
-          : wayOn(image, order.replay, notice)
+          : (wayOn(image, order.replay, notice) ?? { state: image.readState(), log: undefined })
         : { state: image.readState(), log: undefined };
     log = found.log;
     const recorded = parseCommand(image.command, path);
@@ -83,7 +83,9 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
         `${path}: a saved process is there already; resume it, or name another image`,
       );
     }
-    return resumeSame(order, moduleBytes, helpers);
+    const resumed = resumeSame(order, moduleBytes, helpers);
+    if (resumed !== undefined) return resumed;
+    helpers.notice(lostText(path));
   }
   const program = helpers.load(moduleBytes, command.module, command);
   helpers.creating(command, path);
@@ -124,9 +126,13 @@ function hasUnfinished({ image: path, command, replay }: CreateOrder, { notice }
     throw new VermilionError("INSTANCE_OVER", `${path}: the instance ${how}; instantiate it again with --fresh`);
   }
   if (status === "running") {
-    notice(`${path}: the last run ended without saving its state (was it killed?); starting from the beginning`);
+    notice(lostText(path));
   }
   return false;
+}
+
+function lostText(path: string): string {
+  return `${path}: the last run ended without saving its state (was it killed?); starting from the beginning`;
 }
 
 /** At its last epoch, whatever became of the run that went on from there. */
@@ -154,13 +160,17 @@ function isFirstRun({ status, epoch, inPlace }: Image["header"]): boolean {
   return status === "running" && epoch === 0 && !inPlace;
 }
 
-/** What the guest goes on from, and by which log; says so when that is not where it was last. */
-function wayOn(image: Image, replay: boolean, notice: Helpers["notice"]): Pick<OpenedImage, "state" | "log"> {
+/** What the guest goes on from, and by which log; says so when that is not where it was last. Undefined: there is nothing. */
+function wayOn(
+  image: Image,
+  replay: boolean,
+  notice: Helpers["notice"],
+): Pick<OpenedImage, "state" | "log"> | undefined {
   const { path, header } = image;
   const { status, epoch } = header;
   if (isFirstRun(header) && replay && hasLog(path, 0)) {
     const log = OpenedLog.open(path, 0);
-    if (log !== undefined) return { state: undefined, log };
+    return log && { state: undefined, log };
   }
   const state = image.readState();
   if (status !== "running") return { state, log: undefined };
@@ -172,14 +182,22 @@ function wayOn(image: Image, replay: boolean, notice: Helpers["notice"]): Pick<O
   return { state, log };
 }
 
-/** Goes on, if the image holds the very program and command that are asked for. */
-function resumeSame(order: CreateOrder, moduleBytes: Uint8Array, helpers: Helpers): OpenedImage {
+/**
+ * Goes on, if the image holds the very program and command that are asked for. Undefined: a power cut has left nothing of
+ * the log without which the image has nothing to go on from.
+ */
+function resumeSame(order: CreateOrder, moduleBytes: Uint8Array, helpers: Helpers): OpenedImage | undefined {
   const { image: path, command, replay } = order;
   const { storage } = helpers;
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION, ...(storage && { storage }) });
   let log: OpenedLog | undefined;
   try {
-    const { state, ...found } = wayOn(image, replay, helpers.notice);
+    const found = wayOn(image, replay, helpers.notice);
+    if (found === undefined) {
+      image.close();
+      return undefined;
+    }
+    const { state } = found;
     log = found.log;
     if (!sameCommand(parseCommand(image.command, path), command)) {
       throw new VermilionError(

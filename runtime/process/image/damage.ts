@@ -11,7 +11,7 @@ export function damaged(path: string, reason: string, cause?: unknown): Vermilio
     "IMAGE_DAMAGED",
     path,
     reason,
-    "the image cannot be used: restore it from a copy, or start again with --fresh",
+    "restore the image from a copy, start again with --fresh, or see what vermilion verify --repair can do",
     cause,
   );
 }

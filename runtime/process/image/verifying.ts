@@ -14,9 +14,18 @@ import { imageError } from "./damage.js";
 import { keptEpochs, pinnedEpochs } from "./epochs.js";
 import { encodeSlot, type ImageHeader, SLOT_BYTE_LENGTH } from "./header.js";
 import { HEADER_NAME, pinName, segmentName, stateName, TRAP_NAME } from "./names.js";
-import { checkMemories, isResumable, readCurrent, readEpoch, readModule, type SavedState } from "./reading.js";
+import {
+  checkMemories,
+  isResumable,
+  readCurrent,
+  readEpoch,
+  readHeader,
+  readModule,
+  type SavedState,
+} from "./reading.js";
+import type { ImageState } from "./state-file.js";
 import { OPEN_FILES_NAME } from "./storage.js";
-import { type Held, holding, type Wrap } from "./upkeep.js";
+import { type Held, holding } from "./upkeep.js";
 
 export interface Verification {
   /** Of those that are kept, ascending. */
@@ -27,30 +36,61 @@ export interface Verification {
   readonly repairs: readonly string[];
 }
 
+/** Logs belong to a layer above images. */
+export interface LogChecks {
+  /** Throws if the log that goes on from a state, or from the beginning, is damaged. */
+  check(state: ImageState | undefined): void;
+  remove(): void;
+}
+
 /**
  * With `repair`: goes back to the newest good epoch if the current one is damaged, and removes those that are.
  * Codes: IMAGE_BUSY; IMAGE_MISSING, IMAGE_INCOMPLETE, IMAGE_FOREIGN, IMAGE_VERSION; IMAGE_DAMAGED: the header leads to nothing;
  * UNREPAIRABLE: no epoch is whole, or the module is damaged; nothing was changed.
  */
-export function verifyImage(path: string, repair = false, wrap?: Wrap): Verification {
-  return holding(path, wrap, (held) => {
+export function verifyImage(path: string, repair = false, log?: LogChecks): Verification {
+  return holding(path, undefined, (held) => {
     const { directory, header } = held;
+    const logProblems = log === undefined ? [] : problemsOfLog(held, log);
+    const traps = header.status === "trapped" && header.state !== undefined;
     const pages = new PageChecks(held);
     const epochs = keptEpochs(directory, header.highestEpoch).map((epoch) => ({
       epoch,
       problems: problemsOf(held, () => readEpoch(directory, header, epoch), pages),
     }));
+    const trapProblems = traps ? problemsOf(held, () => readCurrent(directory, header), pages) : [];
     const problems = [
       ...(held.damage === undefined ? [] : [`header: ${held.damage}`]),
       ...thrownBy(() => readModule(directory, header)),
       ...missingEpoch(held),
-      ...(header.status === "trapped" && header.state !== undefined
-        ? problemsOf(held, () => readCurrent(directory, header), pages)
-        : []),
+      ...trapProblems,
+      ...logProblems,
     ];
     const found = { epochs, problems };
-    return { ...found, repairs: repair ? repaired(held, found) : [] };
+    const repairs = repair ? repaired(held, epochs, trapProblems.length > 0) : [];
+    if (repair && log !== undefined && logProblems.length > 0) repairs.push(withoutLog(held, log));
+    return { ...found, repairs };
   });
+}
+
+/** Of the log by which a process that was killed goes on. */
+function problemsOfLog({ directory, header }: Held, log: LogChecks): string[] {
+  if (header.status !== "running" || header.inPlace) return [];
+  let state: ImageState | undefined;
+  try {
+    state = header.state && readCurrent(directory, header).state;
+  } catch {
+    return []; // told of the epoch; it also names the log
+  }
+  return thrownBy(() => log.check(state));
+}
+
+/** UNREPAIRABLE: the log is all that there is. */
+function withoutLog(held: Held, log: LogChecks): string {
+  const { epoch, state } = readHeader(held.directory).header;
+  if (state === undefined) throw unrepairable(held, "its log is damaged, and it has no epoch to go on from");
+  log.remove();
+  return `the damaged log is removed: the image goes on from epoch ${epoch}, and what came later may come again`;
 }
 
 function missingEpoch({ directory, header }: Held): string[] {
@@ -128,7 +168,7 @@ class PageChecks {
 }
 
 /** R1. */
-function repaired(held: Held, { epochs, problems }: Omit<Verification, "repairs">): string[] {
+function repaired(held: Held, epochs: Verification["epochs"], isTrapDamaged: boolean): string[] {
   const { directory, storage, header } = held;
   const repairs: string[] = [];
   const bad = epochs.filter((entry) => entry.problems.length > 0).map(({ epoch }) => epoch);
@@ -151,7 +191,7 @@ function repaired(held: Held, { epochs, problems }: Omit<Verification, "repairs"
     storage.remove(pinName(epoch));
     repairs.push(`epoch ${epoch} is removed`);
   }
-  if (header.status === "trapped" && problems.some((text) => text.includes(`/${TRAP_NAME}`))) {
+  if (isTrapDamaged) {
     writeSlots(held, { state: undefined });
     storage.remove(TRAP_NAME);
     repairs.push("the memory of the trap is removed");
@@ -191,5 +231,5 @@ function thrownBy(read: () => unknown): string[] {
 /** Without the advice, which is for those who wanted to use the image. */
 function problemOf(error: unknown): string {
   if (!(error instanceof VermilionError)) throw error;
-  return error.message.split(";")[0] ?? error.message;
+  return error.message.replace(/;[^;]*$/, "");
 }

@@ -1,8 +1,8 @@
 /** A log that a process goes on from: mapped, read to its end, and checked for whether it can be followed. */
 import { invariant, VermilionError } from "../../../pmem/error.js";
 import { LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
-import { hasLog, logPath } from "./files.js";
-import { Kind, type LogHeader } from "./format.js";
+import { bootId, hasLog, logPath } from "./files.js";
+import { Kind, LOG_HEADER_BYTE_LENGTH, type LogHeader } from "./format.js";
 import { LogReader, type LogRecord } from "./reader.js";
 
 /** How the run began that a log tells of. */
@@ -38,17 +38,18 @@ export class OpenedLog {
     this.#files = files;
     this.header = first.reader.header;
     const beginning = first.reader.next();
-    if (beginning?.kind !== Kind.BEGIN) throw damaged(image, "it does not say how the run began");
-    this.beginning = parseBeginning(beginning, image);
-    let last: OpenFile | undefined = first;
-    while (last?.reader.isContinued === true) {
-      last = openNext(image, last.number + 1);
+    if (beginning?.kind !== Kind.BEGIN) throw damaged(image, first.number, "it does not say how the run began");
+    this.beginning = parseBeginning(beginning, image, first.number);
+    for (let last: OpenFile | undefined = first; last?.reader.isContinued === true; ) {
+      const number: number = last.number + 1;
+      last = openNext(image, number);
       if (last !== undefined) files.push(last);
+      else if (isOfThisBoot(first)) throw damaged(image, number, "the file is missing, or does not begin as it should");
     }
     this.callCount = files.reduce((sum, { reader }) => sum + reader.callCount, 0);
   }
 
-  /** Undefined: it holds nothing whole, as after a power cut. */
+  /** Undefined: it holds nothing whole, as after a power cut. IMAGE_DAMAGED: no kill and no power cut leaves it so. */
   static open(image: string, number: number): OpenedLog | undefined {
     const first = openOne(image, number);
     if (first === undefined) return undefined;
@@ -94,36 +95,56 @@ function openNext(image: string, number: number): OpenFile | undefined {
 function openOne(image: string, number: number): OpenFile | undefined {
   const window = new LogWindow();
   const log = MappedLog.open(logPath(image, number), window);
-  const reader = LogReader.over(Buffer.from(log.buffer, 0, log.byteLength));
-  if (reader !== undefined && reader.header.number === number && reader.recordCount > 0) {
-    return { window, log, reader, number };
+  try {
+    const bytes = Buffer.from(log.buffer, 0, log.byteLength);
+    const reader = LogReader.over(bytes);
+    if (reader === undefined && bytes.subarray(0, LOG_HEADER_BYTE_LENGTH).some((byte) => byte !== 0)) {
+      throw damaged(image, number, "its header has a wrong checksum, or is that of another version");
+    }
+    if (reader !== undefined && reader.header.number !== number) throw damaged(image, number, "it has another number");
+    if (reader !== undefined && isOfThisBoot({ reader }) && reader.findDamage()) {
+      throw damaged(image, number, `its records have a wrong checksum behind the first ${reader.recordCount}`);
+    }
+    if (reader !== undefined && reader.recordCount > 0) return { window, log, reader, number };
+  } catch (error) {
+    log.close();
+    throw error;
   }
   log.close();
   return undefined;
 }
 
-function parseBeginning({ payload }: LogRecord, image: string): Beginning {
+/** The page cache that it was written to is still there: it can only have been cut by the death of a process. */
+function isOfThisBoot({ reader }: Pick<OpenFile, "reader">): boolean {
+  return reader.header.boot === bootId();
+}
+
+function parseBeginning({ payload }: LogRecord, image: string, number: number): Beginning {
   let value: unknown;
   try {
     value = JSON.parse(payload.toString());
   } catch {}
   if (typeof value !== "object" || value === null || !("callback" in value) || !("eintr" in value)) {
-    throw damaged(image, "how the run began is malformed");
+    throw damaged(image, number, "how the run began is malformed");
   }
   const { callback, eintr } = value;
-  const call = "call" in value ? parseCall(value.call, image) : undefined;
+  const call = "call" in value ? parseCall(value.call, image, number) : undefined;
   return { callback: callback === true, eintr: eintr === true, call, wasi: "wasi" in value ? value.wasi : undefined };
 }
 
-function parseCall(value: unknown, image: string): Beginning["call"] {
+function parseCall(value: unknown, image: string, number: number): Beginning["call"] {
   if (value === undefined || value === null) return undefined;
   if (typeof value === "object" && "name" in value && "args" in value && typeof value.name === "string") {
     const { name, args } = value;
     if (Array.isArray(args) && args.every((arg) => typeof arg === "string")) return { name, args: args as string[] };
   }
-  throw damaged(image, "the call that it begins with is malformed");
+  throw damaged(image, number, "the call that it begins with is malformed");
 }
 
-function damaged(image: string, what: string): VermilionError {
-  return new VermilionError("IMAGE_DAMAGED", `${image}: the log of its host calls: ${what}; start again with --fresh`);
+function damaged(image: string, number: number, what: string): VermilionError {
+  const next = "go on from the last persistence point without it (--no-replay), or start again (--fresh)";
+  return new VermilionError(
+    "IMAGE_DAMAGED",
+    `${logPath(image, number)}: the log of host calls is damaged: ${what}; ${next}`,
+  );
 }

@@ -38,8 +38,6 @@ export class LogReader {
   readonly isContinued: boolean;
   /** The kind of a call that was begun and is not among the records; undefined: none was, as far as the log says. */
   readonly begun: number | undefined;
-  /** Behind the last whole record lies something else than zeros or a begun call: a record that was torn. */
-  readonly isTorn: boolean;
   readonly #words: Int32Array;
   readonly #bytes: Buffer;
   #at = LOG_HEADER_BYTE_LENGTH / 4;
@@ -71,7 +69,23 @@ export class LogReader {
     this.isContinued = kind === Kind.CONTINUED;
     const behind = words[at] ?? 0;
     this.begun = behind < 0 && (behind & ~BEGUN) < 256 ? behind & 0xff : undefined;
-    this.isTorn = behind !== 0 && this.begun === undefined;
+  }
+
+  /**
+   * Behind the last whole record lies what no dying process leaves there: the head of a record that is not whole (A1 in
+   * writer.ts), or further whole records. A power cut may leave that, too.
+   */
+  findDamage(): boolean {
+    const words = this.#words;
+    const { at } = this.end;
+    if ((words[at] ?? 0) !== 0 && this.begun === undefined) return true;
+    let last = words.length - 1;
+    while (last > at && words[last] === 0) last--;
+    for (let next = at + 1; next < last; next++) {
+      // Each record stands behind the checksum of the one before it.
+      if (words[next]! > 0 && this.#wholeRecord(next, words[next - 1]!) !== undefined) return true;
+    }
+    return false;
   }
 
   /** Undefined: it has no whole header. The bytes must begin at a multiple of four in their buffer. */

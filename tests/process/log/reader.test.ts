@@ -145,8 +145,38 @@ describe("a log", () => {
     const { bytes, expected } = write([{ kind: "word", call: 27, value: 64, times: 2 }], 27);
     const reader = LogReader.over(bytes);
     expect(reader?.begun).toBe(27);
-    expect(reader?.isTorn).toBe(false);
+    expect(reader?.findDamage()).toBe(false);
     expect(read(bytes)).toEqual(expected);
+  });
+
+  test("any byte changed before the last record: a shorter log is known to be damaged", () => {
+    fc.assert(
+      fc.property(entries, fc.nat(), fc.integer({ min: 1, max: 255 }), (list, place, bits) => {
+        const { bytes } = write([...list, { kind: "text", call: 3, text: "the last one but one" }]);
+        const lengthBefore = LogReader.over(bytes)?.end.at ?? 0;
+        const { bytes: longer } = write([
+          ...list,
+          { kind: "text", call: 3, text: "the last one but one" },
+          { kind: "text", call: 4, text: "the last one" },
+        ]);
+        expect(LogReader.over(longer)?.findDamage()).toBe(false);
+        const whole = LogReader.over(longer)?.end.at;
+        const changed = Buffer.from(longer);
+        const at = 64 + (place % (lengthBefore * 4 - 64));
+        changed[at] = (changed[at] ?? 0) ^ bits;
+        const reader = LogReader.over(changed);
+        if (reader?.end.at !== whole) expect(reader?.findDamage()).toBe(true);
+      }),
+    );
+  });
+
+  test("a record that was being written when the process died: no damage", () => {
+    const { bytes } = write([{ kind: "text", call: 3, text: "before" }], 27);
+    const at = LogReader.over(bytes)?.end.at ?? 0;
+    const dying = Buffer.concat([bytes.subarray(0, at * 4), Buffer.alloc(64)]);
+    dying.writeUInt32LE(0x8000001b, at * 4);
+    dying.write("a payload without a length", at * 4 + 12);
+    expect(LogReader.over(dying)?.findDamage()).toBe(false);
   });
 
   test("a count that was being changed: the lower one", () => {
