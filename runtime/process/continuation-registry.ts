@@ -9,6 +9,7 @@
  */
 import { CONTINUATION_IMPORTS, continuationExport } from "../instrument/continuation.js";
 import { bodyByteLength } from "../wasm/module.js";
+import type { CompiledContinuations } from "./continuation-modules.js";
 import type { Fn, MachineInstance } from "./machine-instance.js";
 import type { Replacement } from "./on-stack-replacement.js";
 import type { Compile } from "./optimizing-compiler.js";
@@ -79,14 +80,15 @@ export class ContinuationRegistry {
     return [...functions.values()].reduce((sum, index) => sum + bodyByteLength(module, index), 0);
   }
 
-  #provide(frames: readonly Frame[], slots: Slots, compile: Compile = compileQuickly): void {
+  /** `compile` instead of the quick compilation; it may refuse. */
+  #provide(frames: readonly Frame[], slots: Slots, compile?: Compile): void {
     const names = new Set(frames.map(({ name }) => name));
     const missing = [...names].filter((name) => !slots.has(name)).sort((a, b) => a - b);
     if (missing.length === 0) return;
-    const { program, exports, stack } = this.#instance;
-    const { bytes, importedFunctions } = program.continuations.build(missing, program.mode);
-    const module = compile(bytes);
-    if (module === undefined) return;
+    const { exports, stack } = this.#instance;
+    const compiled = this.#compiled(missing, compile);
+    if (compiled === undefined) return;
+    const { module, importedFunctions } = compiled;
     const functions: Record<string, WebAssembly.ImportValue> = {};
     for (const index of importedFunctions) functions[`${index}`] = this.#instance.functionAt(index) as Fn;
     const continuations = new WebAssembly.Instance(module, {
@@ -101,10 +103,14 @@ export class ContinuationRegistry {
       slots.set(name, first + i);
     });
   }
-}
 
-function compileQuickly(bytes: Uint8Array): WebAssembly.Module {
-  return new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+  #compiled(places: readonly number[], compile: Compile | undefined): CompiledContinuations | undefined {
+    const { program } = this.#instance;
+    if (compile === undefined) return program.continuationModules.compiled(places);
+    const { bytes, importedFunctions } = program.continuations.build(places, program.mode);
+    const module = compile(bytes);
+    return module && { module, importedFunctions };
+  }
 }
 
 /** The engine knows compiled code by the bytes of its module, so those that are compiled in another way must differ. */

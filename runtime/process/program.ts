@@ -15,6 +15,7 @@ import { TypeTable } from "../instrument/type-table.js";
 import { MalformedModule, UnsupportedModule } from "../wasm/byte-reader.js";
 import { decodeModule, type Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
+import { ContinuationModules } from "./continuation-modules.js";
 import { ModuleCache } from "./module-cache.js";
 
 export { INSTRUMENTER_VERSION };
@@ -45,6 +46,7 @@ export class Program {
   #module: Module | undefined;
   #graph: CallGraph | undefined;
   #continuations: ContinuationBuilder | undefined;
+  #continuationModules: ContinuationModules | undefined;
   #names: ReadonlyMap<number, string> | undefined;
 
   private constructor(bytes: Uint8Array, { mode, tracking }: Form, made: Made, cache: ModuleCache | undefined) {
@@ -102,6 +104,11 @@ export class Program {
   get continuations(): ContinuationBuilder {
     this.#continuations ??= new ContinuationBuilder(this.module, this.graph, this.tracking);
     return this.#continuations;
+  }
+
+  get continuationModules(): ContinuationModules {
+    this.#continuationModules ??= new ContinuationModules(this.continuations, this.mode);
+    return this.#continuationModules;
   }
 
   /** Index of a helper function that the instrumenter appended. */

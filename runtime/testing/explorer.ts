@@ -171,7 +171,7 @@ export class Explorer {
       const walk = new Walk(this.#program, this.#subject, folder, plan, {
         reached: (strike) => strike.kind === kind,
         visit: ({ snapshot }) => {
-          verdict = forks.runToEnd(snapshot, chain);
+          verdict = forks.runToEnd(snapshot, chain, true);
           throw new WalkOver();
         },
       });

@@ -3,7 +3,8 @@
  *
  * F1  A run that stands at a safepoint in exactly the state in which the walk stands there will end as the walk does: it is
  *     not run further. Exactly: frames, globals, tables, memory, system interface, time, output, files.
- * F2  Some runs go to their end all the same, chosen by the seed: F1 would be blind to state that no snapshot holds.
+ * F2  Some runs go to their end all the same, chosen by the seed, in a new machine: F1 would be blind to state that no
+ *     snapshot holds.
  * F3  A run that differs is made again from the snapshot, without a stop on the way, and only its end is judged. It may
  *     differ rightly: the program was told of the failure, or has seen a file's number.
  * F4  A run that goes on much longer than the whole program does not end.
@@ -88,14 +89,15 @@ export class Forks implements WalkVisitor {
       this.counts.equivalent++;
       return;
     }
-    const toEnd = this.#random.below(this.#options.toEndEvery) === 0 || this.#differing >= HOPELESS;
+    const chosen = this.#random.below(this.#options.toEndEvery) === 0; // F2
+    const toEnd = chosen || this.#differing >= HOPELESS;
     if (!toEnd && standing !== undefined && this.#converges(pending, chain, standing)) {
       this.counts.converged++;
       this.#differing = 0;
       return;
     }
     this.#differing = Math.min(HOPELESS, this.#differing + 1);
-    const verdict = this.runToEnd(pending.snapshot, chain);
+    const verdict = this.runToEnd(pending.snapshot, chain, chosen || this.#isTimeForFresh());
     const further = chain.map((ordinal) => ({ kind: "safepoint" as const, ordinal }));
     const run = { trace: [pending.strike, ...further], ...verdict };
     if (verdict.differences.length > 0) this.findings.push(run);
@@ -128,18 +130,21 @@ export class Forks implements WalkVisitor {
     );
   }
 
-  /** Runs the chain from a snapshot, and then to the end. */
-  runToEnd(snapshot: Snapshot, chain: readonly number[]): Verdict {
+  #isTimeForFresh(): boolean {
+    return this.#random.below(FRESH_EVERY) === 0;
+  }
+
+  /** Runs the chain from a snapshot, and then to the end; `fresh`: in new machines. */
+  runToEnd(snapshot: Snapshot, chain: readonly number[], fresh: boolean): Verdict {
     const limit = 2 * this.#options.safepoints + SAFEPOINTS_MORE;
-    const { outcome, safepoints } = this.#run(snapshot, chain, limit, true);
+    const { outcome, safepoints } = this.#run(snapshot, chain, limit, fresh);
     return this.#judge.judge(this.#vessel, outcome, safepoints, snapshot.stdoutByteLength);
   }
 
   #converges({ snapshot, safepoint }: Pending, chain: readonly number[], standing: Standing): boolean {
     const distance = standing.safepoint - safepoint - chain.reduce((sum, step) => sum + step, 0);
     if (distance < 1) return false;
-    const fresh = this.#random.below(FRESH_EVERY) === 0;
-    const { outcome } = this.#run(snapshot, chain, distance, fresh);
+    const { outcome } = this.#run(snapshot, chain, distance, this.#isTimeForFresh());
     if (outcome.kind !== "suspended") return false;
     const { vessel } = standing;
     const [here, there] = [this.#vessel.outputByteLengths, vessel.outputByteLengths];
