@@ -3,17 +3,19 @@ import { type FrameInspection, frameText } from "../process/frame-inspection.js"
 import type { Exploration, ExploreFinding } from "./explore.js";
 
 const SHOWN_FRAMES = 12;
+/** Fewer say nothing of how fast it is. */
+const LEAST_FOR_RATE = 100;
 
 /** `again`: how a finding is made again, from what `at` names it by. */
 export function describeExploration(exploration: Exploration, again: (at: string) => string): string {
   const { reference, points, failures, converged, equivalent, complete, milliseconds, findings, jobs } = exploration;
   const rate = (1000 * points) / milliseconds;
+  const rates = points < LEAST_FOR_RATE ? "" : ` (${rate.toFixed(0)}/s, ${(rate / jobs).toFixed(0)}/s a thread)`;
   const counted = (done: boolean, count: number, noun: string) => `${done ? "all " : ""}${count} ${noun}`;
   const lines = [
     `${exploration.module}: ${counted(complete.safepoints, reference.safepoints, "safepoints")}, ` +
       `${counted(complete.calls, reference.calls, "host calls")}, seed ${exploration.seed}`,
-    `${points} crash points in ${(milliseconds / 1000).toFixed(1)} s (${rate.toFixed(0)}/s, ` +
-      `${(rate / jobs).toFixed(0)}/s a thread), ${failures} failures`,
+    `${points} crash points in ${(milliseconds / 1000).toFixed(1)} s${rates}, ${failures} failures`,
     `${converged} runs came back to a known state, ${equivalent} points left what another had left, ` +
       `${points - converged - equivalent} ran to their end`,
   ];

@@ -19,6 +19,7 @@ import { keptFilesOf, removeUnusedFiles } from "../process/open-files.js";
 import { pmemCalls, VERMILION_MODULE } from "../process/pmem-calls.js";
 import type { Program } from "../process/program.js";
 import type { EntryCall } from "../process/stacks.js";
+import { Oflags } from "../wasi/abi.js";
 import { ProcessExit, RESTART, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
 import { Sandbox } from "./sandbox.js";
@@ -277,7 +278,9 @@ export class Vessel {
 
   #call(table: "functions" | "unstableFunctions", name: string, args: (number | bigint)[]): ReturnType<HostFunction> {
     if (name === "fd_renumber") this.#renumbered = true;
-    if (CHANGING.test(name) && (this.#renumbered || !isOutput(name, args))) this.sandbox.changed();
+    if (CHANGING.test(name) && !onlyReads(name, args) && (this.#renumbered || !isOutput(name, args))) {
+      this.sandbox.changed();
+    }
     this.#interrupting = this.#watcher?.beforeCall(name) === true;
     const result = this.#wasi?.[table][name]?.(...args);
     this.#interrupting = false;
@@ -285,6 +288,11 @@ export class Vessel {
     else this.#watcher?.afterCall(name);
     return result;
   }
+}
+
+/** Opens what is there. */
+function onlyReads(name: string, args: readonly (number | bigint)[]): boolean {
+  return name === "path_open" && (Number(args[4]) & (Oflags.CREAT | Oflags.TRUNC)) === 0;
 }
 
 function isOutput(name: string, [descriptor]: readonly (number | bigint)[]): boolean {

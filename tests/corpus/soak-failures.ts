@@ -4,7 +4,8 @@
  *
  *     npm run soak:failures -- [--failures N] [--seed S] [--programs fib,files] [--jobs N]
  *
- * Each program gets the same share. Prints one line for each, and ends with 1 if any run differed.
+ * Each program gets the same share, in passes with a seed each, so that all have had about the same whenever it is ended.
+ * Prints one line for each program and pass, and ends with 1 if any run differed.
  */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,6 +16,7 @@ import { guestExamples } from "../../guest-examples/examples.js";
 import { root } from "./paths.js";
 import { ownPrograms } from "./programs/own.js";
 import { thirdPartyPrograms } from "./programs/third-party.js";
+import { toolchainPrograms } from "./programs/toolchain.js";
 import { Unavailable } from "./run-command.js";
 
 interface Explored {
@@ -23,13 +25,11 @@ interface Explored {
   options(folder: string): ExploreOptions;
 }
 
-/** Programs that need megabytes of libraries would be copied for every run, so they are not among these. */
-const corpus: readonly Explored[] = [...ownPrograms, ...thirdPartyPrograms]
-  .filter(({ slow, test }) => slow !== true && test.libraries === undefined)
-  .map(({ name, build, test }) => ({
+const corpus: readonly Explored[] = [...ownPrograms, ...thirdPartyPrograms, ...toolchainPrograms].map(
+  ({ name, build, test }) => ({
     name,
     options: (folder) => {
-      const { args, stdin, files } = test;
+      const { args, stdin, files, libraries } = test;
       const data = join(folder, "data");
       mkdirSync(data);
       for (const [file, path] of Object.entries(files ?? {})) copyFileSync(path, join(data, file));
@@ -38,10 +38,14 @@ const corpus: readonly Explored[] = [...ownPrograms, ...thirdPartyPrograms]
         module: build(),
         args,
         stdin: stdin === undefined ? undefined : join(folder, "stdin"),
-        preopens: files === undefined ? [] : [{ host: data, guest: "/data" }],
+        preopens: [...(libraries?.() ?? []), ...(files === undefined ? [] : [{ host: data, guest: "/data" }])],
       };
     },
-  }));
+  }),
+);
+
+/** Of a program in a pass: the runs without a failure that come first must not take most of the time. */
+const SHARE_OF_PASS = 4000;
 
 /** It is told of each failure and counts them, so that each of its runs must go to the end, for a second and more. */
 const TOLD = "sigpwr";
@@ -96,15 +100,20 @@ async function main(): Promise<void> {
   const selected = [...examples, ...corpus].filter(({ name }) => chosen?.includes(name) ?? true);
   const share = Math.ceil(Number(values.failures) / selected.length);
   console.log(`soak: seed ${values.seed}, ${share} failures each of ${selected.length} programs`);
-  let [total, programs] = [0, 0];
-  for (const program of selected) {
-    const jobs = values.jobs === undefined ? {} : { jobs: Number(values.jobs) };
-    const failures = await soak(program, { failures: share, seed: Number(values.seed), mostFindings: 3, ...jobs });
-    if (failures === undefined) continue;
-    total += failures;
-    programs++;
+  const jobs = values.jobs === undefined ? {} : { jobs: Number(values.jobs) };
+  const available = new Set(selected);
+  let total = 0;
+  for (let seed = Number(values.seed), left = share; left > 0; seed++, left -= SHARE_OF_PASS) {
+    for (const program of available) {
+      const failures = await soak(program, { failures: Math.min(left, SHARE_OF_PASS), seed, mostFindings: 3, ...jobs });
+      if (failures === undefined) available.delete(program);
+      total += failures ?? 0;
+    }
+    console.log(`soak: ${total} failures of ${available.size} programs, up to seed ${seed}`);
   }
-  console.log(`soak: ${total} failures of ${programs} programs, ${process.exitCode === 1 ? "some" : "none"} differ`);
+  console.log(
+    `soak: ${total} failures of ${available.size} programs, ${process.exitCode === 1 ? "some" : "none"} differ`,
+  );
 }
 
 await main();
