@@ -94,7 +94,10 @@ export class Epochs {
     entries.set(epoch, { record, parent, maps });
   }
 
-  /** Those of the line that leads to `current` that the policy does not keep, nor a pin. */
+  /**
+   * Those of the line that leads to `current` that the policy does not keep, nor a pin; the oldest first, so that whoever dies
+   * while they are removed leaves a line without a gap, of which the rest goes the next time.
+   */
   expired(current: number, { epochs, milliseconds }: KeepPolicy, now: number): number[] {
     const entries = this.#all();
     const gone: number[] = [];
@@ -106,7 +109,7 @@ export class Epochs {
       if (epoch !== current && rank >= epochs && !young && !this.#isPinned(epoch)) gone.push(epoch);
       epoch = entry.parent;
     }
-    return gone;
+    return gone.reverse();
   }
 
   /** Takes an epoch out, and says which pages nobody needs then. Its file must still be there, unless it never was. */

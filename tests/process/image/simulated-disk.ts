@@ -143,6 +143,9 @@ export interface Remains {
 
 const SECTOR = 512;
 
+/** Bytes that a disk writes whole or not at all. */
+type Sector = 512 | 4096;
+
 interface SimulatedFile {
   durable: Uint8Array;
   /** Writes since the last flush; undefined: the file was emptied. */
@@ -152,7 +155,7 @@ interface SimulatedFile {
 type NameChange = (names: Map<string, number>) => void;
 
 /** What is on the disk after the power was cut behind these operations; `keep` decides about everything unflushed. */
-export function afterPowerCut(operations: readonly Operation[], keep: () => boolean): Remains {
+export function afterPowerCut(operations: readonly Operation[], keep: () => boolean, sector: Sector = SECTOR): Remains {
   const files = new Map<number, SimulatedFile>();
   const regions = new Map<string, { durable: number; generations: Set<number>; last: number }>();
   const names = new Map<string, number>();
@@ -219,7 +222,7 @@ export function afterPowerCut(operations: readonly Operation[], keep: () => bool
 
   for (const change of changes) if (keep()) change(names);
   const contents = new Map<string, Uint8Array>();
-  for (const [name, id] of names) contents.set(name, applied(fileOf(id), keep));
+  for (const [name, id] of names) contents.set(name, applied(fileOf(id), keep, sector));
   return { files: contents, regions: new Map([...regions].map(([name, { generations }]) => [name, generations])) };
 }
 
@@ -233,7 +236,7 @@ export function afterProcessDeath(operations: readonly Operation[]): Remains {
   return { files: remains.files, regions: last };
 }
 
-function applied(file: SimulatedFile, keep: () => boolean): Uint8Array {
+function applied(file: SimulatedFile, keep: () => boolean, sector: Sector = SECTOR): Uint8Array {
   const ends = file.pending.map((write) => (write === undefined ? 0 : write.position + write.bytes.byteLength));
   const bytes = new Uint8Array(Math.max(file.durable.byteLength, ...ends));
   bytes.set(file.durable);
@@ -248,7 +251,7 @@ function applied(file: SimulatedFile, keep: () => boolean): Uint8Array {
     }
     let from = 0;
     while (from < write.bytes.byteLength) {
-      const to = Math.min(write.bytes.byteLength, from + SECTOR - ((write.position + from) % SECTOR));
+      const to = Math.min(write.bytes.byteLength, from + sector - ((write.position + from) % sector));
       if (keep()) {
         byteLength = Math.max(byteLength, write.position + to);
         bytes.set(write.bytes.subarray(from, to), write.position + from);
