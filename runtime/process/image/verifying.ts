@@ -25,7 +25,7 @@ import {
 } from "./reading.js";
 import type { ImageState } from "./state-file.js";
 import { OPEN_FILES_NAME } from "./storage.js";
-import { type Held, holding } from "./upkeep.js";
+import { type Held, holding, type Wrap } from "./upkeep.js";
 
 export interface Verification {
   /** Of those that are kept, ascending. */
@@ -48,8 +48,8 @@ export interface LogChecks {
  * Codes: IMAGE_BUSY; IMAGE_MISSING, IMAGE_INCOMPLETE, IMAGE_FOREIGN, IMAGE_VERSION; IMAGE_DAMAGED: the header leads to nothing;
  * UNREPAIRABLE: no epoch is whole, or the module is damaged; nothing was changed.
  */
-export function verifyImage(path: string, repair = false, log?: LogChecks): Verification {
-  return holding(path, undefined, (held) => {
+export function verifyImage(path: string, repair = false, log?: LogChecks, wrap?: Wrap): Verification {
+  return holding(path, wrap, (held) => {
     const { directory, header } = held;
     const logProblems = log === undefined ? [] : problemsOfLog(held, log);
     const traps = header.status === "trapped" && header.state !== undefined;

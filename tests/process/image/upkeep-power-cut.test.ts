@@ -257,7 +257,7 @@ describe("verifyImage with repair", () => {
     pin(path, 3, true);
     for (const epoch of [3, 5]) damage(`state-${epoch}`, 500);
     cutEverywhere(
-      record((wrap) => void verifyImage(path, true, wrap)),
+      record((wrap) => void verifyImage(path, true, undefined, wrap)),
       (where) => {
         verifyImage(path, true);
         expect(wholeEpochs(4, where), where).toEqual([1, 2, 4]);
@@ -269,7 +269,7 @@ describe("verifyImage with repair", () => {
     make();
     damage("header", 4096 * ((Image.read(path).header.sequence + 1) % 2) + 20);
     cutEverywhere(
-      record((wrap) => void verifyImage(path, true, wrap)),
+      record((wrap) => void verifyImage(path, true, undefined, wrap)),
       (where) => {
         verifyImage(path, true);
         expect(wholeEpochs(5, where), where).toEqual([1, 2, 3, 4, 5]);
