@@ -463,6 +463,11 @@ export class Guest {
     const saveMilliseconds = performance.now() - startedAt;
     const cut = this.#holdup?.cut;
     if (cut !== undefined) return { kind: "powerFailed", reason: "failure", epoch, frames, saveMilliseconds, cut };
+    const { path, newPath } = this.#image;
+    if (newPath !== undefined) {
+      const next = `go on with it there (vermilion resume), or name it back: ${path} is not what was saved`;
+      this.#tell({ kind: "notice", message: `${newPath}: the image was renamed while its program ran; ${next}` });
+    }
     return { kind: "powerFailed", reason: "failure", epoch: this.#image.header.epoch, frames, saveMilliseconds };
   }
 

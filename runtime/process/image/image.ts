@@ -278,6 +278,11 @@ export class Image {
     this.#running().trim();
   }
 
+  /** Where the image is now, if it was renamed since it was opened. */
+  get newPath(): string | undefined {
+    return this.#directory.newPath;
+  }
+
   /** I4: nothing more can be saved. */
   get poisoned(): boolean {
     return this.#poison !== undefined;
@@ -357,6 +362,10 @@ export class Image {
     later: UnsummedPages[] | undefined,
     trap: TrapRecord | null = null,
   ): { saved: SavedState; changes: Partial<ImageHeader>; file: StorageFile } {
+    if (this.#directory.statOf(HEADER_NAME) === undefined) {
+      const reason = "the image was removed while its program ran, and nothing can be saved";
+      throw imageError("IMAGE_MISSING", this.path, reason, "start the program again");
+    }
     const store = this.#running();
     const { epoch: parent, highestEpoch } = this.#header;
     const maps = store.write(later);

@@ -10,9 +10,11 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   readSync,
   renameSync,
   rmSync,
+  statSync,
   unlinkSync,
   writevSync,
 } from "node:fs";
@@ -94,6 +96,23 @@ export class ImageDirectory implements ImageStorage {
       return attempt("open the image", path, () => {
         throw cause;
       });
+    }
+  }
+
+  /** Where it is now, if it was renamed since it was opened and not removed. */
+  get newPath(): string | undefined {
+    if (this.#isAt(this.path)) return undefined;
+    const path = readlinkSync(`/proc/self/fd/${this.#descriptor}`);
+    return this.#isAt(path) ? path : undefined;
+  }
+
+  #isAt(path: string): boolean {
+    const { dev, ino } = fstatSync(this.#descriptor);
+    try {
+      const found = statSync(path);
+      return found.dev === dev && found.ino === ino;
+    } catch {
+      return false;
     }
   }
 
