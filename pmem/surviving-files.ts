@@ -54,6 +54,13 @@ export function lostFiles(model: FileModel, name: string): string[] {
   return lost;
 }
 
+/** Names of states that lose a little less than this one: one change of names, or what was written once. */
+export function* milderFiles(model: FileModel, name: string): Iterable<string> {
+  const { names, parts } = parse(model, name);
+  if (names < model.names.length) yield nameOf({ names: names + 1, parts });
+  for (const [index, part] of parts.entries()) if (part !== "w") yield nameOf({ names, parts: parts.with(index, "w") });
+}
+
 function* choices(model: FileModel, limit: number, seed: number): Iterable<Choice> {
   const options = model.changes.map(optionsOf);
   const count = options.reduce((product, { length }) => product * length, model.names.length + 1);
@@ -119,8 +126,12 @@ function stateOf(model: FileModel, { names, parts }: Choice): SurvivingFiles {
     const bytes = contentOf(tree, entry.id);
     hash.update(`${bytes.length}\0`).update(bytes);
   }
+  return { choice: nameOf({ names, parts }), digest: hash.digest("hex"), tree };
+}
+
+function nameOf({ names, parts }: Choice): string {
   const listed = parts.map((part, index) => (part === "" ? "" : `${index}${part}`)).filter((part) => part !== "");
-  return { choice: [`n${names}`, ...listed].join("-"), digest: hash.digest("hex"), tree };
+  return [`n${names}`, ...listed].join("-");
 }
 
 function parse(model: FileModel, name: string): Choice {

@@ -72,6 +72,18 @@ export function lostStores(
   return lost.sort((a, b) => a.sequence - b.sequence);
 }
 
+/** Names of states that lose a little less than this one: a line's losses whole, or one store of them. */
+export function* milderStates(model: CacheModel, name: string): Iterable<string> {
+  const lines = model.dirtyLines();
+  const choice = parseChoice(lines, name);
+  for (const [line, stores] of lines.entries()) {
+    const kept = (choice[line] ?? NOTHING).stores;
+    if (kept === stores.length) continue;
+    yield nameOf(lines, replaced(choice, line, { stores: stores.length, words: 0 }));
+    if (kept + 1 < stores.length) yield nameOf(lines, replaced(choice, line, { stores: kept + 1, words: 0 }));
+  }
+}
+
 function* choices(lines: readonly (readonly LineStore[])[], limit: number, seed: number): Iterable<Choice> {
   const options = lines.map(optionsOf);
   const count = options.reduce((product, { length }) => product * length, 1);

@@ -4,6 +4,9 @@ import type { RestartExploration, RestartExploreOptions } from "../testing/index
 import { print } from "./listing.js";
 import { EXIT } from "./status.js";
 
+/** Fewer guests say nothing of how fast it is. */
+const LEAST_FOR_RATE = 100;
+
 /** `repeatCommand` makes the command that repeats a finding; `unused` are options that mean nothing here. */
 export async function exploreRestartsCommand(
   given: RestartExploreOptions,
@@ -33,10 +36,10 @@ function describe(
   command: (at: string) => string,
 ): string {
   const { module, domain, points, guests, pruned, milliseconds, complete, finding } = exploration;
-  const rate = (1000 * guests) / milliseconds;
+  const rate = guests < LEAST_FOR_RATE ? "" : ` (${((1000 * guests) / milliseconds).toFixed(0)}/s)`;
   const lines = [
-    `${module}: ${points} crash points under ${domain}, ${guests} guests in ${(milliseconds / 1000).toFixed(1)} s ` +
-      `(${rate.toFixed(0)}/s), ${pruned} states left what another had left`,
+    `${module}: ${points} crash points under ${domain}, ${guests} guests in ${(milliseconds / 1000).toFixed(1)} s` +
+      `${rate}, ${pruned} states left what another had left`,
   ];
   if (finding !== undefined) lines.push("", ...(described ?? []), `again:  ${command(finding.at)}`);
   else if (at !== undefined) lines.push(`${at}: the program survives it`);

@@ -90,6 +90,7 @@ export class BodyWriter {
     const { continuation } = target;
     for (let i = from; i < to; i++) {
       if (dead[i] === 1) continue;
+      target.positions?.note(code.position, analysis.positions[i] as number);
       const opcode = opcodes[i] as number;
       switch (opcode) {
         case Op.block:

@@ -119,6 +119,11 @@ export class CodeBuffer {
     this.#runTo = to;
   }
 
+  /** Where what is written next will stand. */
+  get position(): number {
+    return this.#out.length + (this.#runFrom < 0 ? 0 : this.#runTo - this.#runFrom);
+  }
+
   flush(): void {
     if (this.#runFrom < 0) return;
     const from = this.#runFrom;

@@ -3,6 +3,7 @@ import type { CodeBuffer } from "./code-buffer.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import type { HelperIndices } from "./helpers.js";
 import type { FlagPlace } from "./poll-flag.js";
+import type { PositionMap } from "./position-map.js";
 import type { StoreLocals } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
 
@@ -32,6 +33,8 @@ export interface CodeTarget {
   /** Undefined in the main module, whose indices are the guest's. */
   readonly continuation: ContinuationTarget | undefined;
   readonly exnref: boolean;
+  /** Told where each instruction is written. */
+  readonly positions?: PositionMap | undefined;
   /** Index of a helper by name. */
   helper(name: string): number;
 }

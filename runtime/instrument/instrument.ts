@@ -19,6 +19,7 @@ import { dispatchedFunctions } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix } from "./helpers.js";
 import { flagPlace } from "./poll-flag.js";
+import type { PositionMap } from "./position-map.js";
 import { TypeTable } from "./type-table.js";
 
 /** Names of our exports; the prefix keeps them apart from any guest's. */
@@ -123,6 +124,7 @@ function writeCode(
   appendix: Appendix,
   types: TypeTable,
   { mode, tracking }: Form,
+  positions: PositionMap | undefined,
 ): void {
   const analysis = new FunctionAnalysis(module, graph);
   const target: CodeTarget = {
@@ -135,6 +137,7 @@ function writeCode(
     continuation: undefined,
     exnref: graph.features.exnref,
     helper: (name) => appendix.index(name),
+    positions,
   };
   const writer = new BodyWriter(analysis, target, types, mode, out);
   const definedCount = module.bodies.length / 2;
@@ -152,6 +155,7 @@ function writeCode(
     const from = module.bodies[2 * defined] as number;
     const to = module.bodies[2 * defined + 1] as number;
     out.u32(to - from);
+    positions?.noteCopy(out.length, from);
     out.copy(module.bytes, from, to);
   }
   appendix.writeBodies(out);
@@ -226,8 +230,15 @@ function writeHead(
  * Rewrites a module so that it can be stopped at its safepoints.
  *
  * @param metadata bytes that are put into a custom section of their own, for the cache.
+ * @param positions filled, if it is wanted.
  */
-export function instrument(module: Module, graph: CallGraph, form: Form, metadata: Uint8Array): Uint8Array {
+export function instrument(
+  module: Module,
+  graph: CallGraph,
+  form: Form,
+  metadata: Uint8Array,
+  positions?: PositionMap,
+): Uint8Array {
   const types = new TypeTable(module.types);
   const appendix = new Appendix(module, graph.features, types, form.tracking);
   const tagType = types.index([], []);
@@ -236,10 +247,11 @@ export function instrument(module: Module, graph: CallGraph, form: Form, metadat
   // More than any program needs: memory that is never written to costs nothing, a buffer that is outgrown costs a second one.
   const out = new ByteWriter(room + module.bytes.length * 3);
   out.length = room;
-  writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form));
+  writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form, positions));
   const head = writeHead(module, appendix, types, tagType, form.tracking);
   if (head.length > room) throw new Error(`sections before the code take ${head.length} bytes, room is for ${room}`);
   out.bytes.set(head.view(), room - head.length);
+  if (positions !== undefined) positions.moduleBegin = room - head.length;
   writeData(out, module);
   copyCustomNames(out, module);
   writeSection(out, SectionId.custom, () => {

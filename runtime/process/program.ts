@@ -11,6 +11,7 @@ import { Appendix } from "../instrument/helpers.js";
 import { instrument } from "../instrument/instrument.js";
 import { decodeMetadata, encodeMetadata, INSTRUMENTER_VERSION, readMetadata } from "../instrument/metadata.js";
 import { type FlagPlace, flagPlace } from "../instrument/poll-flag.js";
+import { PositionMap } from "../instrument/position-map.js";
 import { TypeTable } from "../instrument/type-table.js";
 import { MalformedModule, UnsupportedModule } from "../wasm/byte-reader.js";
 import { decodeModule, type Module } from "../wasm/module.js";
@@ -47,6 +48,7 @@ export class Program {
   #graph: CallGraph | undefined;
   #continuations: ContinuationBuilder | undefined;
   #continuationModules: ContinuationModules | undefined;
+  #positions: PositionMap | undefined;
   #names: ReadonlyMap<number, string> | undefined;
 
   private constructor(bytes: Uint8Array, { mode, tracking }: Form, made: Made, cache: ModuleCache | undefined) {
@@ -114,6 +116,16 @@ export class Program {
   /** Index of a helper function that the instrumenter appended. */
   helperIndex(name: string): number {
     return new Appendix(this.module, this.graph.features, new TypeTable(this.module.types), this.tracking).index(name);
+  }
+
+  /** Where the instrumented module's code comes from: it is written once more to find out. */
+  get positions(): PositionMap {
+    if (this.#positions === undefined) {
+      this.#positions = new PositionMap();
+      const form = { mode: this.mode, tracking: this.tracking };
+      instrument(this.module, this.graph, form, this.#metadata, this.#positions);
+    }
+    return this.#positions;
   }
 
   /** Function names of the name section. */

@@ -35,7 +35,8 @@ export function describeFinding({ at, differences, where }: ExploreFinding): str
   ];
 }
 
-function stackLines(frames: readonly FrameInspection[]): string[] {
+/** A stack, innermost frame first. */
+export function stackLines(frames: readonly FrameInspection[]): string[] {
   const lines = frames.slice(0, SHOWN_FRAMES).map((frame, index) => `    ${frameText(frame, index)}`);
   return frames.length > SHOWN_FRAMES ? [...lines, `    ... ${frames.length - SHOWN_FRAMES} more`] : lines;
 }

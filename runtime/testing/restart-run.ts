@@ -18,7 +18,7 @@ import type { Program } from "../process/program.js";
 import { ProcessExit, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
 import { GuestFiles } from "./guest-files.js";
-import { guestStack } from "./guest-stack.js";
+import { type EngineFrame, guestStack } from "./guest-stack.js";
 import { SimulatedTime } from "./simulated-time.js";
 
 /** What a run does to what outlives it; `sync` flushes a file or a directory, `end` is when the run has ended. */
@@ -44,6 +44,12 @@ export interface RestartOrigin {
   readonly folder: string;
 }
 
+/** Who made a store: the guest there, or the host in a call from there (or, by comparison, since the call before). */
+export interface StorePlace {
+  readonly byHost: boolean;
+  readonly frames: readonly EngineFrame[];
+}
+
 /** Asked before each event, and at the end, with the number of events so far: what a failure right here may leave. */
 export type AtEvent = (run: RestartRun, kind: RestartPointKind) => void;
 
@@ -55,8 +61,7 @@ export class RestartRun implements PersistentMemory {
   /** The largest promise, of this run or of those before it. */
   promised: number;
   /** By store's sequence number, where it was made; kept on demand. */
-  readonly storedBy = new Map<number, readonly string[]>();
-  readonly #subject: RestartSubject;
+  readonly storedBy = new Map<number, StorePlace>();
   readonly #survived: SurvivingState | undefined;
   readonly #atEvent: AtEvent;
   readonly #keepsStacks: boolean;
@@ -74,7 +79,6 @@ export class RestartRun implements PersistentMemory {
   ) {
     this.model = model;
     this.promised = promised;
-    this.#subject = subject;
     this.#survived = survived?.memory;
     this.#atEvent = atEvent;
     this.#keepsStacks = keepsStacks;
@@ -114,11 +118,6 @@ export class RestartRun implements PersistentMemory {
       this.#wasi?.close();
       this.files?.close();
     }
-  }
-
-  /** Names of the functions that the guest is in, innermost first. */
-  where(): string[] {
-    return guestStack(this.#subject.program);
   }
 
   // PersistentMemory
@@ -181,7 +180,7 @@ export class RestartRun implements PersistentMemory {
     // Under eADR a state is lost with the next store, so each is looked at behind its own.
     if (!this.model.store(address, byteLength, this.#view())) return;
     this.eventCount++;
-    if (this.#keepsStacks) this.storedBy.set(this.model.storeCount, this.where());
+    if (this.#keepsStacks) this.storedBy.set(this.model.storeCount, { byHost: false, frames: guestStack() });
     this.#atEvent(this, "store");
   }
 
@@ -189,7 +188,7 @@ export class RestartRun implements PersistentMemory {
   #absorb(): void {
     if (this.#memory === undefined || !this.model.absorb(this.#view())) return;
     this.eventCount++;
-    if (this.#keepsStacks) this.storedBy.set(this.model.storeCount, ["the host"]);
+    if (this.#keepsStacks) this.storedBy.set(this.model.storeCount, { byHost: true, frames: guestStack() });
     this.#atEvent(this, "store");
   }
 

@@ -18,14 +18,12 @@ import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import { VermilionError } from "../../pmem/error.js";
 import { lostFiles } from "../../pmem/surviving-files.js";
 import { lostStores } from "../../pmem/surviving-states.js";
+import type { FrameInspection } from "../process/frame-inspection.js";
 import type { Outcome } from "../process/machine.js";
-import { ExternalKind, typeOfFunction } from "../wasm/module.js";
-import { ValueType } from "../wasm/value-types.js";
+import { GuestStacks, guestStack } from "./guest-stack.js";
 import { type AtEvent, type RestartPointKind, RestartRun, type RestartSubject } from "./restart-run.js";
-import { choicesOf, type Survived, survivedNamed, survivedNow } from "./restart-states.js";
-
-export const CHECKER_EXPORT = "vermilion_check";
-const ENTRY_EXPORT = "_start";
+import { choicesOf, milderChoices, type Survived, survivedNamed, survivedNow } from "./restart-states.js";
+import { type Checker, checkerOf, ENTRY_EXPORT, judge } from "./restart-verdict.js";
 
 export interface RestartOptions {
   readonly domain: PersistenceDomain;
@@ -62,15 +60,17 @@ export interface RestartFailure {
 interface LostStore {
   readonly address: number;
   readonly byteLength: number;
-  /** As in a finding. */
-  readonly where: readonly string[];
+  /** The host made it, for a call of the guest; or nobody tracked it. */
+  readonly byHost: boolean;
+  /** The guest's stack, innermost frame first. */
+  readonly where: readonly FrameInspection[];
 }
 
 export interface RestartFinding {
   readonly failures: readonly (RestartFailure & {
     readonly kind: RestartPointKind;
-    /** The guest's functions at the failure, innermost first. */
-    readonly where: readonly string[];
+    /** The guest's stack at the failure, innermost frame first. */
+    readonly where: readonly FrameInspection[];
     /** What was stored and did not survive, oldest first. */
     readonly lost: readonly LostStore[];
     /** What of files and directories did not, as text. */
@@ -100,6 +100,17 @@ interface Chain {
   readonly promised: number;
 }
 
+interface Found {
+  readonly chain: Chain;
+  /** What the guest that went on did. */
+  readonly result: string;
+}
+
+/** Shown a failure at the moment it strikes. */
+type Strike = (run: RestartRun, kind: RestartPointKind, failure: RestartFailure) => void;
+
+/** Guests that are started to make a finding smaller. */
+const MOST_TRIES = 100;
 const WHOLE = { index: 0, count: 1 };
 const BEGINNING: Chain = { failures: [], survived: undefined, promised: 0 };
 
@@ -111,7 +122,7 @@ export function searchRestarts(subject: RestartSubject, options: RestartOptions)
 class RestartSearch {
   readonly #subject: RestartSubject;
   readonly #options: RestartOptions;
-  readonly #checker: { readonly exportName: string; readonly takesPromise: boolean };
+  readonly #checker: Checker;
   readonly #startedAt = performance.now();
   /** By digest and promise, the depth to which it was looked at. */
   readonly #seen = new Map<string, number>();
@@ -119,12 +130,12 @@ class RestartSearch {
   #executions = 0;
   #pruned = 0;
   #complete = true;
-  #found: { readonly chain: Chain; readonly result: string } | undefined;
+  #found: Found | undefined;
 
   constructor(subject: RestartSubject, options: RestartOptions) {
     this.#subject = subject;
     this.#options = options;
-    this.#checker = checkerOf(subject, options);
+    this.#checker = checkerOf(subject.program, options);
   }
 
   search(): RestartReport {
@@ -137,21 +148,23 @@ class RestartSearch {
         `without any failure the program ${failure}; it must end well before failures can be tried`,
       );
     }
-    if (only !== undefined) this.#repeat(BEGINNING, only);
+    if (only !== undefined) this.#repeat(only);
     else {
       // The shortest chain says most: one failure everywhere, before two.
       for (let failures = 1; failures <= depth && this.#found === undefined; failures++) {
         this.#run(BEGINNING, ENTRY_EXPORT, this.#exploring(BEGINNING, failures));
       }
     }
-    return {
+    const report = {
       points: this.#points,
       executions: this.#executions,
       pruned: this.#pruned,
       milliseconds: performance.now() - this.#startedAt,
-      finding: this.#found && { ...this.#explain(this.#found.chain), result: this.#found.result },
       complete: this.#complete,
     };
+    if (this.#found === undefined) return { ...report, finding: undefined };
+    const { chain, result } = only === undefined ? this.#shrunk(this.#found) : this.#found;
+    return { ...report, finding: { ...this.#explain(chain), result } };
   }
 
   #run(chain: Chain, exportName: string, atEvent: AtEvent, keepsStacks = false): Outcome {
@@ -211,56 +224,92 @@ class RestartSearch {
   }
 
   /** One chain of failures again. */
-  #repeat(chain: Chain, only: readonly RestartFailure[]): void {
-    const [next, ...rest] = only;
-    if (next === undefined) {
-      const result = this.#recover(chain, () => undefined);
-      if (result !== undefined) this.#found = { chain, result };
-      return;
+  #repeat(only: readonly RestartFailure[]): void {
+    const chain = this.#follow(only, () => this.#points++);
+    if (chain === undefined) {
+      throw new VermilionError(
+        "BAD_ARGUMENT",
+        `the run has no point ${only.map(({ event }) => event).join("+")} where the power could fail; take the point from a ` +
+          "report of the same program",
+      );
     }
-    let reached = false;
-    const atEvent: AtEvent = (run, kind) => {
-      if (reached || run.eventCount !== next.event || !isPoint(this.#options.domain, kind)) return;
-      reached = true;
-      this.#points++;
-      const survived = survivedNamed(run, next.choice);
-      this.#repeat({ failures: [...chain.failures, next], survived, promised: run.promised }, rest);
-    };
-    if (chain.failures.length === 0) this.#run(chain, ENTRY_EXPORT, atEvent);
-    else this.#recover(chain, atEvent);
-    if (reached) return;
-    throw new VermilionError(
-      "BAD_ARGUMENT",
-      `the run has no point ${next.event} where the power could fail; take the point from a report of the same program`,
-    );
+    const result = this.#recover(chain, () => undefined);
+    if (result !== undefined) this.#found = { chain, result };
+  }
+
+  /** Lets the power fail as told, and shows each failure as it strikes. Undefined: a run has no such point. */
+  #follow(failures: readonly RestartFailure[], strike: Strike, keepsStacks = false): Chain | undefined {
+    let chain: Chain | undefined = BEGINNING;
+    for (const failure of failures) {
+      const before: Chain = chain;
+      let next: Chain | undefined;
+      const atEvent: AtEvent = (run, kind) => {
+        if (next !== undefined || run.eventCount !== failure.event || !isPoint(this.#options.domain, kind)) return;
+        const survived = survivedNamed(run, failure.choice);
+        strike(run, kind, failure);
+        next = { failures: [...before.failures, failure], survived, promised: run.promised };
+      };
+      if (before.failures.length === 0) this.#run(before, ENTRY_EXPORT, atEvent, keepsStacks);
+      else this.#recover(before, atEvent, keepsStacks);
+      chain = next;
+      if (chain === undefined) return undefined;
+    }
+    return chain;
+  }
+
+  /** The chain that was found, with as little lost as still breaks the program: what remains is what is missing. */
+  #shrunk(found: Found): Found {
+    let best = found;
+    let tries = 0;
+    for (let better: Found | undefined = found; better !== undefined; ) {
+      best = better;
+      better = undefined;
+      for (const failures of this.#milder(best.chain.failures)) {
+        if (++tries > MOST_TRIES) return best;
+        better = this.#failing(failures);
+        if (better !== undefined) break;
+      }
+    }
+    return best;
+  }
+
+  /** Chains that lose a little less in one of their failures. */
+  #milder(failures: readonly RestartFailure[]): (readonly RestartFailure[])[] {
+    const milder: (readonly RestartFailure[])[] = [];
+    let index = 0;
+    this.#follow(failures, (run, _, failure) => {
+      const at = index++;
+      for (const choice of milderChoices(run, failure.choice)) milder.push(failures.with(at, { ...failure, choice }));
+    });
+    return milder;
+  }
+
+  /** Undefined: the program survives the chain, or what comes later in it does not happen any more. */
+  #failing(failures: readonly RestartFailure[]): Found | undefined {
+    try {
+      const chain = this.#follow(failures, () => undefined);
+      const result = chain && this.#recover(chain, () => undefined);
+      return chain && result !== undefined ? { chain, result } : undefined;
+    } catch (error) {
+      if (error instanceof VermilionError && error.code === "BAD_ARGUMENT") return undefined;
+      throw error;
+    }
   }
 
   /** Runs a chain again, to tell where each failure struck and what it took. */
   #explain({ failures, promised }: Chain): Omit<RestartFinding, "result"> {
     const explained: RestartFinding["failures"][number][] = [];
-    let chain = BEGINNING;
-    for (const failure of failures) {
-      let next: Chain | undefined;
-      const atEvent: AtEvent = (run, kind) => {
-        if (next !== undefined || run.eventCount !== failure.event || !isPoint(this.#options.domain, kind)) return;
-        const { memory, files } = choicesOf(failure.choice);
-        const lost = lostStores(run.model, memory).map(({ sequence, address, byteLength }) => ({
-          address,
-          byteLength,
-          where: run.storedBy.get(sequence) ?? [],
-        }));
-        const lostOfFiles = run.files === undefined ? [] : lostFiles(run.files.model, files);
-        explained.push({ ...failure, kind, where: run.where(), lost, lostFiles: lostOfFiles });
-        next = {
-          failures: [...chain.failures, failure],
-          survived: survivedNamed(run, failure.choice),
-          promised: run.promised,
-        };
-      };
-      if (chain.failures.length === 0) this.#run(chain, ENTRY_EXPORT, atEvent, true);
-      else this.#recover(chain, atEvent, true);
-      chain = next ?? chain;
-    }
+    const stacks = new GuestStacks(this.#subject.program);
+    const strike: Strike = (run, kind, failure) => {
+      const { memory, files } = choicesOf(failure.choice);
+      const lost = lostStores(run.model, memory).map(({ sequence, address, byteLength }) => {
+        const { byHost = false, frames = [] } = run.storedBy.get(sequence) ?? {};
+        return { address, byteLength, byHost, where: stacks.describe(frames) };
+      });
+      const lostOfFiles = run.files === undefined ? [] : lostFiles(run.files.model, files);
+      explained.push({ ...failure, kind, where: stacks.describe(guestStack()), lost, lostFiles: lostOfFiles });
+    };
+    this.#follow(failures, strike, true);
     return { failures: explained, promised };
   }
 }
@@ -269,40 +318,4 @@ class RestartSearch {
 function isPoint(domain: PersistenceDomain, kind: RestartPointKind): boolean {
   if (kind === "flush" || kind === "write") return false;
   return kind !== "store" || domain === "eadr";
-}
-
-/** What is wrong with how a guest ended; undefined: nothing. */
-function judge(outcome: Outcome, isCheck: boolean): string | undefined {
-  switch (outcome.kind) {
-    case "returned": {
-      const [result] = outcome.results;
-      return isCheck && result !== 0 ? `finds its state inconsistent: the checker returned ${result}` : undefined;
-    }
-    case "exited":
-      return outcome.status === 0 ? undefined : `exits with status ${outcome.status}`;
-    case "trapped":
-      return `traps: ${outcome.error.message}`;
-    case "suspended":
-      return "does not end";
-  }
-}
-
-/** The checker, or the program itself. */
-function checkerOf(
-  { program: { module } }: RestartSubject,
-  { checkExport = CHECKER_EXPORT, checkerNeeded = false }: RestartOptions,
-): { exportName: string; takesPromise: boolean } {
-  const exported = module.exports.find(({ name, kind }) => name === checkExport && kind === ExternalKind.function);
-  const index = exported?.index;
-  if (index === undefined) {
-    if (!checkerNeeded) return { exportName: ENTRY_EXPORT, takesPromise: false };
-    throw new VermilionError("NO_SUCH_EXPORT", `the module exports no function named "${checkExport}"`);
-  }
-  const { params, results } = typeOfFunction(module, index);
-  const fits = params.length <= 1 && [...params, ...results].every((type) => type === ValueType.i32);
-  if (fits && results.length === 1) return { exportName: checkExport, takesPromise: params.length === 1 };
-  throw new VermilionError(
-    "CHECKER_INVALID",
-    `the export ${checkExport} must be a function int(void) or int(unsigned promised) that returns 0 if all is well`,
-  );
 }

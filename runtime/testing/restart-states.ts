@@ -1,7 +1,7 @@
 /** What a failure may leave of a run: of its persistent memory and of its files, each by itself. */
 import type { FileTree } from "../../pmem/file-model.js";
-import { survivingFiles, survivingFilesNamed } from "../../pmem/surviving-files.js";
-import { type SurvivingState, survivingState, survivingStates } from "../../pmem/surviving-states.js";
+import { milderFiles, survivingFiles, survivingFilesNamed } from "../../pmem/surviving-files.js";
+import { milderStates, type SurvivingState, survivingState, survivingStates } from "../../pmem/surviving-states.js";
 import type { RestartRun } from "./restart-run.js";
 
 export interface Survived {
@@ -35,6 +35,15 @@ export function* survivedNow(run: RestartRun, limit: number, seed: number): Iter
 export function choicesOf(name: string): { readonly memory: string; readonly files: string } {
   const [memory = "", files = "n0"] = name.split("_");
   return { memory, files };
+}
+
+/** Names of states that lose a little less than this one. */
+export function* milderChoices({ model, files }: RestartRun, name: string): Iterable<string> {
+  const choices = choicesOf(name);
+  const named = (memory: string, tree: string): string => (files === undefined ? memory : `${memory}_${tree}`);
+  for (const memory of milderStates(model, choices.memory)) yield named(memory, choices.files);
+  if (files === undefined) return;
+  for (const tree of milderFiles(files.model, choices.files)) yield named(choices.memory, tree);
 }
 
 /** BAD_ARGUMENT: no state of this instant has that name. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
 import { Program } from "../../runtime/process/program.js";
 import { type RestartOptions, type RestartReport, searchRestarts } from "../../runtime/testing/restart-search.js";
+import { Op } from "../../runtime/wasm/opcodes.js";
 import { assemble } from "../process/machine/harness.js";
 
 const OPTIONS: RestartOptions = {
@@ -29,13 +30,18 @@ const CHECK = `
       (then (return (i32.const 1))))
     (i32.gt_u (local.get $promised) (i32.load (i32.const 4160))))`;
 
+function moduleOf(main: string, more = CHECK): Uint8Array {
+  return assemble(`(module ${IMPORTS} ${more} (func $main (export "_start")
+    (drop (call $pmem (i32.const 4096) (i32.const 128))) ${main}))`);
+}
+
 function explore(main: string, options: Partial<RestartOptions> = {}, more = CHECK): RestartReport {
-  const text = `(module ${IMPORTS} ${more} (func $main (export "_start")
-    (drop (call $pmem (i32.const 4096) (i32.const 128))) ${main}))`;
-  const program = Program.load(assemble(text), { cacheDirectory: undefined, exact: true, tracking: true });
+  const program = Program.load(moduleOf(main, more), { cacheDirectory: undefined, exact: true, tracking: true });
   return searchRestarts({ program, args: ["main"], env: [], seed: 1 }, { ...OPTIONS, ...options });
 }
 
+const I32_STORE = 0x36;
+const IN_MAIN = expect.objectContaining({ name: "main", offset: expect.any(Number) });
 const DATA = "(i32.store (i32.const 4096) (i32.const 7))";
 const FLAG = "(i32.store (i32.const 4160) (i32.const 1))";
 const FLUSH_DATA = "(call $flush (i32.const 4096))";
@@ -76,7 +82,12 @@ test("a finding: names the failure, what was lost and by whom it was stored, and
   const { finding } = explore(main);
   expect(finding?.failures).toHaveLength(1);
   const [failure] = finding?.failures ?? [];
-  expect(failure?.lost).toEqual([{ address: 4096, byteLength: 4, where: ["main"] }]);
+  expect(failure?.lost).toEqual([{ address: 4096, byteLength: 4, byHost: false, where: [IN_MAIN] }]);
+  expect(failure?.where).toEqual([expect.objectContaining({ name: "flush" }), IN_MAIN]);
+  // Places are those of the program as it was compiled, before it was instrumented.
+  const bytes = moduleOf(main);
+  expect(bytes[failure?.lost[0]?.where[0]?.offset ?? 0]).toBe(I32_STORE);
+  for (const { offset } of failure?.where ?? []) expect(bytes[offset ?? 0]).toBe(Op.call);
   const only = [{ event: failure?.event ?? 0, choice: failure?.choice ?? "" }];
   const again = explore(main, { only });
   expect(again.finding).toEqual(finding);
@@ -84,6 +95,13 @@ test("a finding: names the failure, what was lost and by whom it was stored, and
   expect(
     explore(DATA + FLUSH_DATA + FLAG + FLUSH_FLAG, { only: [{ event: 2, choice: "all" }] }).finding,
   ).toBeUndefined();
+});
+
+test("a finding: loses no more than it must", () => {
+  const beside = "(i32.store (i32.const 4104) (i32.const 3)) (i32.store (i32.const 4112) (i32.const 4))";
+  // Of each point only all and nothing are looked at, so that what is found first has lost everything.
+  const { finding } = explore(DATA + beside + FLAG + PROMISE, { statesPerPoint: 2 });
+  expect(finding?.failures.map(({ lost }) => lost.map(({ address }) => address))).toEqual([[4160]]);
 });
 
 test("a point or a state that the run does not have: refused", () => {
@@ -103,7 +121,7 @@ test("what the host writes is persistent memory like any other, and torn", () =>
     (drop (call $pmem (i32.const 4096) (i32.const 128)))
     (i32.ne (i64.eqz (i64.load (i32.const 4096))) (i64.eqz (i64.load (i32.const 4104)))))`;
   expect(explore(fill, {}, check).finding?.failures[0]?.lost).toEqual([
-    { address: expect.any(Number), byteLength: 8, where: ["the host"] },
+    { address: expect.any(Number), byteLength: 8, byHost: true, where: [IN_MAIN] },
   ]);
 });
 
