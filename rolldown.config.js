@@ -2,9 +2,9 @@
  * Joins the compiled modules into few files: Node opens a file of modules in half a millisecond, and the guest's thread
  * alone needs 90 of them. `vermilion run` starts 50 ms sooner. docs/rationale.md#bundles
  *
- * In place: dist/runtime/{index,cli/main}.js keep their names, and what they share has names that no compiled module has,
- * for tests and benchmarks import those. The main thread's part of runtime/process stays in that folder, because it finds
- * the worker beside itself. The worker is CommonJS, which a thread loads without Node's loader for ES modules.
+ * In place: dist/runtime/{index,testing/index}.js keep their names, and what they share has names that no compiled module
+ * has, for tests and benchmarks import those. The command line and the workers are CommonJS, which starts without Node's
+ * loader for ES modules.
  */
 import { defineConfig } from "rolldown";
 
@@ -24,9 +24,16 @@ export default defineConfig([
   },
   {
     ...common,
+    input: { "cli/main": "dist/runtime/cli/main.js" },
+    output: {
+      ...{ dir: "dist/runtime", format: "cjs", minify },
+      ...{ entryFileNames: "[name].cjs", chunkFileNames: "cli/shared-[name].cjs" },
+    },
+  },
+  {
+    ...common,
     input: {
       index: "dist/runtime/index.js",
-      "cli/main": "dist/runtime/cli/main.js",
       "testing/index": "dist/runtime/testing/index.js",
     },
     output: { dir: "dist/runtime", entryFileNames: "[name].js", chunkFileNames: "process/shared-[name].js", minify },

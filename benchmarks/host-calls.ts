@@ -31,7 +31,7 @@ function runtimes(wasmtime: string): Runtime[] {
     {
       name: "vermilion",
       command: (directory, image) => [
-        ...[node, join(root, "dist/runtime/cli/main.js"), "run", "--quiet", "--fresh", "--image", image],
+        ...[node, join(root, "dist/runtime/cli/main.cjs"), "run", "--quiet", "--fresh", "--image", image],
         ...["--dir", `${directory}::/`],
       ],
     },

@@ -16,7 +16,7 @@ import { describeSurroundings, formatTable, headline, median, root, writeResults
 import { watchedEvent } from "./save-and-resume/events.js";
 
 const guestModule = join(root, "benchmarks", "guests", "heap-and-stack.wasm");
-const commandLine = join(root, "dist", "runtime", "cli", "main.js");
+const commandLine = join(root, "dist", "runtime", "cli", "main.cjs");
 
 interface Point {
   readonly x: number;

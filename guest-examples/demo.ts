@@ -14,7 +14,7 @@ import { Process } from "../runtime/index.js";
 const STEPS = "50000000";
 const CUTS = 3;
 const POWER_FAILURE_STATUS = 85;
-const vermilion = fileURLToPath(new URL("../runtime/cli/main.js", import.meta.url));
+const vermilion = fileURLToPath(new URL("../runtime/cli/main.cjs", import.meta.url));
 const module = fileURLToPath(new URL("../../guest-examples/n-body/n-body.wasm", import.meta.url));
 
 const directory = mkdtempSync(join(tmpdir(), "vermilion-demo-"));

@@ -14,7 +14,7 @@ const libraries = ["failure-atomic.h", "pool.h", "undo-log.h"].map((name) =>
 );
 const structures = join(folder, "structures.c");
 const inserts = join(folder, "sqlite-inserts.c");
-const commandLine = join(root, "dist", "runtime", "cli", "main.js");
+const commandLine = join(root, "dist", "runtime", "cli", "main.cjs");
 
 /** Directories of one run: `memory` is on tmpfs, `disk` is not. */
 export interface Places {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { root } from "../report.js";
 
 const POWER_FAILURE_STATUS = 85;
-const commandLine = join(root, "dist", "runtime", "cli", "main.js");
+const commandLine = join(root, "dist", "runtime", "cli", "main.cjs");
 const watched = join(root, "tests", "support", "time-save.mjs");
 
 /** Milliseconds. */

@@ -1,12 +1,16 @@
 #!/usr/bin/env node
-/** The command line. A guest's thread takes longest to start, so it starts first and boots while the options are parsed. */
+/**
+ * The command line. A guest's thread takes longest to start, so it starts first and boots while the rest is loaded and the
+ * options are parsed: what is imported here is what that needs. No await at the top, for it is bundled as CommonJS.
+ */
 import "./early-signals.js";
+import { Process } from "../index.js";
 import { setEngineFlags } from "./engine-flags.js";
 
 setEngineFlags();
-const { Process } = await import("../index.js");
 const command = process.argv[2];
 const runs = command === "run" || command === "resume" || command === "call";
 if (runs && !process.argv.includes("--supervise")) Process.prepareThread(); // a supervisor runs no guest
-const { runCommandLine } = await import("./command-line.js");
-await Process.exit(await runCommandLine(process.argv));
+import("./command-line.js")
+  .then(({ runCommandLine }) => runCommandLine(process.argv))
+  .then((status) => Process.exit(status));

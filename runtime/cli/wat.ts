@@ -1,27 +1,30 @@
 import { readFileSync } from "node:fs";
-import binaryen from "binaryen";
+import type binaryen from "binaryen";
 import { VermilionError } from "../index.js";
 
 /** What Vermilion carries. Not "All": that has encodings of imports which no engine takes yet. */
-const { Features } = binaryen;
-const FEATURES =
-  Features.MutableGlobals |
-  Features.SignExt |
-  Features.NontrappingFPToInt |
-  Features.BulkMemory |
-  Features.BulkMemoryOpt |
-  Features.ReferenceTypes |
-  Features.Multivalue |
-  Features.ExceptionHandling |
-  Features.TailCall |
-  Features.SIMD128 |
-  Features.RelaxedSIMD |
-  Features.ExtendedConst |
-  Features.MultiMemory |
-  Features.Atomics;
+function featuresOf({ Features }: typeof binaryen): number {
+  return (
+    Features.MutableGlobals |
+    Features.SignExt |
+    Features.NontrappingFPToInt |
+    Features.BulkMemory |
+    Features.BulkMemoryOpt |
+    Features.ReferenceTypes |
+    Features.Multivalue |
+    Features.ExceptionHandling |
+    Features.TailCall |
+    Features.SIMD128 |
+    Features.RelaxedSIMD |
+    Features.ExtendedConst |
+    Features.MultiMemory |
+    Features.Atomics
+  );
+}
 
-/** The binary form of a module in text. NOT_FOUND, MODULE_INVALID. Imported when first needed: binaryen is 10 MB. */
-export function assemble(path: string): Uint8Array {
+/** The binary form of a module in text. NOT_FOUND, MODULE_INVALID. */
+export async function assemble(path: string): Promise<Uint8Array> {
+  const { default: assembler } = await import("binaryen"); // 10 MB
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -30,11 +33,11 @@ export function assemble(path: string): Uint8Array {
   }
   let module: binaryen.Module;
   try {
-    module = binaryen.parseText(text);
+    module = assembler.parseText(text);
   } catch (cause) {
     throw new VermilionError("MODULE_INVALID", `${path}: no valid WebAssembly text: ${messageOf(cause)}`, { cause });
   }
-  module.setFeatures(FEATURES);
+  module.setFeatures(featuresOf(assembler));
   const bytes = module.emitBinary();
   module.dispose();
   return bytes;

@@ -73,7 +73,7 @@ export class Session {
     const { port1: compiler, port2 } = new MessageChannel();
     serveCompiler(compiler, this.#control);
     const workerData: WorkerData = { control: this.#control.buffer, compiler: port2 };
-    this.#worker = new Worker(new URL("./worker.cjs", import.meta.url), {
+    this.#worker = new Worker(new URL("../process/worker.cjs", import.meta.url), {
       workerData,
       transferList: [port2],
       resourceLimits: { stackSizeMb: stackMegabytes },

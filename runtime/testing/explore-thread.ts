@@ -12,7 +12,7 @@ export class ExploreThread {
   #settle: { resolve(answer: Answer): void; reject(error: Error): void } | undefined;
 
   constructor(workerData: ExploreWorkerData) {
-    this.#worker = new Worker(new URL("./worker.cjs", import.meta.url), {
+    this.#worker = new Worker(new URL("../testing/worker.cjs", import.meta.url), {
       workerData,
       resourceLimits: { stackSizeMb: STACK_MEGABYTES.deepResume },
       execArgv: [],

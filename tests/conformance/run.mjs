@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 const TIMEOUT_MILLISECONDS = 30_000;
 const FAILURE_STATUS = 85;
 const FAILURES_MAXIMUM = 5000;
-const commandLine = fileURLToPath(new URL("../../dist/runtime/cli/main.js", import.meta.url));
+const commandLine = fileURLToPath(new URL("../../dist/runtime/cli/main.cjs", import.meta.url));
 const support = fileURLToPath(new URL("../support/", import.meta.url));
 
 const { values, positionals } = parseArgs({

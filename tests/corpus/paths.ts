@@ -15,7 +15,7 @@ export const corpusFolder = join(root, "tests", "corpus");
 /** Everything fetched or built: git-ignored, may be deleted at any time. */
 export const cacheFolder = join(root, ".cache", "corpus");
 /** VERMILION_MAIN tests another build, for one that stays as it is while sources change. */
-export const commandLine = process.env["VERMILION_MAIN"] ?? join(root, "dist", "runtime", "cli", "main.js");
+export const commandLine = process.env["VERMILION_MAIN"] ?? join(root, "dist", "runtime", "cli", "main.cjs");
 
 export function source(name: string): string {
   return join(corpusFolder, "src", name);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-export const mainPath = fileURLToPath(new URL("../../dist/runtime/cli/main.js", import.meta.url));
+export const mainPath = fileURLToPath(new URL("../../dist/runtime/cli/main.cjs", import.meta.url));
 
 export interface Ended {
   readonly status: number | null;

@@ -56,6 +56,6 @@ if (modifiedAt(stamp) < Math.max(...inputs)) {
   if (modifiedAt(stamp) === Number.NEGATIVE_INFINITY) rmSync(join(root, "dist"), { recursive: true, force: true });
   const startedAt = new Date();
   step("building dist", "npm", ["run", "--silent", "build"]);
-  chmodSync(join(root, "dist", "runtime", "cli", "main.js"), 0o755);
+  chmodSync(join(root, "dist", "runtime", "cli", "main.cjs"), 0o755);
   writeFileSync(stamp, `${startedAt.toISOString()}\n`);
 }
