@@ -36,6 +36,10 @@ export default defineConfig([
       index: "dist/runtime/index.js",
       "testing/index": "dist/runtime/testing/index.js",
     },
-    output: { dir: "dist/runtime", entryFileNames: "[name].js", chunkFileNames: "process/shared-[name].js", minify },
+    output: {
+      ...{ dir: "dist/runtime", entryFileNames: "[name].js", chunkFileNames: "process/shared-[name].js", minify },
+      // What looks for the worker beside its own folder must be in such a one.
+      codeSplitting: { groups: [{ name: "session", test: /runtime[/]process[/]session[.]js$/ }] },
+    },
   },
 ]);

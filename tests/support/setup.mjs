@@ -48,7 +48,9 @@ if (modifiedAt(join(root, "node_modules", ".package-lock.json")) < modifiedAt(jo
 }
 
 const inputs = [
-  ...["package-lock.json", "tsconfig.json", "tsconfig.build.json"].map((name) => modifiedAt(join(root, name))),
+  ...["package-lock.json", "tsconfig.json", "tsconfig.build.json", "rolldown.config.js"].map((name) =>
+    modifiedAt(join(root, name)),
+  ),
   ...sourceFolders.map((name) => newestSource(join(root, name))),
 ];
 if (modifiedAt(stamp) < Math.max(...inputs)) {
