@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { isUtf8 } from "node:buffer";
+import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { VermilionError } from "../index.js";
 import { defineCall } from "./call.js";
@@ -30,7 +31,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ writeErr: (text) => messages.raw(text) })
     .showHelpAfterError("(see --help)")
-    .hook("preAction", checkWorkingDirectory);
+    .hook("preAction", checkWorkingDirectory)
+    .hook("preAction", checkArguments);
   let status: number = EXIT.success;
   const command = (name: string): Command => program.command(name).exitOverride().copyInheritedSettings(program);
   const finish = (value: number): void => {
@@ -60,14 +62,28 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   return status;
 }
 
+/** Node has put other characters where an argument was no UTF-8: another file, or another text for the program. */
+function checkArguments(): void {
+  if (!process.argv.some((argument) => argument.includes("\ufffd"))) return;
+  const given = readFileSync("/proc/self/cmdline");
+  if (isUtf8(given)) return;
+  const reason = "an argument is not valid UTF-8, and cannot be passed on as it is";
+  throw new VermilionError("USAGE", `${reason}; rename the file, or grant a directory above it (--dir)`);
+}
+
 /** Node itself asks for it in many places, and says only "uv_cwd". */
 function checkWorkingDirectory(): void {
+  let path: string;
   try {
-    process.cwd();
+    path = process.cwd();
   } catch (cause) {
     throw new VermilionError("NOT_FOUND", "the working directory is not there any more; change to another one", {
       cause,
     });
+  }
+  if (path.includes("\ufffd") && !existsSync(path)) {
+    const reason = "the name of the working directory is not valid UTF-8";
+    throw new VermilionError("USAGE", `${path}: ${reason}; change to another one, or rename it`);
   }
 }
 

@@ -202,3 +202,10 @@ test("a working directory that was removed: refused by its name", () => {
   expect(status, stderr).toBe(74); // not 70, a mistake of ours
   expect(stderr.trimEnd().split("\n")).toHaveLength(1);
 });
+
+test("an argument, or the working directory's name, that is no UTF-8: refused, instead of passing on another", () => {
+  const script = 'odd=$(printf "o\\\\377d"); mkdir "$odd"; "$@" "$odd"; echo $?; cd "$odd" && exec "$@" known';
+  const command = ["-c", script, "sh", process.execPath, mainPath, "run", echo];
+  const { status, stdout } = spawnSync("sh", command, { cwd: shop.work, env: shop.environment, encoding: "utf8" });
+  expect([stdout, status]).toEqual(["2\n", 2]);
+});
