@@ -1,5 +1,5 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { attempt, VermilionError } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
@@ -11,6 +11,7 @@ import type { Reference } from "./explorer.js";
 import type { Finding, ForkCounts } from "./forks.js";
 import type { Aspect, Difference, Ending } from "./observation.js";
 import { rounds } from "./rounds.js";
+import { ScratchFolder } from "./scratch-folder.js";
 import { shrink } from "./shrink.js";
 import type { Subject } from "./subject.js";
 import { parseTrace, type Trace } from "./trace.js";
@@ -195,11 +196,9 @@ async function withThreads<Result>(
   const subject = subjectOf(options);
   const { checkProgram } = options;
   const checker = checkProgram && subjectOf({ ...checkProgram, preopens: options.preopens });
-  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vermilion-explore-"));
+  const folder = new ScratchFolder();
   const tally = new Tally();
   const threads: ExploreThread[] = [];
-  const remove = () => rmSync(folder, { recursive: true, force: true });
-  process.once("exit", remove);
   try {
     for (let index = 0; index < jobs; index++) {
       threads.push(
@@ -209,7 +208,7 @@ async function withThreads<Result>(
           checkerExport: options.checkExport,
           keepsContents: options.check !== undefined,
           checker,
-          folder: join(folder, `${index}`),
+          folder: join(folder.path, `${index}`),
           cacheDirectory: cacheDirectory(),
           mostFailures: options.failures,
           tally: tally.buffer,
@@ -220,8 +219,7 @@ async function withThreads<Result>(
   } finally {
     tally.stop();
     await Promise.all(threads.map((thread) => thread.end()));
-    process.off("exit", remove);
-    remove();
+    folder.remove();
   }
 }
 

@@ -1,6 +1,5 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
 import { attempt, VermilionError } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
@@ -64,10 +63,10 @@ export interface RestartExploration {
 /** A guest that goes on for so long does not end. */
 const SAFEPOINT_LIMIT = 10_000_000;
 
-/** `exploreRestarts` (restarts.ts) in the calling thread. */
+/** `exploreRestarts` (restarts.ts) in the calling thread; `folder` exists. */
 export function exploreRestartsHere(
   options: RestartExploreOptions,
-  share: Pick<RestartOptions, "part" | "isStopped"> = {},
+  share: Pick<RestartOptions, "folder" | "part" | "isStopped">,
 ): RestartExploration {
   const { domain, seed = 1, failuresInARow = 2, statesPerPoint = 64, guests = 100_000 } = options;
   const module = resolve(options.module);
@@ -81,31 +80,25 @@ export function exploreRestartsHere(
   const args = [options.argv0 ?? basename(module), ...(options.args ?? [])];
   const preopens = (options.preopens ?? []).map(({ host, guest }) => ({ host: resolve(host), guest }));
   const files = { guests: preopens.map(({ guest }) => guest), tree: readTree(preopens) };
-  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "vermilion-explore-"));
-  try {
-    const report = searchRestarts(
-      { program, args, env: Object.entries(options.env ?? {}), seed, ...(preopens.length === 0 ? {} : { files }) },
-      {
-        folder,
-        ...share,
-        ...{ domain, seed, statesPerPoint },
-        depth: failuresInARow,
-        executions: guests,
-        checkExport: options.checkExport ?? CHECKER_EXPORT,
-        checkerNeeded: options.checkExport !== undefined,
-        milliseconds: options.budgetMilliseconds ?? Number.POSITIVE_INFINITY,
-        safepointLimit: SAFEPOINT_LIMIT,
-        ...(options.at === undefined ? {} : { only: parseChain(options.at) }),
-      },
-    );
-    const { points, executions, pruned, milliseconds, complete, finding } = report;
-    return {
-      ...{ module: options.module, domain, seed, points, guests: executions, pruned, milliseconds, complete },
-      finding: finding && { ...finding, at: formatChain(finding.failures) },
-    };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  const report = searchRestarts(
+    { program, args, env: Object.entries(options.env ?? {}), seed, ...(preopens.length === 0 ? {} : { files }) },
+    {
+      ...share,
+      ...{ domain, seed, statesPerPoint },
+      depth: failuresInARow,
+      executions: guests,
+      checkExport: options.checkExport ?? CHECKER_EXPORT,
+      checkerNeeded: options.checkExport !== undefined,
+      milliseconds: options.budgetMilliseconds ?? Number.POSITIVE_INFINITY,
+      safepointLimit: SAFEPOINT_LIMIT,
+      ...(options.at === undefined ? {} : { only: parseChain(options.at) }),
+    },
+  );
+  const { points, executions, pruned, milliseconds, complete, finding } = report;
+  return {
+    ...{ module: options.module, domain, seed, points, guests: executions, pruned, milliseconds, complete },
+    finding: finding && { ...finding, at: formatChain(finding.failures) },
+  };
 }
 
 function formatChain(failures: readonly RestartFailure[]): string {

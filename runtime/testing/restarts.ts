@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { attempt } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
 import { Tally } from "./explore-protocol.js";
 import { ExploreThread } from "./explore-thread.js";
 import type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";
+import { ScratchFolder } from "./scratch-folder.js";
 
 /**
  * Causes power failures after which the program begins again with what its persistence domain leaves of the ranges that it
@@ -22,25 +23,40 @@ export async function exploreRestarts(options: RestartExploreOptions): Promise<R
   const moduleBytes = new Uint8Array(bytes);
   const jobs = options.at === undefined ? Math.max(1, options.jobs ?? availableParallelism()) : 1;
   const tally = new Tally();
-  const threads = Array.from({ length: jobs }, () => threadFor(module, moduleBytes, tally));
+  const folder = new ScratchFolder();
+  const threads = Array.from({ length: jobs }, (_, index) =>
+    threadFor(module, moduleBytes, tally, join(folder.path, `${index}`)),
+  );
   try {
-    const explorations = await Promise.all(
+    // All of them, also when one fails: a thread that is ended in the middle of a call takes the whole program with it.
+    const explorations = await Promise.allSettled(
       threads.map(async (thread, index) => {
         const order = { kind: "restarts", options: { ...options, moduleBytes }, part: { index, count: jobs } } as const;
-        return (await thread.ask(order, "restarted")).exploration;
+        try {
+          return (await thread.ask(order, "restarted")).exploration;
+        } catch (error) {
+          tally.stop();
+          throw error;
+        }
       }),
     );
-    return joined(explorations);
+    return joined(explorations.map(resultOf));
   } finally {
     tally.stop();
     await Promise.all(threads.map((thread) => thread.end()));
+    folder.remove();
   }
 }
 
-function threadFor(module: string, moduleBytes: Uint8Array, { buffer: tally }: Tally): ExploreThread {
+function resultOf<Value>(result: PromiseSettledResult<Value>): Value {
+  if (result.status === "rejected") throw result.reason;
+  return result.value;
+}
+
+function threadFor(module: string, moduleBytes: Uint8Array, { buffer: tally }: Tally, folder: string): ExploreThread {
   return new ExploreThread({
     subject: { module, moduleBytes, args: [], env: [], preopens: [], stdin: undefined, seed: 1 },
-    ...{ aspects: [], checkerExport: undefined, keepsContents: false, checker: undefined, folder: "" },
+    ...{ aspects: [], checkerExport: undefined, keepsContents: false, checker: undefined, folder },
     ...{ cacheDirectory: cacheDirectory(), mostFailures: undefined, tally },
   });
 }

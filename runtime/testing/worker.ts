@@ -44,7 +44,9 @@ function prepare(): Explorer {
 function carryOut(order: ExploreOrder): ExploreReport {
   if (order.kind === "restarts") {
     const { options, part } = order;
-    const exploration = exploreRestartsHere(options, { part, isStopped: () => tally.isStopped });
+    const { folder } = given;
+    mkdirSync(folder, { recursive: true });
+    const exploration = exploreRestartsHere(options, { folder, part, isStopped: () => tally.isStopped });
     if (exploration.finding !== undefined) tally.stop();
     return { kind: "restarted", exploration };
   }

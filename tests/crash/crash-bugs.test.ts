@@ -31,7 +31,10 @@ afterAll(() => {
 function explore(name: string, domain: PersistenceDomain, failuresInARow = 2): RestartExploration {
   const files = crashBugs.some((bug) => bug.files === true && name.startsWith(bug.name));
   const preopens = files ? [{ host: empty, guest: "/" }] : [];
-  return exploreRestartsHere({ module: join(folder, `${name}.wasm`), domain, failuresInARow, preopens });
+  return exploreRestartsHere(
+    { module: join(folder, `${name}.wasm`), domain, failuresInARow, preopens },
+    { folder: scratch },
+  );
 }
 
 describe.each(crashBugs)("$name", ({ name, mistake, eadr, failures }) => {

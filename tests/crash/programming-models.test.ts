@@ -14,7 +14,10 @@ afterAll(() => workshop.remove());
 
 function explore(name: string, domain: PersistenceDomain): RestartExploration {
   const failuresInARow = name.startsWith("list") ? 2 : 1; // trees take a minute for two
-  return exploreRestartsHere({ module: join(folder, `${name}.wasm`), domain, failuresInARow });
+  return exploreRestartsHere(
+    { module: join(folder, `${name}.wasm`), domain, failuresInARow },
+    { folder: workshop.work },
+  );
 }
 
 describe.each([
