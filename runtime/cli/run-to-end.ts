@@ -54,7 +54,7 @@ function whereFrom({ epoch, frames, loggedCalls }: Resumption): string {
 
 /** Of a failure that came before the program did anything that it had not done before. */
 function whatWasLeft(image: string, resumes: Resumption | undefined): string {
-  if (resumes === undefined) return "before the program began; the same command starts it";
+  if (resumes === undefined) return "before the program began, which changed nothing; give the same command again";
   return `before the program went on: ${image} is as it was; the same command goes on`;
 }
 

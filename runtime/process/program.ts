@@ -167,8 +167,13 @@ function compile(bytes: Uint8Array, what: string, explain: () => void = () => un
 /** The engine's word on the guest's bytes, before our decoder sees them. */
 function validate(bytes: Uint8Array): void {
   if (WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) return;
-  const module = refuseUnsupported(() => decodeModule(bytes));
-  refuseExnref(() => refuseUnsupported(() => buildCallGraph(module)));
+  try {
+    const module = refuseUnsupported(() => decodeModule(bytes));
+    refuseExnref(() => refuseUnsupported(() => buildCallGraph(module)));
+  } catch (error) {
+    // Only the engine checks what our decoder takes for granted: anything may happen in a module that is not valid.
+    if (error instanceof VermilionError) throw error;
+  }
   compile(bytes, "the module");
 }
 

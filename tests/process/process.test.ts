@@ -11,6 +11,13 @@ const cacheDirectory = join(tmpdir(), "vermilion-test-cache", "vermilion");
 const counter = placeGuest(directory, "counter");
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+/** A module whose table names a function that it does not have: it can be decoded, and is not valid. */
+const WITHOUT_FUNCTION_99 = Uint8Array.of(
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+  ...[4, 4, 1, 0x70, 0, 1],
+  ...[9, 7, 1, 0, 0x41, 0, 0x0b, 1, 99],
+);
+
 let images = 0;
 
 /** Options for a process with an image and an output file of its own. */
@@ -241,6 +248,7 @@ describe("create", () => {
     ["no such module", { module: "/nowhere/x.wasm" }, "NOT_FOUND"],
     ["no module", { moduleBytes: Uint8Array.of(1, 2, 3) }, "MODULE_INVALID"],
     ["nothing", { moduleBytes: new Uint8Array() }, "MODULE_INVALID"],
+    ["an element that is no function of the module", { moduleBytes: WITHOUT_FUNCTION_99 }, "MODULE_INVALID"],
     ["half a module", { moduleBytes: Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 0x50) }, "MODULE_INVALID"],
     ["a component", { moduleBytes: Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0) }, "MODULE_UNSUPPORTED"],
     ["an import that nobody has", { moduleBytes: assembleText('(module (import "e" "f" (func)))') }, "UNKNOWN_IMPORT"],
