@@ -145,7 +145,7 @@ describe("run", () => {
     const first = await Process.create(options);
     await first.run({ failure: { atSafepoint: 9_000_000 } });
     const process = await Process.create(options);
-    expect(process.resumes).toEqual({ epoch: 1, frames: 2 });
+    expect(process.resumes).toEqual({ epoch: 1, frames: 2, loggedCalls: null });
     process.powerFail();
     expect(await process.run()).toMatchObject({ kind: "powerFailed", epoch: 1, frames: 2 });
     expect(await process.run()).toMatchObject({ kind: "exited" });
@@ -272,7 +272,7 @@ describe("create", () => {
     await endOf(options, { failure: { atSafepoint: 9_000_000 } });
     await expect(Process.create({ ...options, ifUnfinished: "fail" })).rejects.toMatchObject({ code: "IMAGE_EXISTS" });
     const resumed = await Process.create(options);
-    expect(resumed.resumes).toEqual({ epoch: 1, frames: 2 });
+    expect(resumed.resumes).toEqual({ epoch: 1, frames: 2, loggedCalls: null });
     await resumed.close();
     const replaced = await Process.create({ ...options, ifUnfinished: "replace" });
     expect(replaced.resumes).toBeUndefined();
@@ -313,7 +313,7 @@ describe("open", () => {
     await endOf(options, { failure: { atCall: { name: "fd_write", ordinal: 5, when: "before" } } });
     const opened = await Process.open(options.image ?? "", { stdio: options.stdio, cacheDirectory });
     expect(opened.image).toBe(options.image);
-    expect(opened.resumes).toEqual({ epoch: 1, frames: 4 });
+    expect(opened.resumes).toEqual({ epoch: 1, frames: 4, loggedCalls: null });
     expect(await opened.run()).toMatchObject({ kind: "exited", status: 7 });
     expect(options.output()).toBe(reference);
   });
