@@ -9,7 +9,7 @@
 import { defineConfig } from "rolldown";
 
 const minify = { compress: false, mangle: false, codegen: { removeWhitespace: true } }; // names stay, for stack traces
-const common = { platform: "node", external: ["koffi", "binaryen"], logLevel: "warn" };
+const common = { platform: "node", external: ["koffi", "binaryen", "node-sqlite3-wasm"], logLevel: "warn" };
 
 export default defineConfig([
   {

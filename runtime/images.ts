@@ -7,6 +7,9 @@ import type { EpochSummary } from "./process/history.js";
 import type { KeepPolicy } from "./process/image/epoch-record.js";
 import type { Collected } from "./process/image/upkeep.js";
 import type { Verification } from "./process/image/verifying.js";
+import type { BlockStore } from "./process/stores/block-store.js";
+import type { Pushed } from "./process/stores/pushing.js";
+import type { Pruned, StoredEpoch } from "./process/stores/stored-epochs.js";
 
 const history = () => import("./process/history.js");
 
@@ -54,6 +57,41 @@ export const Images = {
    */
   async verify(image: string, { repair = false }: { readonly repair?: boolean } = {}): Promise<Verification> {
     return (await history()).verify(image, { repair });
+  },
+
+  /**
+   * Copies an epoch, by default the current one, to a store, of which only what the store has not yet; also while the image is
+   * run. One process at a time may write to a store. docs/persistence-model.md#stores
+   * Codes: NO_SUCH_EPOCH, IMAGE_NOT_SAVED, IN_PLACE, IMAGE_DAMAGED, IMAGE_BUSY (the epoch was dropped meanwhile);
+   * STORE_CONFLICT (another process's epoch of that number is there), STORE_FAILED (the driver), and those of the disk.
+   */
+  async push(image: string, store: BlockStore, { at }: { readonly at?: number | undefined } = {}): Promise<Pushed> {
+    const { pushEpoch } = await import("./process/stores/pushing.js");
+    return pushEpoch(image, store, at);
+  },
+
+  /**
+   * A new image of an epoch in a store, by default the newest; the result is that epoch.
+   * Codes: STORE_EMPTY, NO_SUCH_EPOCH, STORE_DAMAGED, STORE_FAILED; IMAGE_EXISTS, IMAGE_FOREIGN, IMAGE_BUSY, and those of the disk.
+   */
+  async pull(store: BlockStore, image: string, { at }: { readonly at?: number | undefined } = {}): Promise<number> {
+    const { pullEpoch } = await import("./process/stores/pulling.js");
+    return pullEpoch(store, image, at);
+  },
+
+  /** The epochs in a store, ascending. Codes: STORE_FAILED. */
+  async stored(store: BlockStore): Promise<StoredEpoch[]> {
+    const { listStored } = await import("./process/stores/stored-epochs.js");
+    return listStored(store);
+  },
+
+  /**
+   * Removes from a store the epochs that `policy` does not keep (undefined: none), and what no epoch needs, such as the rest of
+   * pushes that were cut. Nobody may push meanwhile. Codes: STORE_FAILED.
+   */
+  async prune(store: BlockStore, policy?: KeepPolicy): Promise<Pruned> {
+    const { pruneStore } = await import("./process/stores/stored-epochs.js");
+    return pruneStore(store, policy);
   },
 
   /** What two epochs differ in. Codes: NO_SUCH_EPOCH, IMAGE_DAMAGED. */

@@ -13,7 +13,10 @@ import { defineHistory } from "./history.js";
 import { defineInspect } from "./inspect.js";
 import { Messages } from "./messages.js";
 import { definePersist } from "./persist.js";
+import { definePrune } from "./prune.js";
 import { defineProcesses } from "./ps.js";
+import { definePull } from "./pull.js";
+import { definePush } from "./push.js";
 import { defineReplay } from "./replay.js";
 import { defineResume } from "./resume.js";
 import { defineRun } from "./run.js";
@@ -53,6 +56,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   defineDrop(command("drop"), messages);
   defineCollect(command("gc"));
   defineVerify(command("verify"), finish);
+  definePush(command("push"), messages);
+  definePull(command("pull"), messages);
+  definePrune(command("prune"));
   try {
     await program.parseAsync(argv);
   } catch (error) {

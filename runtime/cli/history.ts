@@ -1,7 +1,8 @@
 import type { Command } from "commander";
-import { type EpochSummary, Images } from "../index.js";
+import { type EpochSummary, Images, VermilionError } from "../index.js";
 import { epochNumber } from "./epoch-argument.js";
 import { byteText, print } from "./listing.js";
+import { isStore, STORE_FORM, withStore } from "./store-argument.js";
 
 interface HistoryOptions {
   readonly pin?: number;
@@ -11,18 +12,36 @@ interface HistoryOptions {
 
 export function defineHistory(command: Command): void {
   command
-    .description("list the persistence points that an image keeps")
-    .argument("<image>", "the image directory")
+    .description("list the persistence points that an image, or a store, keeps")
+    .argument("<image>", `the image directory, or a store: ${STORE_FORM}`)
     .option("--pin <epoch>", "keep this one, whatever --keep says", epochNumber)
     .option("--unpin <epoch>", "keep it no longer than the others", epochNumber)
     .option("--json", "print JSON")
     .action(async (image: string, options: HistoryOptions) => {
+      if (isStore(image)) return listStore(image, options);
       if (options.pin !== undefined) await Images.pin(image, options.pin);
       if (options.unpin !== undefined) await Images.unpin(image, options.unpin);
       const epochs = await Images.history(image);
       if (options.json === true) print(JSON.stringify(epochs, undefined, 2));
       else print(epochs.length === 0 ? "no epochs" : tree(epochs).join("\n"));
     });
+}
+
+async function listStore(named: string, { pin, unpin, json }: HistoryOptions): Promise<void> {
+  if (pin !== undefined || unpin !== undefined) throw new VermilionError("USAGE", `${named}: a store has no pins`);
+  const epochs = await withStore(named, (store) => Images.stored(store));
+  if (json === true) return print(JSON.stringify(epochs, undefined, 2));
+  const lines = epochs.map(({ epoch, parent, at, why, hostCalls, memoryByteLength, storedByteLength }) =>
+    [
+      `  ${String(epoch).padStart(4)}`,
+      at.slice(0, 23).replace("T", " "),
+      REASONS[why].padEnd(13),
+      `${hostCalls} host calls`,
+      `${byteText(memoryByteLength)}, ${byteText(storedByteLength)} in the store`,
+      ...(parent === null ? [] : [`from ${parent}`]),
+    ].join("  "),
+  );
+  print(lines.length === 0 ? "no epochs" : lines.join("\n"));
 }
 
 const REASONS: Readonly<Record<EpochSummary["why"], string>> = {

@@ -8,9 +8,9 @@ export interface KeepOptions {
   readonly keepFor?: number;
 }
 
-export function addKeepOptions(command: Command): Command {
+export function addKeepOptions(command: Command, without = "as before; at first 1"): Command {
   return command
-    .option("--keep <n>", "keep the last n epochs (default: as before; at first 1)", count)
+    .option("--keep <n>", `keep the last n epochs (default: ${without})`, count)
     .option("--keep-for <duration>", "and those that are not older than this, such as 1h", duration);
 }
 

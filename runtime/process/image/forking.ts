@@ -73,23 +73,36 @@ function fill(
   for (let index = 0; index < regionCount; index++) copy(from, directory, memoryName(index));
   directory.makeOpenFiles();
   for (const name of saved.record.keptFiles) copy(from, directory, join(OPEN_FILES_NAME, name));
+  if (saved.record.keptFiles.length > 0) directory.syncOpenFiles();
 
   const { record, state, maps } = saved;
   const encoded = encodeState(epoch, { record: { ...record, parent: null }, state, pages: encodePageMaps(maps) });
   write(storage, stateName(epoch), encoded.chunks);
 
+  completeImage(storage, command, {
+    ...{ epoch, instrumenterVersion: header.instrumenterVersion, inPlace: header.inPlace },
+    ...{ moduleByteLength: header.moduleByteLength, moduleSha256: header.moduleSha256 },
+    ...{ state: { checksum: encoded.checksum }, memoryByteLengths: record.memoryByteLengths },
+  });
+}
+
+/** What a header says of an epoch that is the first and only one of its image. */
+type Beginning = Pick<
+  ImageHeader,
+  "epoch" | "instrumenterVersion" | "moduleByteLength" | "moduleSha256" | "state" | "inPlace" | "memoryByteLengths"
+>;
+
+/** K1: all that the header names is durable but for the names, which are when this returns. */
+export function completeImage(storage: ImageStorage, command: unknown, beginning: Beginning): void {
   const commandBytes = Buffer.from(JSON.stringify(command), "utf8");
   const slot: ImageHeader = {
-    ...header,
+    ...beginning,
     status: "saved",
     sequence: 1,
-    epoch,
-    highestEpoch: epoch,
+    highestEpoch: beginning.epoch,
     exitStatus: 0,
     message: "",
-    state: { checksum: encoded.checksum },
     command: { byteLength: commandBytes.byteLength, checksum: crc32(commandBytes) },
-    memoryByteLengths: record.memoryByteLengths,
     writtenAt: Date.now(),
   };
   write(storage, NEW_HEADER_NAME, [new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(slot), commandBytes]);

@@ -230,6 +230,18 @@ export class ImageDirectory implements ImageStorage {
     }
   }
 
+  /** Names in `open-files` are durable once this returns. */
+  syncOpenFiles(): void {
+    attempt("flush the directory", this.pathOf(OPEN_FILES_NAME), () => {
+      const descriptor = openSync(this.#at(OPEN_FILES_NAME), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      try {
+        fsyncSync(descriptor);
+      } finally {
+        closeSync(descriptor);
+      }
+    });
+  }
+
   /** Follows no link, neither in its place nor in it. */
   removeOpenFiles(): void {
     attempt("remove", this.pathOf(OPEN_FILES_NAME), () => {

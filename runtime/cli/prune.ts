@@ -1,0 +1,22 @@
+import type { Command } from "commander";
+import { Images } from "../index.js";
+import { addKeepOptions, type KeepOptions, keepPolicy } from "./keep-options.js";
+import { print } from "./listing.js";
+import { STORE_FORM, withStore } from "./store-argument.js";
+
+export function definePrune(command: Command): void {
+  addKeepOptions(
+    command
+      .description(
+        "remove from a store what none of its epochs needs, and epochs that are not to be kept; not during a push",
+      )
+      .argument("<store>", STORE_FORM),
+    "all",
+  )
+    .option("--json", "print JSON")
+    .action(async (named: string, options: KeepOptions & { readonly json?: boolean }) => {
+      const pruned = await withStore(named, (store) => Images.prune(store, keepPolicy(options)));
+      if (options.json === true) print(JSON.stringify(pruned));
+      else print(`${pruned.epochs.length} epochs and ${pruned.blocks} blocks removed`);
+    });
+}

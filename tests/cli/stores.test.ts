@@ -1,0 +1,82 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { EpochSummary, StoredEpoch } from "../../runtime/index.js";
+import { Workshop } from "../support/command-line.js";
+import { placeGuest } from "../support/guests.js";
+
+/** A process is run, some of its epochs go to a store, and it goes on from there in another directory. */
+
+const shop = new Workshop();
+afterAll(() => shop.remove());
+const counter = placeGuest(shop.work, "counter");
+
+async function json<Result>(...args: string[]): Promise<Result> {
+  const { stdout, stderr, status } = await shop.run([...args, "--json"]);
+  expect(status, stderr).toBe(0);
+  return JSON.parse(stdout) as Result;
+}
+
+let whole: { readonly stdout: string; readonly status: number | null };
+let epochs: readonly number[];
+beforeAll(async () => {
+  const points = ["--keep", "3", "--persist-every-calls", "2", "--persist-sync"];
+  whole = await shop.run(["run", "--image", "a", ...points, counter]);
+  epochs = (await json<EpochSummary[]>("history", "a")).map(({ epoch }) => epoch);
+  expect(epochs).toHaveLength(3);
+  const driver = `
+    const blocks = new Map();
+    export default {
+      location: "a map",
+      put: async (name, bytes) => void blocks.set(name, bytes),
+      get: async (name) => blocks.get(name),
+      list: async (prefix) => [...blocks].filter(([name]) => name.startsWith(prefix)).map(([name, { byteLength }]) => ({ name, byteLength })),
+      remove: async (name) => void blocks.delete(name),
+    };`;
+  writeFileSync(join(shop.work, "driver.mjs"), driver);
+  writeFileSync(join(shop.work, "no-driver.mjs"), "export default { put() {} };");
+});
+
+describe.each(["dir:store", "sqlite:store.db"])("%s", (store) => {
+  const copy = `copy of ${store.slice(0, 3)}`;
+
+  test("push, history, pull, resume, prune", async () => {
+    expect(await json<StoredEpoch[]>("history", store)).toEqual([]);
+    const [first, second, third] = epochs as [number, number, number];
+    for (const epoch of [first, second, third]) {
+      const { status, stderr } = await shop.run(["push", `a@${epoch}`, store]);
+      expect(status, stderr).toBe(0);
+      expect(stderr).toContain(`epoch ${epoch}`);
+    }
+    expect((await json<StoredEpoch[]>("history", store)).map(({ epoch }) => epoch)).toEqual(epochs);
+    expect((await shop.run(["history", store])).stdout.trim().split("\n")).toHaveLength(3);
+    expect(await shop.run(["pull", `${store}@${second}`, copy])).toMatchObject({ status: 0 });
+    expect((await json<EpochSummary[]>("history", copy)).map(({ epoch }) => epoch)).toEqual([second]);
+    expect(await shop.run(["verify", copy])).toMatchObject({ status: 0 });
+    const resumed = await shop.run(["resume", copy]);
+    expect(resumed.status).toBe(whole.status);
+    expect(resumed.stdout).not.toBe("");
+    expect(whole.stdout.endsWith(resumed.stdout)).toBe(true);
+    expect(await json("prune", store, "--keep", "1")).toMatchObject({ epochs: [first, second] });
+    expect((await json<StoredEpoch[]>("history", store)).map(({ epoch }) => epoch)).toEqual([third]);
+    expect(await shop.run(["pull", `${store}@${first}`, "gone"])).toMatchObject({ status: 74 });
+    expect(await shop.run(["pull", store, "a"])).toMatchObject({ status: 74 });
+  });
+});
+
+test("module: a driver of one's own; what is none is refused", async () => {
+  const pushed = await shop.run(["push", `a@${epochs[0]}`, "module:driver.mjs"]);
+  expect(pushed.stderr).toContain("new blocks");
+  expect(pushed.status).toBe(0);
+  expect(await shop.run(["history", "module:driver.mjs"])).toMatchObject({ status: 0, stdout: "no epochs\n" });
+  expect(await shop.run(["push", "a", "module:no-driver.mjs"])).toMatchObject({ status: 2 });
+  expect(await shop.run(["push", "a", "module:missing.mjs"])).toMatchObject({ status: 74 });
+});
+
+test("what is no store, no image, or has nothing to go on with: refused", async () => {
+  expect(await shop.run(["push", "a", "ftp://x"])).toMatchObject({ status: 2 });
+  expect(await shop.run(["pull", "somewhere", "b"])).toMatchObject({ status: 2 });
+  expect(await shop.run(["push", "nothing", "dir:store"])).toMatchObject({ status: 74 });
+  expect(await shop.run(["push", "a", "dir:other"])).toMatchObject({ status: 74 }); // the program has ended
+  expect(await shop.run(["history", "dir:store", "--pin", "1"])).toMatchObject({ status: 2 });
+});
