@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ScratchFolder } from "../../runtime/testing/scratch-folder.js";
 import { root } from "../corpus/paths.js";
+import { mainPath } from "../support/command-line.js";
 
 afterEach(() => {
   vi.useRealTimers();
@@ -39,9 +40,8 @@ interface Exploring {
 }
 
 async function exploring(): Promise<Exploring> {
-  const main = join(root, "dist", "runtime", "cli", "main.js");
   const module = join(root, "guest-examples", "list-push", "list-push.wasm");
-  const child = spawn(process.execPath, [main, "explore", "--budget", "60s", "--jobs", "1", module], {
+  const child = spawn(process.execPath, [mainPath, "explore", "--budget", "60s", "--jobs", "1", module], {
     stdio: "ignore",
   });
   const ended = once(child, "exit");
