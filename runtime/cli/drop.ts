@@ -12,7 +12,8 @@ export function defineDrop(command: Command, messages: Messages): void {
     .action(async (which: string, options: { quiet?: boolean; json?: boolean }) => {
       messages.configure(options);
       const { image, epoch } = imageAndEpoch(which);
-      if (epoch === undefined) command.error(`error: say which epoch, as ${image}@3; vermilion history lists them`);
+      if (epoch === undefined)
+        command.error(`error: say which epoch, as ${image.replace(/@$/, "")}@3; vermilion history lists them`);
       else {
         await Images.drop(image, epoch);
         messages.news("dropped", `epoch ${epoch} of ${image} is dropped`, { image, epoch });

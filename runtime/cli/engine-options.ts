@@ -106,6 +106,8 @@ function descriptorCount(option: string, { key, value = "" }: Setting): number {
 function duration(option: string, { key, value = "" }: Setting): number {
   const milliseconds = parseMilliseconds(/^[0-9]+$/.test(value) ? `${value}s` : value);
   if (milliseconds === undefined) throw usage(`${option} ${key}: it is seconds, or ${DURATION_FORM}`);
+  if (milliseconds === 0)
+    throw usage(`${option} ${key}: it is longer than nothing, or the program never gets anywhere`);
   return milliseconds;
 }
 

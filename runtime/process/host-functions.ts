@@ -65,7 +65,11 @@ export class HostFunctions {
       exported = ((await import(href)) as { readonly default?: unknown }).default;
       if (typeof exported === "function") exported = (exported as (guest: HostedGuest) => unknown)(guest);
     } catch (cause) {
-      throw invalid(href, `the module with host functions fails: ${messageOf(cause)}`, cause);
+      throw invalid(
+        href,
+        `the module with host functions cannot be loaded: ${messageOf(cause)}; see docs/host-functions.md`,
+        cause,
+      );
     }
     for (const [module, given] of entriesOf(exported, href, "its default export")) {
       if (module === "wasi_snapshot_preview1" || module === "wasi_unstable") {

@@ -108,6 +108,7 @@ describe("-W timeout", () => {
 describe("settings that are none: status 2", () => {
   test.each([
     [["run", "-W", "timeout=soon", "x.wasm"]],
+    [["run", "-W", "timeout=0", "x.wasm"]],
     [["run", "-W", "max-fds=2", "x.wasm"]],
     [["run", "-W", "max-fds", "x.wasm"]],
     [["run", "-S", "tcplisten", "x.wasm"]],
