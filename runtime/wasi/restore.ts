@@ -1,6 +1,7 @@
 import { constants, mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { getSystemErrorMap } from "node:util";
 import { VermilionError } from "../../pmem/error.js";
 import { Fdflags, Filetype, filetypeOfMode, RIGHTS_ALL, Rights } from "./abi.js";
 import { Descriptor, Transport } from "./descriptors.js";
@@ -126,7 +127,7 @@ function restoreFile(host: WasiHost, entry: Saved<"file">): Descriptor {
   const path = placeText(place);
   const mode = { readable, writable, fdflags };
   const opened = openPlace(host, place, hostFlags(mode));
-  if (opened < 0) return missing(host, path, `it cannot be opened again (Linux error ${-opened})`);
+  if (opened < 0) return missing(host, path, `it cannot be opened again: ${reasonOf(opened)}`);
   if (statOf(host, opened) === -1) {
     host.libc.close(opened);
     return missing(host, path, "it cannot be read");
@@ -189,6 +190,12 @@ function changed(host: WasiHost, path: string, what: string): void {
 function missing(host: WasiHost, path: string, what: string): Descriptor {
   changed(host, path, what);
   return lostDescriptor(path);
+}
+
+/** In words, with the error's name. */
+function reasonOf(minusErrno: number): string {
+  const [name, text] = getSystemErrorMap().get(minusErrno) ?? [`error ${-minusErrno}`, "the system says no more"];
+  return `${text} (${name})`;
 }
 
 /** Every use of it says STALE, as of a file that a file server lost. */
