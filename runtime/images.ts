@@ -2,12 +2,14 @@
  * What can be done with images that nobody need run for it: their history, forks, upkeep. The modules for it are loaded when
  * first needed: a run needs none of them.
  */
+import { resolve } from "node:path";
 import type { Comparison } from "./process/comparison.js";
 import type { EpochSummary } from "./process/history.js";
 import type { KeepPolicy } from "./process/image/epoch-record.js";
 import type { Collected } from "./process/image/upkeep.js";
 import type { Verification } from "./process/image/verifying.js";
 import type { BlockStore } from "./process/stores/block-store.js";
+import type { FollowEvents } from "./process/stores/following.js";
 import type { Pushed } from "./process/stores/pushing.js";
 import type { Pruned, StoredEpoch } from "./process/stores/stored-epochs.js";
 
@@ -61,13 +63,23 @@ export const Images = {
 
   /**
    * Copies an epoch, by default the current one, to a store, of which only what the store has not yet; also while the image is
-   * run. One process at a time may write to a store. docs/persistence-model.md#stores
+   * run. docs/persistence-model.md#stores
    * Codes: NO_SUCH_EPOCH, IMAGE_NOT_SAVED, IN_PLACE, IMAGE_DAMAGED, IMAGE_BUSY (the epoch was dropped meanwhile);
    * STORE_CONFLICT (another process's epoch of that number is there), STORE_FAILED (the driver), and those of the disk.
    */
   async push(image: string, store: BlockStore, { at }: { readonly at?: number | undefined } = {}): Promise<Pushed> {
     const { pushEpoch } = await import("./process/stores/pushing.js");
-    return pushEpoch(image, store, at);
+    return pushEpoch(resolve(image), store, at);
+  },
+
+  /**
+   * Pushes the newest epoch whenever there is a new one, for as long as the process runs that holds the image now, and then the one
+   * that it left. Not in the thread that runs a guest's process with `persistEvery`: pushes delay its commits.
+   * Codes: those of `push`, if they stay; what may pass is tried again.
+   */
+  async follow(image: string, store: BlockStore, events: FollowEvents = {}): Promise<void> {
+    const { followEpochs } = await import("./process/stores/following.js");
+    return followEpochs(resolve(image), store, events);
   },
 
   /**

@@ -18,6 +18,7 @@ export type { CreateOptions, LogOptions, OpenOptions, ProcessOptions, RunOptions
 export type { Followed, IfUnfinished, Outcome, Resumption } from "./process/protocol.js";
 export type { SignalName } from "./process/signals.js";
 export type { BlockStore, StoredBlock } from "./process/stores/block-store.js";
+export type { FollowEvents } from "./process/stores/following.js";
 export type { Pushed } from "./process/stores/pushing.js";
 export type { Pruned, StoredEpoch } from "./process/stores/stored-epochs.js";
 export { type FileStore, Stores } from "./stores.js";

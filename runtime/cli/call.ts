@@ -6,6 +6,7 @@ import { addGuestOptions } from "./guest-options.js";
 import type { Messages } from "./messages.js";
 import { addProgramOptions, createOptions, type ProgramOptions } from "./program-options.js";
 import { Progress } from "./progress.js";
+import { checkReplication, startReplication } from "./replicate.js";
 import { openOptions } from "./resume.js";
 import { runToEnd } from "./run-to-end.js";
 
@@ -19,6 +20,7 @@ export function defineCall(command: Command, messages: Messages, finish: (status
   addProgramOptions(command);
   addGuestOptions(command).action(async (place: string, name: string, args: string[], options: ProgramOptions) => {
     messages.configure(options);
+    checkReplication(options);
     const progress = new Progress(messages, basename(place));
     const events = {
       onNotice: (message: string) => messages.news("notice", message),
@@ -28,6 +30,7 @@ export function defineCall(command: Command, messages: Messages, finish: (status
       ? await Process.open(place, { ...openOptions(onlyOpening(options)), ...events })
       : await Process.create({ ...(await createOptions(place, options)), instance: true, ...events });
     progress.done();
+    startReplication(instance.image, options);
     const call = () => instance.call(name, args[0] === "--" ? args.slice(1) : args);
     finish(await runToEnd(instance, messages, call).finally(() => instance.close()));
   });

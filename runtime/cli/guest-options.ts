@@ -12,8 +12,9 @@ import type {
 } from "../index.js";
 import { DURATION_FORM, parseMilliseconds } from "./duration.js";
 import { addKeepOptions, type KeepOptions } from "./keep-options.js";
+import type { ReplicateOptions } from "./replicate.js";
 
-export interface GuestOptions extends KeepOptions {
+export interface GuestOptions extends KeepOptions, ReplicateOptions {
   readonly dir?: readonly Preopen[];
   readonly imports?: string;
   readonly eintr?: boolean;
@@ -71,6 +72,7 @@ export function addGuestOptions(command: Command): Command {
     )
     .option("--no-replay", "go on from the last persistence point, and forget the log of what came later")
     .option("--persist-sync", "the program waits until each of these points is durable, instead of going on meanwhile")
+    .option("--replicate <store>", "copy each persistence point to a store, by another process (see push)")
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages on stderr as JSON, one a line")
     .option("--verbose", "print stack traces with errors")

@@ -16,6 +16,7 @@ import {
 import { keepPolicy } from "./keep-options.js";
 import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
+import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
 
 export interface ResumeOptions extends GuestOptions {
@@ -33,6 +34,7 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
     .option("-W <key=value>", "limits: timeout=10s", settings);
   addGuestOptions(command).action(async (image: string, options: ResumeOptions) => {
     messages.configure(options);
+    checkReplication(options);
     const progress = new Progress(messages, basename(image));
     const resumed = await Process.open(image, {
       ...openOptions(options),
@@ -42,6 +44,7 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
       onReplay: (calls, share) => progress.replaying(calls, share),
     });
     progress.done();
+    startReplication(resumed.image, options);
     finish(await runToEnd(resumed, messages));
   });
 }

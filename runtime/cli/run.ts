@@ -5,6 +5,7 @@ import { addGuestOptions } from "./guest-options.js";
 import type { Messages } from "./messages.js";
 import { addProgramOptions, createOptions, type ProgramOptions } from "./program-options.js";
 import { Progress } from "./progress.js";
+import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
 import { addSuperviseOptions, type SuperviseOptions, supervise } from "./supervise.js";
 
@@ -25,6 +26,7 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
   addSuperviseOptions(command);
   addGuestOptions(command).action(async (module: string, args: string[], options: RunCommandOptions) => {
     messages.configure(options);
+    checkReplication(options);
     if (options.supervise === true) return finish(await supervise(process.argv, options, messages));
     const progress = new Progress(messages, basename(module));
     const started = await Process.create({
@@ -37,6 +39,7 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
       onReplay: (calls, share) => progress.replaying(calls, share),
     });
     progress.done();
+    startReplication(started.image, options);
     finish(await runToEnd(started, messages));
   });
 }

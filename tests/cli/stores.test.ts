@@ -80,3 +80,51 @@ test("what is no store, no image, or has nothing to go on with: refused", async 
   expect(await shop.run(["push", "a", "dir:other"])).toMatchObject({ status: 74 }); // the program has ended
   expect(await shop.run(["history", "dir:store", "--pin", "1"])).toMatchObject({ status: 2 });
 });
+
+describe("--replicate", () => {
+  const ledger = placeGuest(shop.work, "ledger");
+
+  test("each point of a run goes to the store; SIGKILL, pulled elsewhere, and on to the same end", {
+    timeout: 60_000,
+  }, async () => {
+    const points = ["--persist-every", "30ms", "--replicate", "dir:replica"];
+    const directory = ["--dir", `${shop.work}::/`];
+    const running = shop.start(["run", "--image", "origin", ...points, ...directory, ledger]);
+    const stored = async () => (await json<StoredEpoch[]>("history", "dir:replica")).map(({ epoch }) => epoch);
+    await expect.poll(async () => (await stored()).length, { timeout: 30_000 }).toBeGreaterThan(2);
+    running.kill("SIGKILL");
+    await running.ended;
+    const found = await stored();
+    expect(await shop.run(["pull", `dir:replica@${found[1]}`, "elsewhere"])).toMatchObject({ status: 0 });
+    expect(await shop.run(["verify", "elsewhere"])).toMatchObject({ status: 0 });
+    expect(await shop.run(["resume", "elsewhere", "--on-changed-file", "ignore"])).toMatchObject({ status: 0 });
+  });
+
+  test("what a power failure has saved is pushed behind the end of the run", async () => {
+    const failed = await shop.run([
+      "run",
+      "--image",
+      "b",
+      "--fail-at-call",
+      "fd_write:2",
+      "--replicate",
+      "sqlite:b.db",
+      counter,
+    ]);
+    expect(failed.status).toBe(85);
+    const stored = async () => (await shop.run(["history", "sqlite:b.db", "--json"])).stdout;
+    await expect.poll(stored, { timeout: 20_000 }).toContain('"why": "failure"');
+    expect(await shop.run(["pull", "sqlite:b.db", "b again"])).toMatchObject({ status: 0 });
+    const ended = await shop.run(["resume", "b again"]);
+    expect(`${failed.stdout}${ended.stdout}`).toBe(whole.stdout);
+  });
+
+  test("memory in place, or what is no store: refused, and nothing runs", async () => {
+    for (const options of [
+      ["--in-place", "--replicate", "dir:x"],
+      ["--replicate", "somewhere"],
+    ]) {
+      expect(await shop.run(["run", "--image", "none", ...options, counter])).toMatchObject({ status: 2, stdout: "" });
+    }
+  });
+});

@@ -78,7 +78,7 @@ const MAX_TRIES = 10;
 const RETRY_MILLISECONDS = 3;
 
 /** False: someone else holds it. */
-function flock(descriptor: number, operation: number, path: string): boolean {
+export function flock(descriptor: number, operation: number, path: string): boolean {
   for (;;) {
     const errno = libc().flock(descriptor, operation | LOCK.NON_BLOCKING);
     if (errno === 0) return true;

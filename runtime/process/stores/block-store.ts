@@ -7,7 +7,8 @@ export interface StoredBlock {
 
 /**
  * A driver: four operations, which every object store has (PutObject, GetObject, ListObjectsV2, DeleteObject). Names are
- * `blocks/` or `epochs/` and 1 to 64 of the characters 0-9 and a-f. One process at a time writes to a store.
+ * `blocks/` or `epochs/` and 1 to 64 of the characters 0-9 and a-f. Of
+ * two that put the same name at the same time, either may win.
  */
 export interface BlockStore {
   /** For messages. */

@@ -1,5 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { BlockStore } from "../../../runtime/process/stores/block-store.js";
 import { DirectoryStore } from "../../../runtime/process/stores/directory-store.js";
@@ -85,10 +89,76 @@ describe("DirectoryStore", () => {
 });
 
 describe("SqliteStore", () => {
-  test("what is no database: STORE_FAILED", async () => {
+  test("what is no database: STORE_FAILED; what cannot be opened: the disk's code", async () => {
     writeFileSync(join(scratch, "text.db"), "dear diary, ".repeat(1000));
     await expect(SqliteStore.open(join(scratch, "text.db"))).rejects.toThrow(errorCode("STORE_FAILED"));
     mkdirSync(join(scratch, "directory.db"));
-    await expect(SqliteStore.open(join(scratch, "directory.db"))).rejects.toThrow(errorCode("STORE_FAILED"));
+    await expect(SqliteStore.open(join(scratch, "directory.db"))).rejects.toMatchObject({ name: "VermilionError" });
+    await expect(SqliteStore.open(join(scratch, "none", "a.db"))).rejects.toThrow(errorCode("NOT_FOUND"));
   });
+
+  test("the lock that a killed process has left is nobody's", async () => {
+    const path = join(scratch, "store.db");
+    mkdirSync(`${path}.lock`);
+    const store = await SqliteStore.open(path);
+    mkdirSync(`${path}.lock`);
+    await store.put("blocks/ab", new Uint8Array(5));
+    expect(await store.list("")).toHaveLength(1);
+    store.close();
+  });
+
+  test("two at the same time: both write, and see what the other has written", async () => {
+    const [a, b] = [
+      await SqliteStore.open(join(scratch, "store.db")),
+      await SqliteStore.open(join(scratch, "store.db")),
+    ];
+    const puts = Array.from({ length: 40 }, (_, i) =>
+      (i % 2 === 0 ? a : b).put(`blocks/${i.toString(16)}`, new Uint8Array(i)),
+    );
+    await Promise.all(puts);
+    for (const store of [a, b]) expect(await store.list("blocks/")).toHaveLength(40);
+    for (const store of [a, b]) store.close();
+  });
+});
+
+test("SIGKILL while blocks are put: those whose put had resolved are there, whole, and the store goes on", {
+  timeout: 60_000,
+}, async () => {
+  const library = fileURLToPath(new URL("../../../dist/runtime/index.js", import.meta.url));
+  const program = `
+    import { Stores } from ${JSON.stringify(library)};
+    const [kind, path] = process.argv.slice(1);
+    const store = await Stores[kind](path);
+    for (let i = 1; ; i++) {
+      await Promise.all([0, 1, 2].map((k) => store.put("blocks/" + (3 * i + k).toString(16), new Uint8Array(65536).fill(i))));
+      process.stdout.write(i + "\\n");
+    }`;
+  for (const kind of ["sqlite", "directory"] as const) {
+    const path = join(scratch, kind);
+    let least = 0;
+    for (let kill = 0; kill < 5; kill++) {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", program, kind, path]);
+      let output = "";
+      child.stdout.on("data", (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+      await expect.poll(() => output, { timeout: 10_000, interval: 2 }).toContain("3\n");
+      await sleep(kill * 7 + 1);
+      child.kill("SIGKILL");
+      await once(child, "close");
+      least = Math.max(least, Number(output.split("\n").at(-2)));
+      const store = kind === "sqlite" ? await SqliteStore.open(path) : new DirectoryStore(path);
+      for (let i = 1; i <= least; i++) {
+        for (const k of [0, 1, 2]) {
+          const bytes = (await store.get(`blocks/${(3 * i + k).toString(16)}`)) ?? new Uint8Array(0);
+          expect([bytes.byteLength, bytes[0], bytes[65_535]], `${kind}, block ${i}`).toEqual([
+            65_536,
+            i % 256,
+            i % 256,
+          ]);
+        }
+      }
+      if (store instanceof SqliteStore) store.close();
+    }
+  }
 });
