@@ -35,9 +35,7 @@ interface ExploreCommandOptions {
 
 /** Options for whole processes only, with what the user typed. */
 const FOR_WHOLE_PROCESSES = {
-  stdin: "--stdin",
   compare: "--compare",
-  checkProgram: "--check-program",
   failures: "--failures",
   points: "--points",
   findings: "--findings",
@@ -130,6 +128,8 @@ async function restarts(given: ExploreOptions, options: ExploreCommandOptions): 
     env,
     preopens,
     checkExport,
+    checkProgram,
+    stdin,
     seed: chosen,
     budgetMilliseconds,
     jobs,
@@ -145,6 +145,8 @@ async function restarts(given: ExploreOptions, options: ExploreCommandOptions): 
         env,
         preopens,
         checkExport,
+        checkProgram,
+        stdin,
         seed: chosen,
         budgetMilliseconds,
         jobs,

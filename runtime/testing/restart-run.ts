@@ -7,10 +7,12 @@
  * X2  The model is told of a store before anything that follows it: by the instrumented code, and for the host's writes (and
  *     all others of a program that is not tracked) by comparing, behind each host call and before each flush or fence.
  */
+import { closeSync, openSync } from "node:fs";
 import type { CacheModel } from "../../pmem/cache-model.js";
-import { invariant, VermilionError } from "../../pmem/error.js";
+import { attempt, invariant, VermilionError } from "../../pmem/error.js";
 import type { FileTree } from "../../pmem/file-model.js";
 import type { SurvivingState } from "../../pmem/surviving-states.js";
+import type { Preopen } from "../process/command.js";
 import { Machine, type Outcome } from "../process/machine.js";
 import type { HostFunction } from "../process/machine-host.js";
 import { type PersistentMemory, pmemCalls, VERMILION_MODULE } from "../process/pmem-calls.js";
@@ -31,6 +33,8 @@ export interface RestartSubject {
   readonly env: readonly (readonly [string, string])[];
   /** Of all random bytes that it asks for; every guest sees the same. */
   readonly seed: number;
+  /** A file for its standard input, from the beginning in every run; undefined: nothing to read. */
+  readonly stdin?: string | undefined;
   /** Directories that it is granted, as they are before the first start; undefined: none. */
   readonly files?: { readonly guests: readonly string[]; readonly tree: FileTree };
 }
@@ -65,6 +69,7 @@ export class RestartRun implements PersistentMemory {
   readonly #survived: SurvivingState | undefined;
   readonly #atEvent: AtEvent;
   readonly #keepsStacks: boolean;
+  readonly #stdin: number;
   readonly #wasi: Wasi | undefined;
   readonly #machine: Machine;
   #memory: WebAssembly.Memory | undefined;
@@ -85,9 +90,10 @@ export class RestartRun implements PersistentMemory {
     const { files } = subject;
     this.files = files && new GuestFiles(folder, files.guests, survived?.tree ?? files.tree);
     const preopens = this.files?.preopens ?? [];
+    this.#stdin = subject.stdin === undefined ? -1 : openInput(subject.stdin);
     this.#wasi = usesWasi(subject.program)
       ? Wasi.create({
-          ...{ args: subject.args, env: subject.env, preopens, stdio: [-1, -1, -1] },
+          ...{ args: subject.args, env: subject.env, preopens, stdio: [this.#stdin, -1, -1] },
           simulation: new SimulatedTime(subject.seed),
         })
       : undefined;
@@ -106,17 +112,27 @@ export class RestartRun implements PersistentMemory {
     });
   }
 
-  /** Runs an export as a fresh start; `suspended`: it has not ended after so many safepoints. */
-  start(exportName: string, args: readonly number[], safepointLimit: number): Outcome {
+  /**
+   * Runs an export as a fresh start; `suspended`: it has not ended after so many safepoints. `ended` is told of the directories
+   * that it leaves while they are there.
+   */
+  start(
+    exportName: string,
+    args: readonly number[],
+    safepointLimit: number,
+    ended: (files: readonly Preopen[]) => void = () => undefined,
+  ): Outcome {
     try {
       const outcome = this.#machine.start(exportName, args, { atSafepoint: safepointLimit });
       this.#absorb();
       this.model.goOn();
       if (outcome.kind !== "suspended") this.#atEvent(this, "end");
+      ended(this.files?.preopens ?? []);
       return outcome;
     } finally {
       this.#wasi?.close();
       this.files?.close();
+      if (this.#stdin >= 0) closeSync(this.#stdin);
     }
   }
 
@@ -243,6 +259,10 @@ export class RestartRun implements PersistentMemory {
       if (path !== undefined) files.open(opened, path);
     }
   }
+}
+
+function openInput(path: string): number {
+  return attempt("open the standard input", path, () => openSync(path, "r"));
 }
 
 function exit(status: number | bigint | undefined): never {

@@ -18,12 +18,13 @@ import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import { VermilionError } from "../../pmem/error.js";
 import { lostFiles } from "../../pmem/surviving-files.js";
 import { lostStores } from "../../pmem/surviving-states.js";
+import type { Preopen } from "../process/command.js";
 import type { FrameInspection } from "../process/frame-inspection.js";
 import type { Outcome } from "../process/machine.js";
 import { GuestStacks, guestStack } from "./guest-stack.js";
 import { type AtEvent, type RestartPointKind, RestartRun, type RestartSubject } from "./restart-run.js";
 import { choicesOf, milderChoices, type Survived, survivedNamed, survivedNow } from "./restart-states.js";
-import { type Checker, checkerOf, ENTRY_EXPORT, judge } from "./restart-verdict.js";
+import { type Checker, checkerOf, checkFiles, ENTRY_EXPORT, type FilesChecker, judge } from "./restart-verdict.js";
 
 export interface RestartOptions {
   readonly domain: PersistenceDomain;
@@ -43,6 +44,8 @@ export interface RestartOptions {
   /** The checker's name, CHECKER_EXPORT by default; without such an export the program itself is run, if that will do. */
   readonly checkExport?: string;
   readonly checkerNeeded?: boolean;
+  /** Besides, run on the directories that a guest which went on has left; it exits with 0 if they are right. */
+  readonly checkProgram?: FilesChecker | undefined;
   /** Of the points of the first run only each `count`th, from `index` on: for several searches at once. */
   readonly part?: { readonly index: number; readonly count: number };
   /** Whether somebody else has ended the search. */
@@ -140,8 +143,7 @@ class RestartSearch {
 
   search(): RestartReport {
     const { only, depth } = this.#options;
-    const outcome = this.#run(BEGINNING, ENTRY_EXPORT, () => undefined);
-    const failure = judge(outcome, false);
+    const failure = this.#judged(BEGINNING, ENTRY_EXPORT, () => undefined);
     if (failure !== undefined) {
       throw new VermilionError(
         "REFERENCE_FAILED",
@@ -167,19 +169,33 @@ class RestartSearch {
     return { ...report, finding: { ...this.#explain(chain), result } };
   }
 
-  #run(chain: Chain, exportName: string, atEvent: AtEvent, keepsStacks = false): Outcome {
+  #run(
+    chain: Chain,
+    exportName: string,
+    atEvent: AtEvent,
+    keepsStacks = false,
+    ended?: (files: readonly Preopen[]) => void,
+  ): Outcome {
     this.#executions++;
     const model = new CacheModel(this.#options.domain);
     const folder = `${this.#options.folder}/${this.#executions}`;
     const run = new RestartRun(this.#subject, model, { ...chain, folder }, atEvent, keepsStacks);
     const takesPromise = exportName === this.#checker.exportName && this.#checker.takesPromise;
-    return run.start(exportName, takesPromise ? [chain.promised] : [], this.#options.safepointLimit);
+    return run.start(exportName, takesPromise ? [chain.promised] : [], this.#options.safepointLimit, ended);
   }
 
   /** Goes on after a failure; undefined: as it should. */
   #recover(chain: Chain, atEvent: AtEvent, keepsStacks = false): string | undefined {
-    const { exportName } = this.#checker;
-    return judge(this.#run(chain, exportName, atEvent, keepsStacks), exportName !== ENTRY_EXPORT);
+    return this.#judged(chain, this.#checker.exportName, atEvent, keepsStacks);
+  }
+
+  #judged(chain: Chain, exportName: string, atEvent: AtEvent, keepsStacks = false): string | undefined {
+    const { checkProgram, domain, folder, safepointLimit } = this.#options;
+    let wrong: string | undefined;
+    const outcome = this.#run(chain, exportName, atEvent, keepsStacks, (preopens) => {
+      wrong = checkProgram && checkFiles(checkProgram, preopens, { domain, folder: `${folder}/check`, safepointLimit });
+    });
+    return judge(outcome, exportName !== ENTRY_EXPORT) ?? wrong;
   }
 
   /** Looks at every point of a run from which `depth` failures in a row may begin. */

@@ -1,9 +1,13 @@
 /** Who judges a guest that begins again after a failure, and how its end is taken. */
+import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import { VermilionError } from "../../pmem/error.js";
+import type { Preopen } from "../process/command.js";
 import type { Outcome } from "../process/machine.js";
 import type { Program } from "../process/program.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
+import { readTree } from "./guest-files.js";
+import { RestartRun } from "./restart-run.js";
 
 export const CHECKER_EXPORT = "vermilion_check";
 export const ENTRY_EXPORT = "_start";
@@ -28,6 +32,32 @@ export function judge(outcome: Outcome, isCheck: boolean): string | undefined {
     case "suspended":
       return "does not end";
   }
+}
+
+/** A program that judges the files that another has left. */
+export interface FilesChecker {
+  readonly program: Program;
+  /** Its path, for messages. */
+  readonly module: string;
+  /** With argv[0]. */
+  readonly args: readonly string[];
+}
+
+/** What is wrong with some directories; undefined: nothing. The checker has a copy of them, in `folder`. */
+export function checkFiles(
+  { program, module, args }: FilesChecker,
+  preopens: readonly Preopen[],
+  options: { readonly domain: PersistenceDomain; readonly folder: string; readonly safepointLimit: number },
+): string | undefined {
+  const files = { guests: preopens.map(({ guest }) => guest), tree: readTree(preopens) };
+  const run = new RestartRun(
+    { program, args, env: [], seed: 1, files },
+    new CacheModel(options.domain),
+    { survived: undefined, promised: 0, folder: options.folder },
+    () => undefined,
+  );
+  const wrong = judge(run.start(ENTRY_EXPORT, [], options.safepointLimit), false);
+  return wrong && `leaves files with which ${module} is not content: it ${wrong}`;
 }
 
 /** The checker, or the program itself. CHECKER_INVALID, NO_SUCH_EXPORT. */

@@ -9,7 +9,7 @@ import { checkImports } from "../process/imports.js";
 import { Program } from "../process/program.js";
 import { readTree } from "./guest-files.js";
 import { type RestartFailure, type RestartFinding, type RestartOptions, searchRestarts } from "./restart-search.js";
-import { CHECKER_EXPORT } from "./restart-verdict.js";
+import { CHECKER_EXPORT, type FilesChecker } from "./restart-verdict.js";
 
 /** A program that manages persistent memory itself, and how to look for failures that it does not survive. */
 export interface RestartExploreOptions {
@@ -26,6 +26,10 @@ export interface RestartExploreOptions {
   readonly domain: PersistenceDomain;
   /** An export of type int(void) or int(unsigned promised), "vermilion_check" by default; without it the program itself. */
   readonly checkExport?: string | undefined;
+  /** Besides, another program is run on the directories that a guest which went on has left; it exits with 0 if all is well. */
+  readonly checkProgram?: { readonly module: string; readonly args?: readonly string[] | undefined } | undefined;
+  /** A file for the guest's standard input, read from the beginning by every guest. */
+  readonly stdin?: string | undefined;
   /** Finds stores by comparing memory instead of tracking them: faster for long runs, and inexact. */
   readonly approximate?: boolean | undefined;
   /** Failures in a row, 2 by default: the second strikes recovery. */
@@ -71,22 +75,22 @@ export function exploreRestartsHere(
   const { domain, seed = 1, failuresInARow = 2, statesPerPoint = 64, guests = 100_000 } = options;
   const module = resolve(options.module);
   const bytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
-  const program = Program.load(new Uint8Array(bytes), {
-    cacheDirectory: cacheDirectory(),
-    exact: true,
-    tracking: options.approximate !== true,
-  });
-  checkImports(program.module, new HostFunctions());
+  const program = loadProgram(bytes, options.approximate !== true);
   const args = [options.argv0 ?? basename(module), ...(options.args ?? [])];
   const preopens = (options.preopens ?? []).map(({ host, guest }) => ({ host: resolve(host), guest }));
   const files = { guests: preopens.map(({ guest }) => guest), tree: readTree(preopens) };
   const report = searchRestarts(
-    { program, args, env: Object.entries(options.env ?? {}), seed, ...(preopens.length === 0 ? {} : { files }) },
+    {
+      ...{ program, args, env: Object.entries(options.env ?? {}), seed },
+      stdin: options.stdin === undefined ? undefined : resolve(options.stdin),
+      ...(preopens.length === 0 ? {} : { files }),
+    },
     {
       ...share,
       ...{ domain, seed, statesPerPoint },
       depth: failuresInARow,
       executions: guests,
+      checkProgram: options.checkProgram && filesCheckerOf(options.checkProgram),
       checkExport: options.checkExport ?? CHECKER_EXPORT,
       checkerNeeded: options.checkExport !== undefined,
       milliseconds: options.budgetMilliseconds ?? Number.POSITIVE_INFINITY,
@@ -99,6 +103,18 @@ export function exploreRestartsHere(
     ...{ module: options.module, domain, seed, points, guests: executions, pruned, milliseconds, complete },
     finding: finding && { ...finding, at: formatChain(finding.failures) },
   };
+}
+
+function loadProgram(bytes: Uint8Array, tracking: boolean): Program {
+  const program = Program.load(new Uint8Array(bytes), { cacheDirectory: cacheDirectory(), exact: true, tracking });
+  checkImports(program.module, new HostFunctions());
+  return program;
+}
+
+function filesCheckerOf({ module, args = [] }: NonNullable<RestartExploreOptions["checkProgram"]>): FilesChecker {
+  const path = resolve(module);
+  const bytes = attempt("read the module", path, () => readFileSync(path));
+  return { program: loadProgram(bytes, false), module, args: [basename(path), ...args] };
 }
 
 function formatChain(failures: readonly RestartFailure[]): string {

@@ -1,6 +1,8 @@
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { root } from "../corpus/paths.js";
+import { assemble } from "../process/machine/harness.js";
 import { Workshop } from "../support/command-line.js";
 
 const workshop = new Workshop();
@@ -54,6 +56,57 @@ test("by comparison: misses the order of stores between two flushes, and finds w
     (await workshop.run(["explore", "--domain", "adr", "--approximate", program(name)])).status;
   expect(await statusOf("missing-flush-bug")).toBe(1);
   expect(await statusOf("missing-flush")).toBe(0);
+});
+
+const OPEN = `(import "wasi_snapshot_preview1" "path_open"
+  (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "data")`;
+/** Opens the file "data", with some `oflags`, on the descriptor of a directory. */
+const open = (oflags: number): string => `(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4)
+  (i32.const ${oflags}) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 16))`;
+
+test("another program judges the files that are left", async () => {
+  const modules: Readonly<Record<string, string>> = {
+    makes: `(module ${OPEN} (func (export "_start") (drop ${open(1)}))
+      (func (export "vermilion_check") (result i32) (i32.const 0)))`,
+    requires: `(module ${OPEN} (func (export "_start") (if ${open(0)} (then unreachable))))`,
+    never: `(module (func (export "_start") unreachable))`,
+  };
+  for (const [name, text] of Object.entries(modules))
+    writeFileSync(join(workshop.work, `${name}.wasm`), assemble(text));
+  mkdirSync(join(workshop.work, "empty"));
+  const explore = (...words: string[]) =>
+    workshop.run(["explore", "--json", "--domain", "adr", "--dir", "empty::/", ...words, "makes.wasm"]);
+  expect((await explore()).status).toBe(0);
+  const { status, stdout } = await explore("--check-program", "requires.wasm");
+  expect(status).toBe(1);
+  expect(JSON.parse(stdout).finding.result).toContain("requires.wasm");
+  const refused = await explore("--check-program", "never.wasm");
+  expect(JSON.parse(refused.stderr.trim().split("\n").at(-1) ?? "")).toMatchObject({ code: "REFERENCE_FAILED" });
+});
+
+test("every guest reads the standard input from its beginning", async () => {
+  const reads = `(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "vermilion" "pmem" (func $pmem (param i32 i32) (result i32)))
+    (import "vermilion" "sfence" (func $sfence))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\\20\\00\\00\\00\\08\\00\\00\\00")
+    (func (export "_start")
+      (drop (call $pmem (i32.const 64) (i32.const 64)))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
+      (if (i32.ne (i32.load (i32.const 16)) (i32.const 5)) (then unreachable))
+      (i32.store (i32.const 64) (i32.const 1))
+      (call $sfence)))`;
+  writeFileSync(join(workshop.work, "reads.wasm"), assemble(reads));
+  writeFileSync(join(workshop.work, "input"), "hello");
+  const explore = (...words: string[]) =>
+    workshop.run(["explore", "--json", "--domain", "adr", ...words, "reads.wasm"]);
+  const { status, stdout } = await explore("--stdin", "input");
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout).guests).toBeGreaterThan(2);
+  expect((await explore()).stderr).toContain("REFERENCE_FAILED");
+  expect((await explore("--stdin", "nothing-there")).stderr).toContain("NOT_FOUND");
 });
 
 test.each([
