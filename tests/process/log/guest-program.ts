@@ -87,9 +87,9 @@ export class GuestProgram {
     });
   }
 
-  static begin(world: World): GuestProgram {
+  static begin(world: World, durability: "process" | "system" = "process"): GuestProgram {
     const guest = new GuestProgram(world, undefined);
-    guest.system.configure({ uncertain: "repeat", durability: "process" }, false);
+    guest.system.configure({ uncertain: "repeat", durability }, false);
     guest.system.beginLog(0, 0, { callback: false, eintr: false });
     return guest;
   }
