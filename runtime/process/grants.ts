@@ -7,12 +7,13 @@
  * docs/rationale.md#grants
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
 import type { Command, Preopen } from "./command.js";
 import { contentHash } from "./image/content-hash.js";
+import { makeDirectories } from "./image/directories.js";
 import type { Image } from "./image/image.js";
 
 const KEY_BYTE_LENGTH = 32;
@@ -92,7 +93,7 @@ function readKey(): Buffer | undefined {
 /** Without a place for a key the image grants nothing by itself, and `resume` says how to grant. */
 function createKey(): Buffer | undefined {
   try {
-    mkdirSync(keyDirectory(), { recursive: true, mode: 0o700 });
+    makeDirectories(keyDirectory());
     writeFileSync(join(keyDirectory(), "grant-key"), randomBytes(KEY_BYTE_LENGTH), { mode: 0o600, flag: "wx" });
   } catch {
     // Another process was faster, or there is no writable home: the next line tells which.

@@ -58,9 +58,7 @@ export class MachineInstance {
       functionIndex: (fn) => this.functionIndex(fn),
       functionAt: (index) => this.functionAt(index as number),
     };
-    this.stack = new WebAssembly.Instance(frameStackModule, {
-      host: hostFunctions as WebAssembly.ModuleImports,
-    }).exports;
+    this.stack = instantiate(frameStackModule, { host: hostFunctions as WebAssembly.ModuleImports });
     this.#top = this.stack["top"] as WebAssembly.Global<"i32">;
     this.#record = this.stack["record"] as WebAssembly.Global<"i32">;
     this.exports = instantiate(program.compiled, imports);
@@ -222,6 +220,10 @@ function instantiate(compiled: WebAssembly.Module, imports: WebAssembly.Imports)
   try {
     return new WebAssembly.Instance(compiled, imports).exports;
   } catch (cause) {
+    if (cause instanceof RangeError) {
+      const reason = "the system has no memory or address space left for the program's memory";
+      throw new VermilionError("OUT_OF_MEMORY", `${reason}; raise the limit (ulimit -v)`, { cause });
+    }
     throw new VermilionError("MODULE_INVALID", `cannot instantiate: ${(cause as Error).message}`, { cause });
   }
 }

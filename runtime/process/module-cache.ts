@@ -13,7 +13,6 @@ import {
   constants,
   fstatSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -25,6 +24,7 @@ import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { CODE_VERSION, INSTRUMENTER_VERSION } from "../instrument/metadata.js";
 import { contentHash } from "./image/content-hash.js";
+import { makeDirectories } from "./image/directories.js";
 
 const TRAILER_BYTES = 4;
 /** Smaller modules are copied into their images as fast as they are linked. */
@@ -105,7 +105,7 @@ function holds(path: string, bytes: Uint8Array): boolean {
 function write(path: string, parts: readonly Uint8Array[], durable: boolean): boolean {
   const temporary = `${path}.${randomBytes(6).toString("hex")}`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectories(dirname(path));
     const descriptor = openSync(temporary, "wx", 0o400);
     try {
       for (const part of parts) for (let at = 0; at < part.length; ) at += writeSync(descriptor, part, at);

@@ -209,3 +209,18 @@ test("an argument, or the working directory's name, that is no UTF-8: refused, i
   const { status, stdout } = spawnSync("sh", command, { cwd: shop.work, env: shop.environment, encoding: "utf8" });
   expect([stdout, status]).toEqual(["2\n", 2]);
 });
+
+test.each(["XDG_CACHE_HOME", "XDG_STATE_HOME"])("%s where no directory can be made: the program runs", (name) => {
+  const command = [mainPath, "run", "--image", name, "--dir", ".", placeGuest(shop.work, "counter")];
+  const environment = { ...shop.environment, [name]: "/proc/nowhere" };
+  const options = { cwd: shop.work, env: environment, encoding: "utf8", timeout: 30_000 } as const;
+  expect(spawnSync(process.execPath, command, options).status).toBe(7);
+});
+
+test("no address space for the program's memory: status 74, no internal error", () => {
+  const script = 'ulimit -v 8000000; exec "$@"';
+  const command = ["-c", script, "sh", process.execPath, mainPath, "run", "--json", placeGuest(shop.work, "counter")];
+  const { status, stderr } = spawnSync("sh", command, { cwd: shop.work, env: shop.environment, encoding: "utf8" });
+  expect(status, stderr).toBe(74);
+  expect(JSON.parse(stderr)).toMatchObject({ code: "OUT_OF_MEMORY" });
+});
