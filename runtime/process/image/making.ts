@@ -1,4 +1,5 @@
 /** How an image comes to be, is opened and is removed again: all that is done before and after somebody holds it. */
+
 import { rmdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { crc32 } from "node:zlib";
@@ -11,6 +12,7 @@ import { encodeSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOT_BYTE_LENGTH } fro
 import { ImageLock, LOCK_NAME } from "./lock.js";
 import { type MemoryStore, openStore } from "./memory-store.js";
 import { HEADER_NAME, isImageName, MODULE_NAME, NEW_HEADER_NAME } from "./names.js";
+import { checkFewPages } from "./page-checks.js";
 import {
   checkMemories,
   isResumable,
@@ -190,6 +192,7 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
     checkInstrumenter(directory, header, options.instrumenterVersion);
     const saved: SavedState = at === undefined ? readState(directory, verified) : readEpoch(directory, header, at);
     checkMemories(directory, header.inPlace, saved);
+    checkFewPages(directory, storage, saved.maps);
     store = openStore({
       ...{ directory, storage, inPlace: header.inPlace, maps: saved.maps, created },
       memoryByteLengths: saved.record.memoryByteLengths,

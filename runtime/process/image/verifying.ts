@@ -4,16 +4,13 @@
  *
  * R1  A repair first makes the header name a good epoch, durably, and only then removes files that are damaged.
  */
-import { readSync } from "node:fs";
-import { attempt, VermilionError } from "../../../pmem/error.js";
-import { usedPages } from "../../../pmem/free-pages.js";
-import { PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "../../../pmem/page-map.js";
-import { checksumsOf } from "../../../pmem/page-store.js";
-import { CHECKSUM_BYTE_LENGTH, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+
+import { VermilionError } from "../../../pmem/error.js";
 import { imageError } from "./damage.js";
 import { keptEpochs, pinnedEpochs } from "./epochs.js";
 import { encodeSlot, type ImageHeader, SLOT_BYTE_LENGTH } from "./header.js";
-import { HEADER_NAME, pinName, segmentName, stateName, TRAP_NAME } from "./names.js";
+import { HEADER_NAME, pinName, stateName, TRAP_NAME } from "./names.js";
+import { PageChecks } from "./page-checks.js";
 import {
   checkMemories,
   isResumable,
@@ -53,7 +50,7 @@ export function verifyImage(path: string, repair = false, log?: LogChecks, wrap?
     const { directory, header } = held;
     const logProblems = log === undefined ? [] : problemsOfLog(held, log);
     const traps = header.status === "trapped" && header.state !== undefined;
-    const pages = new PageChecks(held);
+    const pages = new PageChecks(held.directory, held.storage);
     const epochs = keptEpochs(directory, header.highestEpoch).map((epoch) => ({
       epoch,
       problems: problemsOf(held, () => readEpoch(directory, header, epoch), pages),
@@ -111,60 +108,6 @@ function problemsOf({ directory, header }: Held, read: () => SavedState, pages: 
     .filter((name) => directory.statOf(name) === undefined)
     .map((name) => `${directory.pathOf(name)}: the file is missing`);
   return [...missing, ...pages.problemsOf(saved.maps)];
-}
-
-/** Pages are read once, however many epochs need them. */
-class PageChecks {
-  readonly #held: Held;
-  readonly #checked = new Map<number, boolean>();
-
-  constructor(held: Held) {
-    this.#held = held;
-  }
-
-  problemsOf(maps: readonly PageMap[]): string[] {
-    const damaged = new Map<number, number>();
-    for (const run of usedPages(maps)) {
-      for (const page of this.#damagedIn(run)) {
-        damaged.set(segmentOf(page), (damaged.get(segmentOf(page)) ?? 0) + 1);
-      }
-    }
-    return [...damaged].map(([segment, count]) => {
-      const path = this.#held.directory.pathOf(segmentName(segment));
-      return `${path}: ${count} of its pages have a wrong checksum`;
-    });
-  }
-
-  #damagedIn({ page, count }: PageRun): number[] {
-    const pages = Array.from({ length: count }, (_, index) => page + index);
-    if (pages.some((each) => !this.#checked.has(each))) this.#check({ page, count });
-    return pages.filter((each) => this.#checked.get(each) === false);
-  }
-
-  /** A run lies within one group of pages, 4 MiB at most. */
-  #check({ page, count }: PageRun): void {
-    const bytes = this.#read(page, pageInSegment(page) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
-    const sums = this.#read(page, checksumPosition(page, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
-    const found = checksumsOf([bytes]);
-    for (let index = 0; index < count; index++) {
-      const at = index * CHECKSUM_BYTE_LENGTH;
-      const isWhole = [0, 1, 2, 3].every((byte) => found[at + byte] === sums[at + byte]);
-      this.#checked.set(page + index, isWhole);
-    }
-  }
-
-  #read(page: number, position: number, byteLength: number): Uint8Array {
-    const { directory, storage } = this.#held;
-    const name = segmentName(segmentOf(page));
-    const bytes = new Uint8Array(byteLength);
-    const file = storage.openShared(name);
-    try {
-      attempt("read", directory.pathOf(name), () => readSync(file.descriptor, bytes, 0, byteLength, position));
-    } finally {
-      file.close();
-    }
-    return bytes;
-  }
 }
 
 /** R1. */

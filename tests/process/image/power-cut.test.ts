@@ -83,7 +83,12 @@ describe("an image without", () => {
       (it) => it.kind === "sync" && it.name.startsWith("state-"),
       /'IMAGE_DAMAGED' to match/,
     ],
-    ["the flush of the pages in a commit", liveWithCommits, syncOf("pages-0"), /another moment|history|verified/],
+    [
+      "the flush of the pages in a commit",
+      liveWithCommits,
+      syncOf("pages-0"),
+      /another moment|history|verified|IMAGE_DAMAGED/,
+    ],
     ["the flush of the directory in a commit", liveWithCommits, ({ kind }) => kind === "syncDirectory", /to match/],
     ["the flush of the header", live, syncOf("header"), /to match|memory of another moment/],
     ["the flush of the new header", live, syncOf("header.new"), /'IMAGE_DAMAGED' to match/],

@@ -1,0 +1,77 @@
+/** Whether saved pages are what was written: each has a checksum in its segment. */
+import { readSync } from "node:fs";
+import { attempt } from "../../../pmem/error.js";
+import { usedPages } from "../../../pmem/free-pages.js";
+import { PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "../../../pmem/page-map.js";
+import { checksumsOf } from "../../../pmem/page-store.js";
+import { CHECKSUM_BYTE_LENGTH, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+import { damaged } from "./damage.js";
+import { segmentName } from "./names.js";
+import type { ImageDirectory, ImageStorage } from "./storage.js";
+
+/** 16 MiB: some 10 ms. More are not read by a resume, which would take as long as the memory is large. */
+const PAGES_CHECKED_BY_A_RESUME = 4096;
+
+/** IMAGE_DAMAGED. Before a resume; a large memory is taken as it is: `verify` reads it. */
+export function checkFewPages(directory: ImageDirectory, storage: ImageStorage, maps: readonly PageMap[]): void {
+  const count = [...usedPages(maps)].reduce((sum, run) => sum + run.count, 0);
+  if (count > PAGES_CHECKED_BY_A_RESUME) return;
+  const [problem] = new PageChecks(directory, storage).problemsOf(maps);
+  if (problem !== undefined) throw damaged(directory.path, problem);
+}
+
+/** Pages are read once, however many epochs need them. */
+export class PageChecks {
+  readonly #directory: ImageDirectory;
+  readonly #storage: ImageStorage;
+  readonly #checked = new Map<number, boolean>();
+
+  constructor(directory: ImageDirectory, storage: ImageStorage) {
+    this.#directory = directory;
+    this.#storage = storage;
+  }
+
+  /** What is wrong, a line for each file. */
+  problemsOf(maps: readonly PageMap[]): string[] {
+    const damaged = new Map<number, number>();
+    for (const run of usedPages(maps)) {
+      for (const page of this.#damagedIn(run)) {
+        damaged.set(segmentOf(page), (damaged.get(segmentOf(page)) ?? 0) + 1);
+      }
+    }
+    return [...damaged].map(([segment, count]) => {
+      const path = this.#directory.pathOf(segmentName(segment));
+      return `${path}: ${count} of its pages have a wrong checksum`;
+    });
+  }
+
+  #damagedIn({ page, count }: PageRun): number[] {
+    const pages = Array.from({ length: count }, (_, index) => page + index);
+    if (pages.some((each) => !this.#checked.has(each))) this.#check({ page, count });
+    return pages.filter((each) => this.#checked.get(each) === false);
+  }
+
+  /** A run lies within one group of pages, 4 MiB at most. */
+  #check({ page, count }: PageRun): void {
+    const bytes = this.#read(page, pageInSegment(page) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
+    const sums = this.#read(page, checksumPosition(page, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
+    const found = checksumsOf([bytes]);
+    for (let index = 0; index < count; index++) {
+      const at = index * CHECKSUM_BYTE_LENGTH;
+      const isWhole = [0, 1, 2, 3].every((byte) => found[at + byte] === sums[at + byte]);
+      this.#checked.set(page + index, isWhole);
+    }
+  }
+
+  #read(page: number, position: number, byteLength: number): Uint8Array {
+    const name = segmentName(segmentOf(page));
+    const bytes = new Uint8Array(byteLength);
+    const file = this.#storage.openShared(name);
+    try {
+      attempt("read", this.#directory.pathOf(name), () => readSync(file.descriptor, bytes, 0, byteLength, position));
+    } finally {
+      file.close();
+    }
+    return bytes;
+  }
+}
