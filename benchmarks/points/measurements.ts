@@ -183,11 +183,11 @@ const forksAndRecoveries: Question = {
       const image = join(scratch, "image");
       const start = ["run", "--quiet", "--log", "--image", image, guestModule(), "heap", String(heapMebibytes)];
       await runUntil(start, "r");
-      await Images.history(image); // loads what forks
+      const at = (await Images.history(image)).at(-1)?.epoch ?? 0; // and loads what forks
       for (let event = 0; event < events; event++) {
         const target = join(scratch, `fork-${event}`);
         const startedAt = performance.now();
-        await Images.fork(image, target, { at: 1 });
+        await Images.fork(image, target, { at });
         samples.add("fork", performance.now() - startedAt);
         rmSync(target, { recursive: true });
       }

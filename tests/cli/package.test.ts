@@ -63,7 +63,7 @@ describe("the packed tarball, installed in an empty folder", () => {
     expect(stdout).toMatch(/2 failed \| 4 passed/);
     expect(stderr).toMatch(/DOES NOT SURVIVE {2}(safepoint|call):/);
     expect(stderr).toContain("the power failed in");
-    expect(stderr).toContain("the power failed before a fence in");
+    expect(stderr).toContain("the power failed before a fence, in");
     expect(stderr).toContain("+ Received");
   });
 

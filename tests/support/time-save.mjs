@@ -88,7 +88,7 @@ if (isMainThread) {
       watch(file, "sync", (duration) => {
         flushing += duration;
         if (fileName === "header") at.saved = now();
-        else if (fileName === "pages") at.flushed = now();
+        else if (fileName.startsWith("pages-")) at.flushed = now();
         else at.flipping = now();
       });
     });
@@ -121,5 +121,6 @@ if (isMainThread) {
   );
   const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () => {});
   if (outcome.kind !== "powerFailed") throw new Error(JSON.stringify(outcome));
+  at.flushed ??= at.described; // no page had changed
   parentPort.postMessage({ ...at, flushing });
 }

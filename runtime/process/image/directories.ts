@@ -13,7 +13,12 @@ export function checkVacant(directory: ImageDirectory): string[] {
   const names = directory.names();
   if (names.includes(HEADER_NAME)) {
     const reason = "there is an image already";
-    throw imageError("IMAGE_EXISTS", directory.path, reason, "resume it, start again with --fresh, or name another");
+    throw imageError(
+      "IMAGE_EXISTS",
+      directory.path,
+      reason,
+      "resume it, replace it with vermilion run --fresh, or name another",
+    );
   }
   return names.filter((name) => name !== LOCK_NAME && name !== OPEN_FILES_NAME);
 }
