@@ -1,7 +1,6 @@
 /** A slice of `npm run soak`: real programs killed by SIGKILL in chains, their output exactly once. */
 import { expect, test } from "vitest";
-import { uninterrupted } from "./interruptions.js";
-import { killAtRandom } from "./kills.js";
+import { killAtRandom, referenceOf } from "./kills.js";
 import { programs } from "./programs.js";
 import { Random } from "./random.js";
 import { Unavailable } from "./run-command.js";
@@ -23,9 +22,7 @@ test.each([
     console.log(`skipped: ${error.message}`);
     return;
   }
-  await uninterrupted(program, module); // instruments the module
-  const reference = await uninterrupted(program, module);
+  const reference = await referenceOf(program, module);
   const killed = await killAtRandom(program, module, new Random(seed), reference, { options, kills: 8, stdout });
-  const { milliseconds: _, ...expected } = reference;
-  expect(killed.result, `seed ${seed}\n${killed.history.join("\n")}`).toEqual(expected);
+  expect(killed.result, `seed ${seed}\n${killed.history.join("\n")}`).toEqual(reference.expected);
 });

@@ -18,6 +18,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -100,6 +101,12 @@ export class Run {
     if (typeof inspection !== "object" || inspection === null || !("status" in inspection)) return undefined;
     if (inspection.status !== "finished" || !("exitStatus" in inspection)) return undefined;
     return Number(inspection.exitStatus);
+  }
+
+  /** Changes when the program begins or goes on, and with every epoch; undefined: there is no image yet. */
+  headerVersion(): bigint | undefined {
+    const header = statSync(join(this.#folder, "image", "header"), { bigint: true, throwIfNoEntry: false });
+    return header?.mtimeNs;
   }
 
   /** The whole run in another engine. */
