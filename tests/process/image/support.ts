@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect } from "vitest";
-import { Image, type PointFacts } from "../../../runtime/process/image/image.js";
+import type { PointFacts } from "../../../runtime/process/image/epoch-writing.js";
+import { Image } from "../../../runtime/process/image/image.js";
 import type { ImageState } from "../../../runtime/process/image/state-file.js";
 
 export const PAGE = 65_536;

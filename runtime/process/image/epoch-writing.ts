@@ -1,0 +1,94 @@
+/** What a save writes before the header slot that names it: linear memory and the state file. */
+import type { UnsummedPages } from "../../../pmem/page-store.js";
+import { beyondLimit, imageError } from "./damage.js";
+import type { EpochFiles } from "./epoch-files.js";
+import type { EpochReason, EpochRecord, TrapRecord } from "./epoch-record.js";
+import { type ImageHeader, MAX_STATE_BYTES } from "./header.js";
+import type { MemoryStore } from "./memory-store.js";
+import { HEADER_NAME, TRAP_NAME } from "./names.js";
+import { encodePageMaps } from "./page-maps.js";
+import type { SavedState } from "./reading.js";
+import { encodeState, type ImageState } from "./state-file.js";
+import type { ImageDirectory, StorageFile } from "./storage.js";
+
+/** What the history is told about a persistence point. */
+export interface PointFacts {
+  readonly why: EpochReason;
+  /** Host calls that the program has made since its beginning. */
+  readonly hostCalls: number;
+  /** Files in `open-files` that the state names. */
+  readonly keptFiles: readonly string[];
+}
+
+/** Where it is written, and behind what. */
+export interface EpochPlace {
+  readonly directory: ImageDirectory;
+  readonly store: MemoryStore;
+  readonly files: EpochFiles;
+  readonly header: ImageHeader;
+  /** Whether it goes on from the header's epoch; false: from the program's beginning. */
+  readonly goesOn: boolean;
+}
+
+export interface Saving {
+  readonly status: "saved" | "running" | "trapped";
+  readonly state: ImageState;
+  readonly facts: PointFacts;
+  readonly trap?: TrapRecord;
+  /** Takes what it lacks: checksums that somebody else computes. */
+  readonly later?: UnsummedPages[];
+}
+
+export interface WrittenEpoch {
+  readonly saved: SavedState;
+  /** To the header, for the slot that names it. */
+  readonly changes: Partial<ImageHeader>;
+  /** Of the state, open. */
+  readonly file: StorageFile;
+}
+
+/** What is saved of a trapped guest: its frames are gone. */
+export const MEMORY_ONLY: ImageState = {
+  machine: {
+    globals: new Uint8Array(0),
+    tables: new Uint8Array(0),
+    segments: new Uint8Array(0),
+    stacks: new Uint8Array(0),
+  },
+  wasi: null,
+  process: null,
+};
+
+/** Flushes nothing. IMAGE_MISSING: it was removed meanwhile. IMAGE_LIMIT, and the codes of the disk. */
+export function writeEpoch({ directory, store, files, header, goesOn }: EpochPlace, saving: Saving): WrittenEpoch {
+  const { status, state, facts, trap = null, later } = saving;
+  if (directory.statOf(HEADER_NAME) === undefined) {
+    const reason = "the image was removed while its program ran, and nothing can be saved";
+    throw imageError("IMAGE_MISSING", directory.path, reason, "start the program again");
+  }
+  const maps = store.write(later);
+  const record: EpochRecord = {
+    ...facts,
+    parent: goesOn ? header.epoch : null,
+    at: Date.now(),
+    pagesWritten: store.writtenPageCount,
+    memoryByteLengths: store.memories.map(({ byteLength }) => byteLength),
+    keep: files.keep,
+    trap,
+  };
+  const isTrap = status === "trapped"; // no persistence point, and of no epoch but the one that it came from
+  const epoch = isTrap ? header.epoch : header.highestEpoch + 1;
+  const { chunks, byteLength, checksum } = encodeState(epoch, { record, state, pages: encodePageMaps(maps) });
+  if (byteLength > MAX_STATE_BYTES) {
+    throw beyondLimit(directory.path, `its state has ${byteLength} bytes`, MAX_STATE_BYTES);
+  }
+  const file = isTrap ? files.create(TRAP_NAME) : files.prepareNext();
+  file.write(chunks, 0);
+  const named = isTrap ? {} : { epoch, highestEpoch: epoch };
+  const message = trap?.message ?? "";
+  return {
+    saved: { record, state, maps, checksum },
+    changes: { status, message, state: { checksum }, ...named },
+    file,
+  };
+}
