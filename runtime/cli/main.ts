@@ -3,14 +3,15 @@
  * The command line. A guest's thread takes longest to start, so it starts first and boots while the rest is loaded and the
  * options are parsed: what is imported here is what that needs. No await at the top, for it is bundled as CommonJS.
  */
+import { setFlagsFromString } from "node:v8";
 import "./early-signals.js";
 import { Process } from "../index.js";
-import { setEngineFlags } from "./engine-flags.js";
+import { ENGINE_FLAGS } from "./engine-flags.js";
 
-setEngineFlags();
 const command = process.argv[2];
 const runs = command === "run" || command === "resume" || command === "call";
-if (runs && !process.argv.includes("--supervise")) Process.prepareThread(); // a supervisor runs no guest
+if (runs && !process.argv.includes("--supervise")) Process.prepareThread(ENGINE_FLAGS); // a supervisor runs no guest
+else if (command === "explore" || command === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
 import("./command-line.js")
   .then(({ runCommandLine }) => runCommandLine(process.argv))
   .then((status) => Process.exit(status));

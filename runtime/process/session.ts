@@ -69,10 +69,10 @@ export class Session {
   /** Whoever waits for the answer before ending the worker. */
   #idle: (() => void) | undefined;
 
-  constructor(stackMegabytes: number = STACK_MEGABYTES.usual) {
+  constructor(stackMegabytes: number = STACK_MEGABYTES.usual, engineFlags: readonly string[] = []) {
     const { port1: compiler, port2 } = new MessageChannel();
     serveCompiler(compiler, this.#control);
-    const workerData: WorkerData = { control: this.#control.buffer, compiler: port2 };
+    const workerData: WorkerData = { control: this.#control.buffer, compiler: port2, engineFlags };
     this.#worker = new Worker(new URL("../process/worker.cjs", import.meta.url), {
       workerData,
       transferList: [port2],

@@ -5,4 +5,6 @@ export interface WorkerData {
   readonly control: SharedArrayBuffer;
   /** Takes the bytes of modules and gives them back compiled: see optimizing-compiler.ts. */
   readonly compiler: MessagePort;
+  /** Of the engine, for the whole program; the worker sets them before it compiles a guest. */
+  readonly engineFlags: readonly string[];
 }

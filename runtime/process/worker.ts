@@ -1,4 +1,5 @@
 /** The worker's entry: one guest, prepared and run as the main thread says. Everything the guest does blocks this thread. */
+import { setFlagsFromString } from "node:v8";
 import { parentPort, resourceLimits, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
@@ -34,6 +35,7 @@ function carryOut(message: Order, functions: HostFunctions): Report {
 }
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
+  given.engineFlags.forEach(setFlagsFromString);
   guest = new Guest(order, control, tell, functions, compile);
   const { command, imagePath, resumes } = guest;
   if (resumes === undefined || !needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {

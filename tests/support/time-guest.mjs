@@ -20,6 +20,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { setFlagsFromString } from "node:v8";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 const PAGE = 65_536;
@@ -73,7 +74,7 @@ if (isMainThread) {
   writeFileSync(join(values.scratch, "result.json"), JSON.stringify(result));
 
   async function instrumented() {
-    (await load("runtime/cli/engine-flags.js")).setEngineFlags();
+    (await load("runtime/cli/engine-flags.js")).ENGINE_FLAGS.forEach(setFlagsFromString);
     const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }] = await Promise.all(
       ["guest", "machine", "control-block", "host-functions"].map((name) => load(`runtime/process/${name}.js`)),
     );
