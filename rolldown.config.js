@@ -19,6 +19,11 @@ export default defineConfig([
   },
   {
     ...common,
+    input: { "process/cached-worker": "dist/runtime/process/cached-worker.js" },
+    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
+  },
+  {
+    ...common,
     input: { "testing/worker": "dist/runtime/testing/worker.js" },
     output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
   },

@@ -10,8 +10,11 @@ import { ENGINE_FLAGS } from "./engine-flags.js";
 
 const command = process.argv[2];
 const runs = command === "run" || command === "resume" || command === "call";
-if (runs && !process.argv.includes("--supervise")) Process.prepareThread(ENGINE_FLAGS); // a supervisor runs no guest
-else if (command === "explore" || command === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
+if (runs && !process.argv.includes("--supervise")) {
+  Process.prepareThread({ engineFlags: ENGINE_FLAGS, purpose: command }); // a supervisor runs no guest
+} else if (command === "explore" || command === "replay") {
+  ENGINE_FLAGS.forEach(setFlagsFromString);
+}
 import("./command-line.js")
   .then(({ runCommandLine }) => runCommandLine(process.argv))
   .then((status) => Process.exit(status));

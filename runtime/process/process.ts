@@ -17,7 +17,7 @@ import {
   surroundings,
 } from "./process-options.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
-import { type Prepared, Session, type SessionEvents } from "./session.js";
+import { type Prepared, Session, type SessionEvents, type ThreadOptions } from "./session.js";
 import { SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 
@@ -64,12 +64,12 @@ export class Process {
   }
 
   /**
-   * Starts the thread of the next process now, while its options are not known yet: saves some 25 ms. `engineFlags`: flags
-   * of V8 that it sets for the whole program when it is there. Not earlier: Node's own code, compiled ahead, is good for the
-   * flags that Node was built with, and is compiled again under others.
+   * Starts the thread of the next process now, while its options are not known yet: saves some 25 ms. It sets the engine's
+   * flags when it is there, not earlier: Node's own code, compiled ahead, is good for the flags that Node was built with,
+   * and is compiled again under others.
    */
-  static prepareThread(engineFlags: readonly string[] = []): void {
-    spare ??= new Session(STACK_MEGABYTES.usual, engineFlags);
+  static prepareThread(options: ThreadOptions = {}): void {
+    spare ??= new Session(STACK_MEGABYTES.usual, options);
     spare.hold(false);
   }
 

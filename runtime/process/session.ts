@@ -33,6 +33,14 @@ const PATIENCE_MILLISECONDS = 200;
 /** A guest that was killed and still runs is in a host function that does not return. */
 const RUNNING_PATIENCE_MILLISECONDS = 1000;
 
+/** What a program gives the threads of its guests. */
+export interface ThreadOptions {
+  /** Flags of V8, which the thread sets for the whole program. */
+  readonly engineFlags?: readonly string[];
+  /** What the thread is for: its compiled code is kept under that name, for the next start. */
+  readonly purpose?: string;
+}
+
 export interface SessionEvents {
   /** One line for the user: what is not as he would expect. */
   readonly notice?: ((message: string) => void) | undefined;
@@ -69,11 +77,15 @@ export class Session {
   /** Whoever waits for the answer before ending the worker. */
   #idle: (() => void) | undefined;
 
-  constructor(stackMegabytes: number = STACK_MEGABYTES.usual, engineFlags: readonly string[] = []) {
+  constructor(stackMegabytes: number = STACK_MEGABYTES.usual, { engineFlags = [], purpose }: ThreadOptions = {}) {
     const { port1: compiler, port2 } = new MessageChannel();
     serveCompiler(compiler, this.#control);
-    const workerData: WorkerData = { control: this.#control.buffer, compiler: port2, engineFlags };
-    this.#worker = new Worker(new URL("../process/worker.cjs", import.meta.url), {
+    const workerData: WorkerData = {
+      ...{ control: this.#control.buffer, compiler: port2 },
+      ...{ engineFlags, purpose, execArgv: process.execArgv },
+    };
+    const entry = purpose === undefined ? "../process/worker.cjs" : "../process/cached-worker.cjs";
+    this.#worker = new Worker(new URL(entry, import.meta.url), {
       workerData,
       transferList: [port2],
       resourceLimits: { stackSizeMb: stackMegabytes },

@@ -7,4 +7,10 @@ export interface WorkerData {
   readonly compiler: MessagePort;
   /** Of the engine, for the whole program; the worker sets them before it compiles a guest. */
   readonly engineFlags: readonly string[];
+  /** What the worker is for: its compiled code is kept under that name. Undefined: it is not kept. */
+  readonly purpose: string | undefined;
+  /** Of the main thread, which a worker does not see. */
+  readonly execArgv: readonly string[];
+  /** Keeps the compiled code, before the program ends; undefined: it is there already, or not kept. */
+  keepCode?: () => void;
 }

@@ -34,8 +34,15 @@ function carryOut(message: Order, functions: HostFunctions): Report {
   return { kind: "ended", outcome: guest.run(message.order, () => tell({ kind: "running" })) };
 }
 
+/** Behind all that Node loads of its own code, which is compiled ahead for other flags: see Process.prepareThread. */
+function setEngineFlags(): void {
+  libc();
+  performance.now(); // loads a module when first used
+  if (given.keepCode === undefined) given.engineFlags.forEach(setFlagsFromString); // else the code is kept for other flags
+}
+
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
-  given.engineFlags.forEach(setFlagsFromString);
+  setEngineFlags();
   guest = new Guest(order, control, tell, functions, compile);
   const { command, imagePath, resumes } = guest;
   if (resumes === undefined || !needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {
@@ -72,8 +79,13 @@ async function loadImports(href: string): Promise<HostFunctions> {
   return functions;
 }
 
+function exit({ status }: ExitOrder): void {
+  given.keepCode?.();
+  libc().exit(status);
+}
+
 port.on("message", (message: Order | ExitOrder) => {
-  if (message.kind === "exit") return libc().exit(message.status);
+  if (message.kind === "exit") return exit(message);
   const imports = message.kind === "prepare" ? message.order.imports : undefined;
   if (imports === undefined) answer(message, new HostFunctions());
   else loadImports(imports).then((functions) => answer(message, functions), fail);

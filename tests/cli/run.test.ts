@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { mainPath, Workshop } from "../support/command-line.js";
@@ -208,6 +208,23 @@ test("an argument, or the working directory's name, that is no UTF-8: refused, i
   const command = ["-c", script, "sh", process.execPath, mainPath, "run", echo];
   const { status, stdout } = spawnSync("sh", command, { cwd: shop.work, env: shop.environment, encoding: "utf8" });
   expect([stdout, status]).toEqual(["2\n", 2]);
+});
+
+test("compiled code is kept for the next run, and made again when it is damaged", async () => {
+  const cache = join(shop.directory, "cache");
+  const run = () => shop.run(["run", "--fresh", echo, "x"], { env: { XDG_CACHE_HOME: cache } });
+  const kept = () =>
+    readdirSync(join(cache, "vermilion", "code")).map((name) => join(cache, "vermilion", "code", name));
+  expect((await run()).stdout).toBe("echo.wasm\nx\n");
+  const [path] = kept();
+  expect(kept().length).toBe(1);
+  const { ino } = statSync(path ?? "");
+  expect((await run()).stdout).toBe("echo.wasm\nx\n");
+  expect(statSync(path ?? "").ino).toBe(ino);
+  rmSync(path ?? "");
+  writeFileSync(path ?? "", "damaged");
+  expect((await run()).stdout).toBe("echo.wasm\nx\n");
+  expect(statSync(path ?? "").size).toBeGreaterThan(100_000);
 });
 
 test.each(["XDG_CACHE_HOME", "XDG_STATE_HOME"])("%s where no directory can be made: the program runs", (name) => {
