@@ -6,9 +6,10 @@ export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
 export const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
 export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as const;
 const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
-/** _IOWR('f', 16, struct pm_scan_arg) of linux/fs.h. */
-const PAGEMAP_SCAN = 0xc0606610;
 const MFD_CLOEXEC = 1;
+const O_CLOEXEC = 0o2000000;
+const UFFD_USER_MODE_ONLY = 1;
+const SYS_USERFAULTFD = { x64: 323, arm64: 282 } as const;
 const EFD = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 export const EWOULDBLOCK = 11;
 export const EINTR = 4;
@@ -30,8 +31,14 @@ export interface Libc {
   /** Whether `descriptor` can be mapped shared and read-write at all; maps one page elsewhere and lets it go. */
   probeMapping(descriptor: number): number;
   flock(descriptor: number, operation: number): number;
-  /** The PAGEMAP_SCAN ioctl (Linux 6.7) with its argument at `address`: how many ranges it found, or a negative errno. */
-  scanPages(descriptor: number, address: number): number;
+  /** ioctl(2) with its argument at `address`: its result, or a negative errno. */
+  control(descriptor: number, request: number, address: number): number;
+  /** mprotect(2). */
+  protect(address: number, byteLength: number, protection: number): number;
+  /** madvise(2). */
+  advise(address: number, byteLength: number, advice: number): number;
+  /** userfaultfd(2), close-on-exec, for faults of this program's own code: a descriptor, or a negative errno. */
+  createFaultDescriptor(): number;
   isZero(address: number, byteLength: number): boolean;
   /** Gives the blocks of a part of a file back to the disk; it reads as zeros then. The file keeps its length. */
   punchHole(descriptor: number, position: number, byteLength: number): number;
@@ -102,6 +109,14 @@ function bind(): Libc {
   const ioctl: (d: number, r: number, a: number) => number = library.func(
     "int ioctl(int descriptor, unsigned long request, uintptr_t argument)",
   );
+  const mprotect: (a: number, l: number, p: number) => number = library.func(
+    "int mprotect(uintptr_t address, size_t length, int protection)",
+  );
+  const madvise: (a: number, l: number, v: number) => number = library.func(
+    "int madvise(uintptr_t address, size_t length, int advice)",
+  );
+  // glibc has no function for it.
+  const syscall: (n: number, f: number) => number = library.func("long syscall(long number, long flags)");
   const memcmp: (a: number, b: number, l: number) => number = library.func(
     "int memcmp(uintptr_t a, uintptr_t b, size_t length)",
   );
@@ -123,9 +138,16 @@ function bind(): Libc {
       return munmap(address, 4096) === -1 ? koffi.errno() : 0;
     },
     flock: (descriptor, operation) => (flock(descriptor, operation) === -1 ? koffi.errno() : 0),
-    scanPages: (descriptor, address) => {
-      const count = ioctl(descriptor, PAGEMAP_SCAN, address);
-      return count === -1 ? -koffi.errno() : count;
+    control: (descriptor, request, address) => {
+      const result = ioctl(descriptor, request, address);
+      return result === -1 ? -koffi.errno() : result;
+    },
+    protect: (address, byteLength, protection) =>
+      mprotect(address, byteLength, protection) === -1 ? koffi.errno() : 0,
+    advise: (address, byteLength, advice) => (madvise(address, byteLength, advice) === -1 ? koffi.errno() : 0),
+    createFaultDescriptor: () => {
+      const descriptor = syscall(SYS_USERFAULTFD[arch], O_CLOEXEC | UFFD_USER_MODE_ONLY);
+      return descriptor === -1 ? -koffi.errno() : descriptor;
     },
     isZero: (address, byteLength) => {
       invariant(zeros.byteLength === ZERO_BYTES, "the zeros are there as long as their address is used");

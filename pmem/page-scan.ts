@@ -7,10 +7,12 @@ import { appendRun, PAGE_BYTE_LENGTH, type PageRun } from "./page-map.js";
  *
  * A page of the store that was only read is still the file's (FILE). One that was written is a copy of our own, in
  * memory or swapped out. Memory that was only read and is no file's is the kernel's page of zeros (PFNZERO), or not there
- * at all. So: there, and neither FILE nor PFNZERO. Where a huge page is used, all of its small ones count as written.
+ * at all. So: there, and neither FILE nor PFNZERO. Where a huge page is used, all of its small ones count as written. Of
+ * memory under write protection (write-protection.ts), only what was written since it was protected: WRITTEN, which all
+ * other memory is.
  *
  * Three ways, each right, each slower than the one before: the PAGEMAP_SCAN ioctl (Linux 6.7) visits what is there;
- * /proc/self/pagemap has 8 bytes for each page; without either, every page counts as written.
+ * /proc/self/pagemap has 8 bytes for each page, and knows nothing of protection; without either, every page counts as written.
  */
 export type ScanWay = "ioctl" | "pagemap" | "all";
 
@@ -41,8 +43,9 @@ function throughPagemap(scan: (descriptor: number) => PageRun[] | undefined): Pa
   }
 }
 
-/** Bits of linux/fs.h. */
-const CATEGORY = { FILE: 4n, PRESENT: 8n, SWAPPED: 16n, PFNZERO: 32n } as const;
+/** _IOWR('f', 16, struct pm_scan_arg), and bits, of linux/fs.h. */
+const PAGEMAP_SCAN = 0xc0606610;
+const CATEGORY = { WRITTEN: 2n, FILE: 4n, PRESENT: 8n, SWAPPED: 16n, PFNZERO: 32n } as const;
 /** struct pm_scan_arg: twelve u64. */
 const SCAN_WORDS = 12;
 const SCAN_WALK_END = 4;
@@ -54,19 +57,20 @@ const RANGE_WORDS = 3;
 let words: BigUint64Array<ArrayBuffer> | undefined;
 
 function byIoctl(pagemap: number, address: number, byteLength: number): PageRun[] | undefined {
-  const { scanPages, addressOf } = libc();
+  const { control, addressOf } = libc();
   words ??= new BigUint64Array(SCAN_WORDS + RANGE_WORDS * RANGES_AT_ONCE);
   const base = addressOf(new Uint8Array(words.buffer));
   const end = BigInt(address + byteLength);
   const runs: PageRun[] = [];
   const excluded = CATEGORY.FILE | CATEGORY.PFNZERO;
+  const every = excluded | CATEGORY.WRITTEN;
   for (let start = BigInt(address); start < end; start = words[SCAN_WALK_END] ?? end) {
     const ranges = BigInt(base + 8 * SCAN_WORDS);
     words.set([
       ...[BigInt(8 * SCAN_WORDS), 0n, start, end, 0n, ranges, BigInt(RANGES_AT_ONCE), 0n],
-      ...[excluded, excluded, CATEGORY.PRESENT | CATEGORY.SWAPPED, CATEGORY.FILE], // inverted, all of, any of, returned
+      ...[excluded, every, CATEGORY.PRESENT | CATEGORY.SWAPPED, CATEGORY.FILE], // inverted, all of, any of, returned
     ]);
-    const count = scanPages(pagemap, base);
+    const count = control(pagemap, PAGEMAP_SCAN, base);
     if (count < 0) return undefined;
     for (let at = SCAN_WORDS; at < SCAN_WORDS + RANGE_WORDS * count; at += RANGE_WORDS) {
       const [from, to] = [Number(words[at]) - address, Number(words[at + 1]) - address];

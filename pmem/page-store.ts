@@ -94,7 +94,7 @@ export class PageStore implements StoreAccess {
   /** S1; undefined: not asked for yet. Sorted and joined. */
   #used: readonly PageRun[] | undefined;
   /** What write() has written last; undefined: nothing since it was settled. */
-  #written: { readonly maps: readonly PageMap[]; readonly extents: readonly PageMap[] } | undefined;
+  #written: Written | undefined;
   readonly #unflushed = new Set<number>();
   #closed = false;
 
@@ -156,9 +156,11 @@ export class PageStore implements StoreAccess {
     const free = new FreePages({ used: this.#usedPages(), ...this.#writableSegments() }, unit); // S1
     const share = Math.floor(MAX_EXTENTS / this.#memories.length);
     const extents: PageMap[] = [];
+    const runs: PageRun[][] = [];
     const maps = this.#memories.map((memory) => {
       const map = memory.mapped;
       const written = memory.written();
+      runs.push(written);
       const limit = Math.max(MIN_EXTENTS, share, (4 * memory.byteLength) / (PAGE_BYTE_LENGTH * GROUP_PAGES));
       const data = written.length === 0 ? [] : pagesToWrite(memory, map, written, unit, limit);
       const places = data.flatMap((run) => placed(run, free));
@@ -168,7 +170,7 @@ export class PageStore implements StoreAccess {
     const writes = this.#memories.flatMap((memory, index) =>
       (extents[index] ?? []).map((extent) => ({ page: extent.storePage, chunks: memory.views(extent) })),
     );
-    this.#written = { maps, extents };
+    this.#written = { maps, runs, extents };
     this.#used = unitedRuns(this.#usedPages(), usedPages(extents));
     for (const write of contiguous(writes)) this.#write(write, later);
     return maps;
@@ -180,15 +182,15 @@ export class PageStore implements StoreAccess {
   }
 
   /**
-   * Before the guest goes on in the same process: the pages that were written are mapped from the store, so that the next
-   * save finds only what has changed since. Nothing may have stored into the memories since write().
+   * Before the guest goes on in the same process: what was written counts as unchanged, so that the next save finds only what
+   * has changed since. Nothing may have stored into the memories since write().
    */
   settle(): void {
     const written = this.#written;
     if (written === undefined) return;
     this.#written = undefined;
     this.#memories.forEach((memory, index) => {
-      memory.remap(written.maps[index] ?? [], written.extents[index] ?? []);
+      memory.settle(written.maps[index] ?? [], written.runs[index] ?? [], written.extents[index] ?? []);
     });
   }
 
@@ -395,6 +397,13 @@ const MIN_EXTENTS = 64;
 const MAX_GAP_PAGES = 3;
 /** In bytes; below that, free space is not worth the calls. */
 const LEAST_TRIMMED = 4 * 2 ** 20;
+
+/** Of each memory: where everything lies, what had changed, and what was saved of that or along with it. */
+interface Written {
+  readonly maps: readonly PageMap[];
+  readonly runs: readonly (readonly PageRun[])[];
+  readonly extents: readonly PageMap[];
+}
 
 interface Write {
   /** Of the store. */

@@ -1,10 +1,20 @@
 import { readSync } from "node:fs";
 import { attempt, errnoError, invariant, VermilionError } from "./error.js";
+import { HugePages } from "./huge-pages.js";
 import { ENODEV, libc, MAP, PROT } from "./libc.js";
 import type { AddressOwner, MemoryBacking } from "./memory-backing.js";
-import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "./page-map.js";
+import {
+  type Extent,
+  endOf,
+  PAGE_BYTE_LENGTH,
+  type PageMap,
+  type PageRun,
+  remainingRuns,
+  unitedRuns,
+} from "./page-map.js";
 import { writtenPages } from "./page-scan.js";
 import { checkReservation } from "./reservation.js";
+import { WriteProtection } from "./write-protection.js";
 
 /**
  * A memory whose saved pages lie in a page store, mapped MAP_PRIVATE where they belong; all else is the engine's own
@@ -16,6 +26,8 @@ import { checkReservation } from "./reservation.js";
  * V2  While attached it holds the owner: V8 unmaps a memory's range when it collects the memory.
  * V3  close() gives the range back as the owner made it. Later loads read zeros, and no change of the file, by whoever
  *     holds the image then, reaches the process.
+ * V4  Once settled, a page that was written is protected, where the kernel can (`#protection`), or else mapped from the store
+ *     again. A page that is still mapped from where it lay at attach (`#fromStore`) becomes our own before that place is given up.
  */
 export interface StoreAccess {
   readonly path: string;
@@ -28,6 +40,8 @@ export interface StoreAccess {
 interface Attachment {
   readonly owner: AddressOwner;
   readonly address: number;
+  readonly reservedByteLength: number;
+  readonly hugePages: HugePages;
 }
 
 export class PrivateMemory implements MemoryBacking {
@@ -35,6 +49,10 @@ export class PrivateMemory implements MemoryBacking {
   #mapped: PageMap;
   #byteLength: number;
   #attachment: Attachment | undefined;
+  /** V4. */
+  #fromStore: readonly PageRun[] = [];
+  /** Null: this kernel cannot; undefined: nothing was settled yet. */
+  #protection: WriteProtection | null | undefined;
   #refusal: VermilionError | undefined;
   #closed = false;
 
@@ -77,16 +95,43 @@ export class PrivateMemory implements MemoryBacking {
     if (reservedByteLength > this.#byteLength) {
       checkReservation(this.path, address, this.#byteLength, reservedByteLength);
     }
-    this.#attachment = { owner, address };
-    for (const extent of this.#mapped) this.#place(owner, address, extent);
+    const hugePages = new HugePages(address, reservedByteLength);
+    this.#attachment = { owner, address, reservedByteLength, hugePages };
+    hugePages.use(this.#byteLength);
+    for (const extent of this.#mapped) this.#place(this.#attachment, extent);
+    this.#fromStore = this.#mapped;
   }
 
-  /** `map` is what the memory holds now: of its extents, `changed` are mapped anew and all others already. */
-  remap(map: PageMap, changed: PageMap): void {
-    invariant(this.#attachment !== undefined || changed.length === 0, "only attached memory has changed");
+  /**
+   * V4. What the memory holds now is saved, lies where `map` says, and counts as unchanged from here on: `written`, as
+   * written() gave it, and `saved`, the extents that were saved for it or along with it.
+   */
+  settle(map: PageMap, written: readonly PageRun[], saved: PageMap): void {
+    const attachment = this.#attachment;
+    invariant(attachment !== undefined || saved.length === 0, "only attached memory has changed");
     this.#mapped = map;
-    if (this.#attachment === undefined) return;
-    for (const extent of changed) this.#place(this.#attachment.owner, this.#attachment.address, extent);
+    if (attachment === undefined || (written.length === 0 && saved.length === 0)) return;
+    const { address, reservedByteLength } = attachment;
+    if (this.#protection === undefined) this.#protection = WriteProtection.begin(address, reservedByteLength) ?? null;
+    if (this.#protection !== null) {
+      const places = unitedRuns(written, saved);
+      this.#fromStore = remainingRuns(this.#fromStore, written);
+      const left = remainingRuns(this.#fromStore, saved);
+      for (const run of remainingRuns(this.#fromStore, left)) this.#makeOwn(run);
+      this.#fromStore = left;
+      if (this.#protection.protect(places)) return;
+      this.#protection.close();
+      this.#protection = null;
+    }
+    for (const extent of saved) this.#place(attachment, extent);
+  }
+
+  /** A store of what is there already. */
+  #makeOwn({ page, count }: PageRun): void {
+    for (const bytes of this.views({ page, count })) {
+      const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+      for (let at = 0; at < words.length; at += libc().pageByteLength / 4) Atomics.or(words, at, 0);
+    }
   }
 
   grow(byteLength: number): boolean {
@@ -94,6 +139,7 @@ export class PrivateMemory implements MemoryBacking {
     this.#refusal = this.#store.lackOfRoom(byteLength - this.byteLength);
     if (this.#refusal !== undefined) return false;
     this.#byteLength = byteLength;
+    this.#attachment?.hugePages.grow(this.#attachment.owner.buffer.byteLength, byteLength);
     return true;
   }
 
@@ -121,6 +167,7 @@ export class PrivateMemory implements MemoryBacking {
     const [first, last] = [this.#mapped[0], this.#mapped.at(-1)];
     const attachment = this.#attachment;
     this.#attachment = undefined;
+    this.#protection?.close();
     this.#byteLength = attachment?.owner.buffer.byteLength ?? this.#byteLength;
     if (attachment === undefined || first === undefined || last === undefined) return;
     const from = attachment.address + first.page * PAGE_BYTE_LENGTH;
@@ -130,7 +177,7 @@ export class PrivateMemory implements MemoryBacking {
     if (errno !== 0) throw errnoError("unmap the memory", this.path, errno);
   }
 
-  #place(owner: AddressOwner, address: number, extent: Extent): void {
+  #place({ owner, address }: Attachment, extent: Extent): void {
     const { pageByteLength, mapFixed } = libc();
     const from = extent.page * PAGE_BYTE_LENGTH;
     const byteLength = extent.count * PAGE_BYTE_LENGTH;

@@ -22,6 +22,7 @@ export interface CodeFeatures {
   /** Tables can differ from what instantiation made them. */
   changesTables: boolean;
   memoryGrow: Set<number>;
+  atomics: boolean;
   /** The largest static offset of an access to memory: see poll-flag.ts. */
   largestOffset: number;
   /** Keys `kind:a:b` of segment instructions, for the thunks that continuations call: see helpers.ts. */
@@ -66,6 +67,7 @@ class BodyScanner {
     tailCalls: false,
     changesTables: false,
     memoryGrow: new Set(),
+    atomics: false,
     largestOffset: 0,
     segmentOperations: new Set(),
   };
@@ -230,6 +232,7 @@ class BodyScanner {
           this.#prefixed(SIMD.immediate);
           break;
         case Op.prefixAtomic:
+          this.features.atomics = true;
           this.#prefixed(ATOMIC.immediate);
           break;
         default:

@@ -8,7 +8,7 @@
  * results were already there (they are returned).
  */
 import { ByteWriter } from "../wasm/byte-writer.js";
-import { ExternalKind, functionAtByte, type Limits, type Module, SectionId, typeOfFunction } from "../wasm/module.js";
+import { ExternalKind, functionAtByte, type Module, SectionId, typeOfFunction } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
@@ -20,6 +20,7 @@ import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
+import { memoryTypes, writeLimits } from "./memory-types.js";
 import { flagPlace } from "./poll-flag.js";
 import { type Site, SiteKind } from "./sites.js";
 import { TypeTable } from "./type-table.js";
@@ -248,7 +249,7 @@ export class ContinuationBuilder {
         const guest = module.functionTypes[index];
         out.u32(guest ?? (helperTypes[index - module.functionTypes.length] as number));
       }
-      memories.forEach((limits, i) => {
+      memoryTypes(module, this.#graph.features).forEach((limits, i) => {
         entry(CONTINUATION_IMPORTS.main, EXPORT.memory(i), ExternalKind.memory);
         writeLimits(out, limits);
       });
@@ -320,12 +321,6 @@ class ImportedFunctions {
     this.list.push(functionIndex);
     return index;
   }
-}
-
-function writeLimits(out: ByteWriter, limits: Limits): void {
-  out.u8((limits.maximum === undefined ? 0 : 1) | (limits.shared ? 2 : 0));
-  out.u32(limits.minimum);
-  if (limits.maximum !== undefined) out.u32(limits.maximum);
 }
 
 /** Loads the saved values; then makes the host call with them, or returns them as its results. */

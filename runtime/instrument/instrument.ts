@@ -2,7 +2,7 @@
  * The instrumented module: the guest's, with safepoints and handlers in its code and our helpers behind its own parts.
  *
  * Sections are copied where they do not change. What changes: types, functions, tables, tags, globals and exports get
- * ours appended; the start section is left out (the host calls the function, on a clean start only); active data
+ * ours appended; memories that grow are declared shared (memory-types.ts); the start section is left out (the host calls the function, on a clean start only); active data
  * segments become passive (instantiation must not write over live memory); bodies of functions that can unwind are
  * rewritten. Output order follows core spec 5.5.2, so code is written into its own buffer before the type section,
  * because it may ask for new types.
@@ -18,6 +18,7 @@ import type { CodeTarget, Form } from "./code-target.js";
 import { dispatchedFunctions } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix } from "./helpers.js";
+import { definedMemoryTypes, writeLimits } from "./memory-types.js";
 import { flagPlace } from "./poll-flag.js";
 import type { PositionMap } from "./position-map.js";
 import { TypeTable } from "./type-table.js";
@@ -186,11 +187,12 @@ function copyCustomNames(out: ByteWriter, module: Module): void {
 /** All sections before the code. */
 function writeHead(
   module: Module,
+  graph: CallGraph,
   appendix: Appendix,
   types: TypeTable,
-  tagType: number,
   tracking: boolean,
 ): ByteWriter {
+  const tagType = types.index([], []);
   const head = new ByteWriter(65536);
   head.copy(WASM_HEADER);
   writeExtended(head, module, SectionId.type, types.addedCount, () => types.writeAdded(head));
@@ -206,7 +208,13 @@ function writeHead(
       head.u32(length);
     }
   });
-  writeExtended(head, module, SectionId.memory, 0, () => undefined);
+  const memories = definedMemoryTypes(module, graph.features);
+  if (memories.length > 0) {
+    writeSection(head, SectionId.memory, () => {
+      head.u32(memories.length);
+      for (const limits of memories) writeLimits(head, limits);
+    });
+  }
   writeExtended(head, module, SectionId.tag, 2, () => {
     for (let i = 0; i < 2; i++) {
       head.u8(0);
@@ -241,14 +249,14 @@ export function instrument(
 ): Uint8Array {
   const types = new TypeTable(module.types);
   const appendix = new Appendix(module, graph.features, types, form.tracking);
-  const tagType = types.index([], []);
+  types.index([], []); // of our tags
   // Code is written first, behind room for what stands before it, so that the whole is made without a second copy.
   const room = headRoom(module, appendix);
   // More than any program needs: memory that is never written to costs nothing, a buffer that is outgrown costs a second one.
   const out = new ByteWriter(room + module.bytes.length * 3);
   out.length = room;
   writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form, positions));
-  const head = writeHead(module, appendix, types, tagType, form.tracking);
+  const head = writeHead(module, graph, appendix, types, form.tracking);
   if (head.length > room) throw new Error(`sections before the code take ${head.length} bytes, room is for ${room}`);
   out.bytes.set(head.view(), room - head.length);
   if (positions !== undefined) positions.moduleBegin = room - head.length;

@@ -7,7 +7,7 @@ import { METADATA_SECTION } from "./instrument.js";
 /** Bumped by any change of frames, sites or safepoint counts: an image names the version that its frames are for. */
 export const INSTRUMENTER_VERSION = 2;
 /** Bumped by any change of the code that is made: cached forms of another version are not used. */
-export const CODE_VERSION = 2;
+export const CODE_VERSION = 3;
 
 function pack(flags: Uint8Array): string {
   const packed = new Uint8Array((flags.length + 7) >> 3);
@@ -35,8 +35,8 @@ interface Metadata {
     readonly tailCalls: boolean;
     readonly changesTables: boolean;
     readonly memoryGrow: readonly number[];
-    /** Absent in forms that were made before polls looked at flags. */
-    readonly largestOffset?: number;
+    readonly atomics: boolean;
+    readonly largestOffset: number;
     readonly segmentOperations: readonly string[];
   };
 }
@@ -68,7 +68,6 @@ export function decodeMetadata(module: Module, bytes: Uint8Array): CallGraph {
     canonicalType: canonicalTypes(module),
     features: {
       ...metadata.features,
-      largestOffset: metadata.features.largestOffset ?? Number.POSITIVE_INFINITY,
       memoryGrow: new Set(metadata.features.memoryGrow),
       segmentOperations: new Set(metadata.features.segmentOperations),
     },

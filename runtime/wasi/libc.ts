@@ -167,6 +167,7 @@ function bind(): Libc {
     }
   }
   functions["errno"] = () => koffi.errno();
-  functions["addressOf"] = (buffer: ArrayBufferView | ArrayBufferLike) => Number(koffi.address(buffer));
+  functions["addressOf"] = (buffer: ArrayBufferView | ArrayBufferLike) =>
+    Number(koffi.address(ArrayBuffer.isView(buffer) ? buffer : new Uint8Array(buffer))); // it knows no SharedArrayBuffer
   return functions as unknown as Libc; // PROTOTYPES is checked to name every member
 }

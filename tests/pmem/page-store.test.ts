@@ -15,11 +15,19 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { usedPages } from "../../pmem/free-pages.js";
 import { libc } from "../../pmem/libc.js";
 import { type PageMap, remainingRuns } from "../../pmem/page-map.js";
 import { PageStore, type SegmentFile, type SegmentFiles } from "../../pmem/page-store.js";
+
+/** Whether the kernel lets us protect pages; without, they are mapped again. */
+const kernel = vi.hoisted(() => ({ protects: true }));
+vi.mock("../../pmem/libc.js", async (original) => {
+  const real = await original<typeof import("../../pmem/libc.js")>();
+  const createFaultDescriptor = () => (kernel.protects ? real.libc().createFaultDescriptor() : -38);
+  return { ...real, libc: () => ({ ...real.libc(), createFaultDescriptor }) };
+});
 
 const WASM_PAGE = 65_536;
 
@@ -242,7 +250,30 @@ describe("a save", () => {
   });
 });
 
-describe("many epochs", () => {
+describe("segments", () => {
+  test("more pages than a segment holds: another one; without live pages it goes", () => {
+    const process = created(5000);
+    bytesOf(process.memories[0]).fill(1);
+    const { maps } = save(process);
+    expect(segments()).toEqual([0, 1]);
+    expect(Buffer.compare(stored(maps[0] ?? [], 5000 * WASM_PAGE), bytesOf(process.memories[0]))).toBe(0);
+    bytesOf(process.memories[0]).fill(2);
+    save(process);
+    bytesOf(process.memories[0]).fill(0, WASM_PAGE);
+    save(process);
+    process.store.compact();
+    expect(segments().length).toBe(1);
+  });
+});
+
+describe.each([
+  ["what was saved protected", true],
+  ["what was saved mapped again", false],
+])("many epochs, %s", (_what, protects) => {
+  beforeEach(() => {
+    kernel.protects = protects;
+  });
+
   /** S1: pages of the epoch before are whole as long as a slot may name them, while the next are written. */
   test("the one before stays as it was, byte for byte, in the same process and in others; the file stays small", () => {
     const next = random(7);
@@ -340,20 +371,6 @@ describe("many epochs", () => {
     expect(segments()).toEqual([0, 1]);
     expect(Buffer.compare(stored(third.maps[0] ?? [], 4 * WASM_PAGE), bytesOf(next.memories[0]))).toBe(0);
     expect(Buffer.compare(readFileSync(fileOf(0)), before)).not.toBe(0);
-  });
-
-  test("more pages than a segment holds: another one; without live pages it goes", () => {
-    const process = created(5000);
-    bytesOf(process.memories[0]).fill(1);
-    const { maps } = save(process);
-    expect(segments()).toEqual([0, 1]);
-    expect(Buffer.compare(stored(maps[0] ?? [], 5000 * WASM_PAGE), bytesOf(process.memories[0]))).toBe(0);
-    bytesOf(process.memories[0]).fill(2);
-    save(process);
-    bytesOf(process.memories[0]).fill(0, WASM_PAGE);
-    save(process);
-    process.store.compact();
-    expect(segments().length).toBe(1);
   });
 
   test("nobody can say what is used: only new pages are written, and what is released", () => {
