@@ -11,15 +11,22 @@ import { defineConfig } from "rolldown";
 const minify = { compress: false, mangle: false, codegen: { removeWhitespace: true } }; // names stay, for stack traces
 const common = { platform: "node", external: ["koffi", "binaryen", "node-sqlite3-wasm"], logLevel: "warn" };
 
+/** For code that code-cache.ts runs: it gives this in place of import(), which Node 20 has not for code that was kept. */
+const kept = {
+  name: "kept",
+  renderChunk: (code) => code.replaceAll(/(?<![.\w$])import\(/g, "importModule("),
+};
+
 export default defineConfig([
   {
     ...common,
+    plugins: [kept],
     input: { "process/worker": "dist/runtime/process/worker.js" },
-    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
+    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify, codeSplitting: false },
   },
   {
     ...common,
-    input: { "process/cached-worker": "dist/runtime/process/cached-worker.js" },
+    input: { "process/worker-entry": "dist/runtime/process/worker-entry.js" },
     output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
   },
   {
@@ -30,10 +37,13 @@ export default defineConfig([
   {
     ...common,
     input: { "cli/main": "dist/runtime/cli/main.js" },
-    output: {
-      ...{ dir: "dist/runtime", format: "cjs", minify },
-      ...{ entryFileNames: "[name].cjs", chunkFileNames: "cli/shared-[name].cjs" },
-    },
+    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
+  },
+  {
+    ...common,
+    plugins: [kept],
+    input: { "cli/program": "dist/runtime/cli/program.js" },
+    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify, codeSplitting: false },
   },
   {
     ...common,

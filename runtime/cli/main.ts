@@ -1,20 +1,17 @@
 #!/usr/bin/env node
-/**
- * The command line. A guest's thread takes longest to start, so it starts first and boots while the rest is loaded and the
- * options are parsed: what is imported here is what that needs. No await at the top, for it is bundled as CommonJS.
- */
-import { setFlagsFromString } from "node:v8";
+/** The command line's entry: runs program.ts, from the bundle beside this one. No await at the top, for it is CommonJS. */
 import "./early-signals.js";
-import { Process } from "../index.js";
-import { ENGINE_FLAGS } from "./engine-flags.js";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { CachedBundle, codeCachePath } from "../process/code-cache.js";
+import type { runProgram } from "./program.js";
 
-const command = process.argv[2];
-const runs = command === "run" || command === "resume" || command === "call";
-if (runs && !process.argv.includes("--supervise")) {
-  Process.prepareThread({ engineFlags: ENGINE_FLAGS, purpose: command }); // a supervisor runs no guest
-} else if (command === "explore" || command === "replay") {
-  ENGINE_FLAGS.forEach(setFlagsFromString);
-}
-import("./command-line.js")
-  .then(({ runCommandLine }) => runCommandLine(process.argv))
-  .then((status) => Process.exit(status));
+/** Commands that need other functions than the rest. */
+const PURPOSES = ["run", "resume", "call"];
+
+const path = fileURLToPath(new URL("./program.cjs", import.meta.url));
+const purpose = PURPOSES.find((name) => name === process.argv[2]) ?? "other";
+const bundle = new CachedBundle(path, codeCachePath(`command-${purpose}`, process.execArgv));
+const module: { exports: { runProgram?: typeof runProgram } } = { exports: {} };
+bundle.run(module, createRequire(path));
+void module.exports.runProgram?.(process.argv, bundle.isNew ? () => bundle.keep() : undefined);

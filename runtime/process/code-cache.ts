@@ -9,16 +9,16 @@
  * nothing is read that somebody else may have written.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { constants, Script } from "node:vm";
+import { dirname, join } from "node:path";
+import { Script } from "node:vm";
 import { crc32 } from "node:zlib";
 import { cacheDirectory } from "./cache-directory.js";
 import { contentOf, withChecksum, writeCacheFile } from "./cache-files.js";
 
 const CHECKSUM_BYTES = 4;
 const WRITABLE_BY_OTHERS = 0o022;
-/** What Node's own loader gives a CommonJS file. */
-const PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
+/** What Node's own loader gives a CommonJS file, and what rolldown.config.js makes of its import(). */
+const PARAMETERS = ["exports", "require", "module", "__filename", "__dirname", "importModule"];
 
 /** The file for a program that does this: different commands need different functions of a bundle. */
 export function codeCachePath(purpose: string, execArgv: readonly string[]): string {
@@ -27,28 +27,32 @@ export function codeCachePath(purpose: string, execArgv: readonly string[]): str
   return join(cacheDirectory(), "code", `${purpose}-${process.version}-${process.arch}${suffix}`);
 }
 
-export type CommonJsModule = (...parameters: unknown[]) => void;
-
 /** A CommonJS file, compiled with the help of an earlier run. */
 export class CachedBundle {
-  /** To be called as Node calls a CommonJS file. */
-  readonly run: CommonJsModule;
+  readonly #path: string;
+  readonly #cachePath: string | undefined;
   readonly #script: Script;
   readonly #checksum: number;
-  readonly #cachePath: string;
 
-  constructor(path: string, cachePath: string) {
+  /** `cachePath`: see `codeCachePath`; undefined: compiled as if nothing were kept. */
+  constructor(path: string, cachePath: string | undefined) {
     const source = readFileSync(path);
-    this.#checksum = crc32(source);
+    this.#path = path;
     this.#cachePath = cachePath;
+    this.#checksum = crc32(source);
     const before = `(function (${PARAMETERS.join(", ")}) {`;
     this.#script = new Script(`${before}${source.toString("utf8")}\n})`, {
       filename: path,
       columnOffset: -before.length,
-      cachedData: readCode(cachePath, this.#checksum),
-      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+      cachedData: cachePath === undefined ? undefined : readCode(cachePath, this.#checksum),
     });
-    this.run = this.#script.runInThisContext() as CommonJsModule;
+  }
+
+  /** As Node runs a CommonJS file. Its import() is this file's: Node 20 has none for code that was kept. */
+  run(module: { readonly exports: unknown }, require: NodeJS.Require): void {
+    const importModule = (specifier: string): Promise<unknown> => import(specifier);
+    const body = this.#script.runInThisContext() as (...parameters: unknown[]) => void;
+    body(module.exports, require, module, this.#path, dirname(this.#path), importModule);
   }
 
   /** Nothing of use was kept: it should be, when all that such a run needs is compiled, and under the flags of its start. */
@@ -57,6 +61,7 @@ export class CachedBundle {
   }
 
   keep(): void {
+    if (this.#cachePath === undefined) return;
     const checksum = Buffer.alloc(CHECKSUM_BYTES);
     checksum.writeUInt32LE(this.#checksum);
     const content = Buffer.concat([this.#script.createCachedData(), checksum]);

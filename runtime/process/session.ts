@@ -84,8 +84,7 @@ export class Session {
       ...{ control: this.#control.buffer, compiler: port2 },
       ...{ engineFlags, purpose, execArgv: process.execArgv },
     };
-    const entry = purpose === undefined ? "../process/worker.cjs" : "../process/cached-worker.cjs";
-    this.#worker = new Worker(new URL(entry, import.meta.url), {
+    this.#worker = new Worker(new URL("../process/worker-entry.cjs", import.meta.url), {
       workerData,
       transferList: [port2],
       resourceLimits: { stackSizeMb: stackMegabytes },

@@ -210,21 +210,41 @@ test("an argument, or the working directory's name, that is no UTF-8: refused, i
   expect([stdout, status]).toEqual(["2\n", 2]);
 });
 
-test("compiled code is kept for the next run, and made again when it is damaged", async () => {
+describe("compiled code is kept for the next run", () => {
   const cache = join(shop.directory, "cache");
-  const run = () => shop.run(["run", "--fresh", echo, "x"], { env: { XDG_CACHE_HOME: cache } });
+  const run = (...args: string[]) => shop.run(["run", "--fresh", ...args], { env: { XDG_CACHE_HOME: cache } });
   const kept = () =>
-    readdirSync(join(cache, "vermilion", "code")).map((name) => join(cache, "vermilion", "code", name));
-  expect((await run()).stdout).toBe("echo.wasm\nx\n");
-  const [path] = kept();
-  expect(kept().length).toBe(1);
-  const { ino } = statSync(path ?? "");
-  expect((await run()).stdout).toBe("echo.wasm\nx\n");
-  expect(statSync(path ?? "").ino).toBe(ino);
-  rmSync(path ?? "");
-  writeFileSync(path ?? "", "damaged");
-  expect((await run()).stdout).toBe("echo.wasm\nx\n");
-  expect(statSync(path ?? "").size).toBeGreaterThan(100_000);
+    readdirSync(join(cache, "vermilion", "code"))
+      .sort()
+      .map((name) => join(cache, "vermilion", "code", name));
+
+  test("of both threads, and made again when it is damaged", async () => {
+    const lines = { status: 0, stdout: "echo.wasm\nx\n", stderr: "" };
+    expect(await run(echo, "x")).toMatchObject(lines);
+    const paths = kept();
+    expect(paths.length).toBe(2);
+    const before = paths.map((path) => statSync(path).ino);
+    expect(await run(echo, "x")).toMatchObject(lines);
+    expect(paths.map((path) => statSync(path).ino)).toEqual(before);
+    for (const path of paths) {
+      rmSync(path);
+      writeFileSync(path, "damaged");
+    }
+    expect(await run(echo, "x")).toMatchObject(lines);
+    for (const path of paths) expect(statSync(path).size).toBeGreaterThan(100_000);
+  });
+
+  test("modules are imported from it", async () => {
+    writeFileSync(join(shop.work, "six.mjs"), "export default { six: { six: () => 6 } };\n");
+    const text =
+      '(module (import "six" "six" (func $six (result i32))) (memory 1) (func (export "seven") (result i32) (i32.add (i32.const 1) (call $six))))';
+    writeFileSync(join(shop.work, "imports.wat"), text);
+    const args = ["--imports", "six.mjs", "--invoke", "seven", "imports.wat"];
+    expect(await run(...args)).toMatchObject({ status: 0, stdout: "7\n", stderr: "" });
+    const before = kept().map((path) => statSync(path).ino);
+    expect(await run(...args)).toMatchObject({ status: 0, stdout: "7\n", stderr: "" });
+    expect(kept().map((path) => statSync(path).ino)).toEqual(before);
+  });
 });
 
 test.each(["XDG_CACHE_HOME", "XDG_STATE_HOME"])("%s where no directory can be made: the program runs", (name) => {

@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CachedBundle, codeCachePath } from "../../runtime/process/code-cache.js";
 
@@ -20,7 +21,7 @@ function load(returned: string): { bundle: CachedBundle; exported: unknown } {
   writeFileSync(path, `const later = () => ${JSON.stringify(returned)};\nexports.value = later() + __filename;\n`);
   const bundle = new CachedBundle(path, codeCachePath("run", []));
   const module: { exports: { value?: string } } = { exports: {} };
-  bundle.run(module.exports, undefined, module, path, dirname(path));
+  bundle.run(module, createRequire(path));
   return { bundle, exported: module.exports.value };
 }
 
