@@ -49,6 +49,17 @@ export const guestExamples: readonly GuestExample[] = [
   inC("repl", { stdin: "input.txt" }),
   inC("sigpwr", {}, ["-D_WASI_EMULATED_SIGNAL"], ["-lwasi-emulated-signal"]),
   {
+    name: "memcached",
+    compiler: "clang",
+    build: [
+      ..."clang --target=wasm32-wasi -O2 -Wl,-z,stack-size=1048576 -Wl,--strip-debug -o memcached.wasm".split(" "),
+      ..."memcached.c cache.c connection.c protocol.c statistics.c words.c".split(" "),
+    ],
+    committed: true,
+    args: [],
+    stdin: "input.txt",
+  },
+  {
     name: "rust-word-frequency",
     compiler: "rustc",
     build: [
