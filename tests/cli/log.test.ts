@@ -16,6 +16,13 @@ async function killed(image: string, ...options: string[]): Promise<string> {
   return (await run.ended).stdout;
 }
 
+test("memory grows before a call that makes a descriptor: recorded all the same", async () => {
+  const opener = placeGuest(shop.work, "opener");
+  const { status, stdout, stderr } = await shop.run(["run", "--log", "--dir", ".", "-W", "max-fds=6", opener]);
+  expect(status, stderr).toBe(0);
+  expect(stdout).toBe("0\n0\n33\n");
+});
+
 function lines(text: string): string[] {
   return text.trimEnd().split("\n");
 }

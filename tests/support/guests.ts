@@ -223,7 +223,7 @@ const TEXTS = {
           (then (local.set $at (i32.add (local.get $at) (i32.load (i32.const 8)))))
           (else (if (i32.ne (local.get $errno) (i32.const 27)) (then (unreachable)))))
         (br_if $push (i32.lt_u (local.get $at) (i32.const 104096))))))`,
-  /** Opens the directory 3 again and again, and prints what each call returns, until one fails. */
+  /** Grows its memory and opens the directory 3, again and again, and prints what each call returns, until one fails. */
   opener: `(module
     (import "wasi_snapshot_preview1" "path_open"
       (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
@@ -231,6 +231,7 @@ const TEXTS = {
     (func (export "_start") (local $errno i32)
       (i32.store8 (i32.const 1024) (i32.const 46)) ;; "."
       (loop $next
+        (drop (memory.grow (i32.const 1)))
         (local.set $errno (call $path_open (i32.const 3) (i32.const 0) (i32.const 1024) (i32.const 1)
           (i32.const 2) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 1032)))
         (call $print (local.get $errno))

@@ -84,7 +84,7 @@ export class Recorder {
   interrupted(name: string, args: readonly (number | bigint)[], result: number): void {
     const { writer } = this;
     writer.open(4);
-    if (result === 0) writer.u32(this.#memory.u32(Number(args[name === "sock_send" ? 4 : 3]) >>> 0));
+    if (result === 0) writer.u32(this.#outputOf(args, name === "sock_send" ? 4 : 3));
     writer.commit(Kind.INTERRUPTED | (result << 8), checkOf(args));
   }
 
@@ -226,7 +226,7 @@ export class Recorder {
   #changed(name: string, args: readonly (number | bigint)[]): readonly SavedDescriptor[] | undefined {
     let fd: number;
     if (name === "path_open" || name === "sock_accept") {
-      fd = this.#memory.u32(Number(args[name === "path_open" ? 8 : 2]) >>> 0);
+      fd = this.#outputOf(args, name === "path_open" ? 8 : 2);
     } else if (name === "fd_fdstat_set_flags" || name === "fd_fdstat_set_rights" || name === "fd_readdir") {
       fd = Number(args[0]) >>> 0;
     } else return undefined;
@@ -235,6 +235,13 @@ export class Recorder {
     const changed = [saved];
     this.#model.change(JSON.stringify(changed), "");
     return changed;
+  }
+
+  /** The u32 that a successful call has written where an argument says. */
+  #outputOf(args: readonly (number | bigint)[], index: number): number {
+    const at = Number(args[index]) >>> 0;
+    this.#memory.has(at, 4);
+    return this.#memory.u32(at);
   }
 
   #note(
