@@ -118,7 +118,7 @@ export class Guest {
     const creating = (command: Command, image: string): void => {
       if (control.cancelled) throw new StartCancelled();
       // Tried before an older image makes room: a directory that cannot be opened must not cost it.
-      Wasi.create(wasiOptions(command, image)).close();
+      Wasi.tryOut(wasiOptions(command, image));
     };
     const holdup = order.holdup && new Holdup(order.holdup);
     const opened: OpenedImage = openImage(order, { load, notice, creating, storage: holdup?.wrap });

@@ -31,6 +31,7 @@ interface ListenAddress {
 
 /**
  * Opens a listening socket. `port` takes the place of port 0 in `address`: the port that the system chose before a failure.
+ * Not `listening`: it has the address, but nobody can connect to it.
  * LISTEN_ADDRESS: the address is not of a form we know, or cannot be listened on.
  */
 export function openListener(
@@ -39,12 +40,13 @@ export function openListener(
   address: string,
   port: number | undefined,
   index: number,
+  listening = true,
 ): Descriptor {
   const { family, bytes, path } = parseAddress(address);
   if (path === undefined && port !== undefined && bytes.readUInt16BE(2) === 0) bytes.writeUInt16BE(port, 2);
   const socket = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (socket === -1) throw errnoError("open a socket", address, libc.errno());
-  const error = bindAndListen(libc, scratch, socket, bytes, path);
+  const error = bindAndListen(libc, scratch, socket, bytes, path, listening);
   if (error !== 0) {
     libc.close(socket);
     throw new VermilionError("LISTEN_ADDRESS", `cannot listen on ${address}: choose an address that is free`, {
@@ -74,6 +76,7 @@ function bindAndListen(
   socket: number,
   bytes: Buffer,
   path: string | undefined,
+  listening: boolean,
 ): number {
   scratch.view.setInt32(SCRATCH.small, 1, true);
   libc.setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, scratch.address + SCRATCH.small, 4);
@@ -87,7 +90,7 @@ function bindAndListen(
     bytes.copy(scratch.bytes, SCRATCH.small);
     if (libc.bind(socket, address, bytes.length) === -1) return libc.errno();
   }
-  return libc.listen(socket, BACKLOG) === -1 ? libc.errno() : 0;
+  return listening && libc.listen(socket, BACKLOG) === -1 ? libc.errno() : 0;
 }
 
 function isAnswered(libc: Libc, scratch: HostBuffer, bytes: Buffer): boolean {

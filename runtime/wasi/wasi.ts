@@ -51,11 +51,20 @@ export class Wasi {
    * NOT_FOUND and its like: a preopen cannot be opened. LISTEN_ADDRESS. FFI_MISSING.
    */
   static create(options: WasiOptions): Wasi {
+    return Wasi.#make(options, true);
+  }
+
+  /** Throws what `create` would. Nobody can connect to what is opened meanwhile, to find the connection cut. */
+  static tryOut(options: WasiOptions): void {
+    Wasi.#make(options, false).close();
+  }
+
+  static #make(options: WasiOptions, listening: boolean): Wasi {
     const host = makeHost(options, undefined);
     guarded(host, () => {
       for (const stream of [0, 1, 2] as const) host.table.add(stdioDescriptor(host, stream));
       for (const [index, address] of host.options.listen.entries()) {
-        host.table.add(openListener(host.libc, host.scratch, address, undefined, index));
+        host.table.add(openListener(host.libc, host.scratch, address, undefined, index, listening));
       }
       for (const index of host.options.preopens.keys()) host.table.add(preopenDescriptor(host, index));
     });
