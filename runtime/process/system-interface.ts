@@ -10,7 +10,6 @@
  *     for one call, and can be followed. A run without a log has none in its image (Guest.run).
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
-import { LogWindow, MappedLog } from "../../pmem/mapped-log.js";
 import {
   GuestMemory,
   type Observer,
@@ -18,22 +17,23 @@ import {
   type SavedDescriptor,
   type SavedState,
   type SaveOptions,
-  WASI_SIGNATURES,
   WASI_STATE_VERSION,
   Wasi,
   type WasiEnvironment,
   type WasiOptions,
 } from "../wasi/index.js";
+import { ImportCells } from "./import-cells.js";
 import { Arrival, happened } from "./log/arrival.js";
-import { type ProcessSizes, shapeOf } from "./log/calls.js";
+import { type ProcessSizes, shapeOf, sizesOf } from "./log/calls.js";
 import { DescriptorModel } from "./log/descriptor-model.js";
-import { bootId, logPath, syncNames } from "./log/files.js";
+import { bootId } from "./log/files.js";
 import { Kind } from "./log/format.js";
 import { decodeResults, encodeResults } from "./log/host-results.js";
 import type { Beginning, OpenedLog } from "./log/opened-log.js";
 import { Recorder, type SystemCall } from "./log/recorder.js";
-import { type OpenEnd, Replayer } from "./log/replayer.js";
-import { LogWriter } from "./log/writer.js";
+import { Replayer } from "./log/replayer.js";
+import { RunLog } from "./log/run-log.js";
+import type { LogWriter } from "./log/writer.js";
 import { type HostResult, RESTART, TELL } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
 import type { Durability, Uncertain } from "./protocol.js";
@@ -42,13 +42,6 @@ export interface LogSettings {
   readonly uncertain: Uncertain;
   readonly durability: Durability;
 }
-
-/** One import, which is called through it, so that what it does can change while the guest runs. */
-interface Cell {
-  call: SystemCall;
-}
-
-type Cells = Readonly<Record<string, Cell>>;
 
 export interface SystemInterfaceParts {
   readonly options: WasiOptions;
@@ -68,23 +61,16 @@ export interface SystemInterfaceParts {
 const REPORT_CALLS = 1024;
 
 export class SystemInterface {
-  readonly functions: Readonly<Record<string, SystemCall>>;
-  readonly unstableFunctions: Readonly<Record<string, SystemCall>>;
   readonly #parts: SystemInterfaceParts;
   readonly #sizes: ProcessSizes;
-  readonly #preview1: Cells = makeCells();
-  readonly #unstable: Cells = makeCells();
+  readonly #cells = new ImportCells();
+  readonly #log: RunLog;
   #settings: LogSettings = { uncertain: "repeat", durability: "process" };
   #wasi: Wasi | undefined;
   #environment: WasiEnvironment | undefined;
   #memory: GuestMemory | undefined;
   #replayer: Replayer | undefined;
   #recorder: Recorder | undefined;
-  #log: MappedLog | undefined;
-  #window: LogWindow | undefined;
-  /** That of the log before: two are used by turns. */
-  #spareWindow: LogWindow | undefined;
-  #number = 0;
   /** Calls after which following ends; undefined: the log leads on to a live process. */
   #followTo: number | undefined;
   #stoppedBefore: string | undefined;
@@ -97,18 +83,24 @@ export class SystemInterface {
   constructor(parts: SystemInterfaceParts) {
     this.#parts = parts;
     this.#sizes = sizesOf(parts.options);
-    this.functions = callsThrough(this.#preview1);
-    this.unstableFunctions = callsThrough(this.#unstable);
+    this.#log = new RunLog(parts.image);
     const { log, state, options } = parts;
     if (log === undefined) {
       this.#wasi = state === undefined ? Wasi.create(options) : Wasi.restore(options, state);
-      this.#install(this.#wasi.functions, this.#wasi.unstableFunctions);
+      this.#cells.install(this.#wasi.functions, this.#wasi.unstableFunctions);
       return;
     }
     this.#replayer = new Replayer(log, new DescriptorModel(parseState(state ?? log.beginning.wasi)), this.#sizes);
-    for (const [cells, unstable] of this.#tables()) {
-      for (const [name, cell] of Object.entries(cells)) cell.call = this.#replaying(name, cell, unstable);
-    }
+    this.#cells.installEach((name, unstable, through) => this.#replaying(name, unstable, through));
+  }
+
+  /** What the guest imports. */
+  get functions(): Readonly<Record<string, SystemCall>> {
+    return this.#cells.functions;
+  }
+
+  get unstableFunctions(): Readonly<Record<string, SystemCall>> {
+    return this.#cells.unstableFunctions;
   }
 
   /** Before the guest runs. */
@@ -130,7 +122,7 @@ export class SystemInterface {
 
   /** Of the log that is being written. */
   get logNumber(): number {
-    return this.#number;
+    return this.#log.number;
   }
 
   /**
@@ -176,6 +168,7 @@ export class SystemInterface {
   /** How the run is logged that begins now, or that a log is replayed for. `tell`: of the power failure, when it is over. */
   configure(settings: LogSettings, tell: boolean): void {
     this.#settings = settings;
+    this.#log.durability = settings.durability;
     this.#toTell = tell && this.isReplaying;
   }
 
@@ -183,10 +176,8 @@ export class SystemInterface {
   beginLog(number: number, epoch: number, beginning: Beginning): void {
     const wasi = this.#live();
     const state = parseState(wasi.save({ flush: false }));
-    this.#window ??= new LogWindow();
     const first: Beginning = this.#parts.state === undefined ? { ...beginning, wasi: state } : beginning;
-    const writer = this.#newLog(number, epoch, first);
-    this.#record(writer, new DescriptorModel(state));
+    this.#record(this.#log.begin(number, epoch, first), new DescriptorModel(state));
   }
 
   /**
@@ -195,27 +186,20 @@ export class SystemInterface {
    */
   continueLog(epoch: number): number {
     const recorder = this.#recorder;
-    const before = this.#log;
-    if (recorder === undefined || before === undefined) return this.#number;
-    const { writer } = recorder;
-    const window = this.#window;
-    this.#window = this.#spareWindow ?? new LogWindow();
-    this.#spareWindow = window;
-    recorder.writer = this.#newLog(this.#number + 1, epoch, { callback: false, eintr: false });
+    if (recorder === undefined) return this.#log.number;
+    const before = recorder.writer;
+    recorder.writer = this.#log.next(epoch);
     if (this.#moved.length > 0) recorder.descriptors(this.#moved);
-    writer.text(Kind.CONTINUED, 0);
-    if (this.#settings.durability === "system") writer.flush();
-    before.close();
-    return this.#number;
+    this.#log.leave(before);
+    return this.#log.number;
   }
 
   /** From here on nothing is recorded. A state that was saved since the last call says what comes next. */
   endLog(): void {
     const wasi = this.#live();
-    this.#install(wasi.functions, wasi.unstableFunctions);
+    this.#cells.install(wasi.functions, wasi.unstableFunctions);
     this.#recorder = undefined;
-    this.#log?.close();
-    this.#log = undefined;
+    this.#log.end();
   }
 
   /** What Wasi.save saves. */
@@ -278,7 +262,7 @@ export class SystemInterface {
   close(): void {
     this.#wasi?.close();
     this.#parts.log?.close();
-    this.#log?.close();
+    this.#log.end();
   }
 
   #live(): Wasi {
@@ -292,36 +276,6 @@ export class SystemInterface {
     return this.#memory;
   }
 
-  #tables(): readonly (readonly [Cells, boolean])[] {
-    return [
-      [this.#preview1, false],
-      [this.#unstable, true],
-    ];
-  }
-
-  #install(functions: Readonly<Record<string, SystemCall>>, unstable: Readonly<Record<string, SystemCall>>): void {
-    for (const [cells, isUnstable] of this.#tables()) {
-      for (const [name, cell] of Object.entries(cells)) {
-        cell.call = (isUnstable ? unstable : functions)[name] as SystemCall;
-      }
-    }
-  }
-
-  #newLog(number: number, epoch: number, beginning: Beginning): LogWriter {
-    const { image } = this.#parts;
-    const { durability } = this.#settings;
-    invariant(this.#window !== undefined, "a log has a window");
-    this.#log = MappedLog.create(logPath(image, number), this.#window);
-    this.#number = number;
-    const writer = LogWriter.begin(this.#log, { number, epoch, boot: bootId(), durability });
-    writer.text(Kind.BEGIN, 0, JSON.stringify(beginning));
-    if (durability === "system") {
-      writer.flush();
-      syncNames(image);
-    }
-    return writer;
-  }
-
   #record(writer: LogWriter, model: DescriptorModel): void {
     const wasi = this.#live();
     this.#recorder = new Recorder(writer, {
@@ -331,14 +285,14 @@ export class SystemInterface {
       sizes: this.#sizes,
       flushBeforeOutput: this.#settings.durability === "system",
     });
-    this.#install(this.#recorder.wrap(wasi.functions, false), this.#recorder.wrap(wasi.unstableFunctions, true));
+    this.#cells.install(this.#recorder.wrap(wasi.functions, false), this.#recorder.wrap(wasi.unstableFunctions, true));
   }
 
-  #replaying(name: string, cell: Cell, unstable: boolean): SystemCall {
+  #replaying(name: string, unstable: boolean, through: SystemCall): SystemCall {
     const shape = shapeOf(name, unstable);
     return (...args) => {
       const replayer = this.#replayer;
-      if (replayer === undefined) return cell.call(...args);
+      if (replayer === undefined) return through(...args);
       if (this.#followTo !== undefined && (replayer.calls >= this.#followTo || replayer.ended)) {
         this.#stoppedBefore = name;
         return RESTART;
@@ -352,33 +306,13 @@ export class SystemInterface {
       const arrival = this.#arrive(args);
       const wasi = this.#live();
       const live = (unstable ? wasi.unstableFunctions : wasi.functions)[name] as SystemCall;
-      const made = arrival.make(name, unstable, args, live, cell.call);
-      if (this.#toTell) this.#tellNext();
+      const made = arrival.make(name, unstable, args, live, through);
+      if (this.#toTell) {
+        this.#toTell = false;
+        this.#cells.tellNext(() => this.#recorder?.writer.text(Kind.CALLBACK, 0)); // the call behind it is then made
+      }
       return made;
     };
-  }
-
-  /** The program is told before its next call, which is then made. */
-  #tellNext(): void {
-    this.#toTell = false;
-    for (const [cells] of this.#tables()) {
-      for (const cell of Object.values(cells)) {
-        const next = cell.call;
-        cell.call = () => {
-          this.#restoreCells();
-          this.#recorder?.writer.text(Kind.CALLBACK, 0);
-          return TELL;
-        };
-        this.#afterTelling.set(cell, next);
-      }
-    }
-  }
-
-  readonly #afterTelling = new Map<Cell, SystemCall>();
-
-  #restoreCells(): void {
-    for (const [cell, call] of this.#afterTelling) cell.call = call;
-    this.#afterTelling.clear();
   }
 
   /** Y1: the end of the log. `args`: of the call that comes now, if it is one of the system's. */
@@ -388,7 +322,8 @@ export class SystemInterface {
     invariant(replayer !== undefined && log !== undefined, "there is a log to arrive from");
     const { model } = replayer;
     const end = replayer.openEnd();
-    const intent = args === undefined ? undefined : this.#hasHappened(end, args, model.state(WASI_STATE_VERSION));
+    const before = { state: model.state(WASI_STATE_VERSION), options, environment: this.#environment };
+    const intent = args === undefined ? undefined : happened(end, args, before);
     if (intent?.after !== undefined) model.change(JSON.stringify(intent.after), image);
     const state = model.state(WASI_STATE_VERSION);
     removeUnusedFiles(image, () => new Set([...this.#parts.keptFiles(), ...keptFilesOf(state)]));
@@ -403,30 +338,12 @@ export class SystemInterface {
       notice(`${image}: the machine was started anew since: the log may lack its last calls, and they may come again`);
     }
     this.#replayer = undefined;
-    const { log: file, window, reader, number } = log.current;
-    this.#log = file;
-    this.#window = window;
-    this.#number = number;
-    this.#record(LogWriter.goOn(file, reader.here), model);
+    this.#record(this.#log.goOn(log.current), model);
     const recorder = this.#recorder;
     invariant(recorder !== undefined, "the calls are recorded from here on");
     const { uncertain } = this.#settings;
     const parts = { path: image, observer: wasi.observer, memory: this.#memoryOf(), recorder, uncertain, notice };
     return new Arrival(end, intent, parts);
-  }
-
-  /** Asked of a system interface with nothing open but directories: the rest may be where the intent has put it. */
-  #hasHappened(end: OpenEnd, args: readonly (number | bigint)[], state: SavedState): ReturnType<typeof happened> {
-    if (end.intent === undefined) return undefined;
-    const directories = state.descriptors.filter(({ kind }) => kind === "preopen" || kind === "directory");
-    const quiet = { ...this.#parts.options, onChangedFile: "ignore" as const, warn: () => {} };
-    const wasi = Wasi.restore(quiet, { ...state, descriptors: directories });
-    try {
-      if (this.#environment !== undefined) wasi.bind(this.#environment);
-      return happened(end, args, wasi.observer);
-    } finally {
-      wasi.close();
-    }
   }
 }
 
@@ -439,27 +356,4 @@ function movedFiles({ descriptors }: SavedState, observer: Observer): SavedDescr
     const { number, rights, inheriting, fdflags } = descriptor;
     return [{ number, rights, inheriting, fdflags, kind: "lost", path: kept }];
   });
-}
-
-function makeCells(): Cells {
-  const unset: SystemCall = () => {
-    throw new Error("the system interface is not ready");
-  };
-  return Object.fromEntries(Object.keys(WASI_SIGNATURES).map((name) => [name, { call: unset }]));
-}
-
-function callsThrough(cells: Cells): Readonly<Record<string, SystemCall>> {
-  return Object.fromEntries(
-    Object.entries(cells).map(([name, cell]): [string, SystemCall] => [name, (...args) => cell.call(...args)]),
-  );
-}
-
-function sizesOf({ args, env }: WasiOptions): ProcessSizes {
-  const bytes = (texts: readonly string[]) => texts.reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0);
-  return {
-    argPointers: args.length * 4,
-    args: bytes(args),
-    envPointers: env.length * 4,
-    env: bytes(env.map(([name, value]) => `${name}=${value}`)),
-  };
 }

@@ -3,7 +3,7 @@
  *
  * Outputs are addressed by the call's arguments, which a replay has as well, so that a log holds their bytes and no address.
  */
-import type { GuestMemory } from "../../wasi/index.js";
+import type { GuestMemory, WasiOptions } from "../../wasi/index.js";
 
 /** Where one output lies; the numbers are those of arguments. */
 type Output =
@@ -23,6 +23,16 @@ export interface ProcessSizes {
   readonly args: number;
   readonly envPointers: number;
   readonly env: number;
+}
+
+export function sizesOf({ args, env }: WasiOptions): ProcessSizes {
+  const bytes = (texts: readonly string[]) => texts.reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0);
+  return {
+    argPointers: args.length * 4,
+    args: bytes(args),
+    envPointers: env.length * 4,
+    env: bytes(env.map(([name, value]) => `${name}=${value}`)),
+  };
 }
 
 export interface CallShape {
