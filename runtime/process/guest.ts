@@ -12,48 +12,35 @@
  *     attached to the first by then.
  */
 import { VermilionError } from "../../pmem/error.js";
-import { describeState, ProcessExit, Wasi, type WasiOptions } from "../wasi/index.js";
+import { ProcessExit } from "../wasi/index.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
-import { describeFrames } from "./frame-inspection.js";
 import { GuestEpochs } from "./guest-epochs.js";
 import { GuestMemories, NO_FLAG } from "./guest-memories.js";
-import {
-  checkFirstMemory,
-  createWakeDescriptor,
-  injectionOf,
-  interruptibly,
-  limitsOf,
-  misfit,
-  naming,
-  StartCancelled,
-} from "./guest-preparation.js";
+import { type OpenedGuest, openGuest } from "./guest-opening.js";
+import { createWakeDescriptor, injectionOf, misfit } from "./guest-preparation.js";
 import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import type { TrapRecord } from "./image/epoch-record.js";
-import { Holdup } from "./image/holdup.js";
 import { Image } from "./image/image.js";
 import type { ImageState } from "./image/state-file.js";
-import { checkImports, checkPlannedCall } from "./imports.js";
-import { callOf, describeCall, entryOf, formatResults, sameCall } from "./invocation.js";
+import { checkPlannedCall } from "./imports.js";
+import { formatResults } from "./invocation.js";
 import type { OpenedLog } from "./log/opened-log.js";
+import { describeFollowed } from "./log-following.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import type { HostResult, MachineHost } from "./machine-host.js";
+import { nextCall } from "./next-call.js";
 import { ReplacementSchedule } from "./on-stack-replacement.js";
-import { openFiles } from "./open-files.js";
-import { type OpenedImage, openImage } from "./opened-image.js";
 import { type Compile, compileOptimized } from "./optimizing-compiler.js";
 import { pmemCalls, VERMILION_MODULE } from "./pmem-calls.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
-import { Program } from "./program.js";
+import type { Program } from "./program.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Report, Resumption, RunOrder } from "./protocol.js";
 import { remoteCommitter } from "./remote-commit.js";
-import { decodeStacks, type EntryCall } from "./stacks.js";
+import type { EntryCall } from "./stacks.js";
 import { SystemInterface } from "./system-interface.js";
 import { trapFrames } from "./trap-frames.js";
-
-/** Of frames of which only the function is known. */
-const NOWHERE = { stack: "entry", offset: null, source: null } as const;
 
 export class Guest {
   readonly command: Command;
@@ -82,46 +69,7 @@ export class Guest {
     hostFunctions: HostFunctions,
     compile: Compile = compileOptimized,
   ) {
-    const notice = (message: string) => tell({ kind: "notice", message });
-    const told = new Set<string>();
-    /** Each point looks at the same open files. */
-    const warn = (message: string) => {
-      if (!told.has(message)) notice(message);
-      told.add(message);
-    };
-    const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
-      naming(path, () => {
-        const program = interruptibly(control, () =>
-          Program.load(bytes, {
-            cacheDirectory: order.cacheDirectory,
-            exact: order.exact,
-            flags,
-            onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
-          }),
-        );
-        checkImports(program.module, hostFunctions);
-        if (command?.instance === false) entryOf(program.module, command); // throws
-        if (command !== undefined) checkFirstMemory(program.module, command);
-        return program;
-      });
-    const wasiOptions = (command: Command, image: string): WasiOptions => ({
-      args: command.args,
-      env: command.env,
-      preopens: command.preopens,
-      listen: command.listen,
-      ...limitsOf(command),
-      stdio: order.stdio,
-      keepAliveDirectory: openFiles(image),
-      onChangedFile: order.onChangedFile,
-      warn,
-    });
-    const creating = (command: Command, image: string): void => {
-      if (control.cancelled) throw new StartCancelled();
-      // Tried before an older image makes room: a directory that cannot be opened must not cost it.
-      Wasi.tryOut(wasiOptions(command, image));
-    };
-    const holdup = order.holdup && new Holdup(order.holdup);
-    const opened: OpenedImage = openImage(order, { load, notice, creating, storage: holdup?.wrap });
+    const { opened, holdup, wasiOptions, loadCounting } = openGuest(order, { control, tell, hostFunctions });
     this.#control = control;
     this.#hostFunctions = hostFunctions;
     this.#points = new PointSchedule(control);
@@ -134,9 +82,9 @@ export class Guest {
     try {
       const wakeDescriptor = createWakeDescriptor();
       control.setWakeDescriptor(wakeDescriptor); // stays open: the main thread may be about to write to it
-      const options = wasiOptions(opened.command, opened.image.path);
       this.#system = new SystemInterface({
-        ...{ options, image: opened.image.path, state: opened.state?.wasi, log: opened.log, notice },
+        ...{ options: wasiOptions, image: opened.image.path, state: opened.state?.wasi, log: opened.log },
+        notice: (message) => tell({ kind: "notice", message }),
         keptFiles: () => opened.image.keptFiles(),
         replaying: (calls, progress) => tell({ kind: "replaying", calls, progress }),
       });
@@ -156,9 +104,7 @@ export class Guest {
         },
         ask: (index, byteLength, grow) => this.#system.grow(index, byteLength, grow),
       });
-      this.#machine = this.#createMachine(new ReplacementSchedule(compile), () =>
-        load(opened.program.bytes, opened.command.module, opened.command, false),
-      );
+      this.#machine = this.#createMachine(new ReplacementSchedule(compile), loadCounting);
       this.#memories.check(this.#program.module);
       this.resumes = opened.state === undefined ? this.#fromBeginning() : this.#restore(opened.state);
       if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);
@@ -169,7 +115,7 @@ export class Guest {
   }
 
   /** G3. */
-  #createMachine(replacement: ReplacementSchedule, loadCounting: () => Program): Machine {
+  #createMachine(replacement: ReplacementSchedule, loadCounting: OpenedGuest["loadCounting"]): Machine {
     try {
       return new Machine(this.#program, this.#machineHost(), replacement);
     } catch (error) {
@@ -230,35 +176,13 @@ export class Guest {
 
   /** What to call now; undefined: go on with what was under way. */
   #nextCall(call: CallOrder | undefined): EntryCall | undefined {
-    const { module } = this.#program;
-    const replayed = this.#begun ? undefined : this.#log?.beginning.call;
-    if (replayed !== undefined) {
-      const entry = callOf(module, replayed.name, replayed.args);
-      if (call === undefined || sameCall(callOf(module, call.name, call.args), entry)) return entry;
-      throw this.#otherCall(entry);
-    }
-    if (!this.command.instance) {
-      if (call === undefined) return this.#state === undefined ? entryOf(module, this.command) : undefined;
-      throw new VermilionError("NO_INSTANCE", `${this.#image.path}: this is a program of one run and takes no calls`);
-    }
-    const wanted = call && callOf(module, call.name, call.args);
-    if (this.resumes === undefined || this.#begun) {
-      if (wanted !== undefined) return wanted;
-      throw new VermilionError(
-        "CALL_NEEDED",
-        `${this.#image.path}: this instance waits for a call; say which function`,
-      );
-    }
-    if (wanted === undefined || sameCall(wanted, this.#machine.entry)) return undefined;
-    throw this.#otherCall(this.#machine.entry);
-  }
-
-  #otherCall(entry: EntryCall): VermilionError {
-    return new VermilionError(
-      "CALL_UNFINISHED",
-      `${this.#image.path}: the power failed during another call, ${describeCall(entry)}; ` +
-        "end it first: call it again, or vermilion resume",
-    );
+    const waits = this.resumes === undefined || this.#begun;
+    return nextCall(call, {
+      ...{ module: this.#program.module, command: this.command, image: this.#image.path },
+      logged: this.#begun ? undefined : this.#log?.beginning.call,
+      underWay: waits ? undefined : this.#machine.entry,
+      begins: this.#state === undefined,
+    });
   }
 
   /** Instead of a run: follows the log of the last one and tells where the program was. The image stays as it is. */
@@ -269,23 +193,11 @@ export class Guest {
       const outcome = this.#executeGuarded(entry, {
         ...{ call: undefined, plan: {}, persistEvery: {}, log: undefined, eintr: false },
       } as RunOrder);
-      const { calls, ended, state } = this.#system.followed;
-      const descriptors = describeState(state).map((one) => ({ ...one, offset: one.offset?.toString() ?? null }));
-      const told = { calls, descriptors, next: this.#system.stoppedBefore ?? null, trap: null };
-      if (outcome.kind === "trapped" && ended) {
-        const { module, names } = this.#program;
-        const frames = trapFrames(outcome.error, module.functionTypes.length).map(({ functionIndex }) => ({
-          ...{ functionIndex, name: names.get(functionIndex) ?? null, ...NOWHERE },
-        }));
-        return { ...told, stopped: "trap", trap: outcome.error.message, frames };
-      }
-      if (outcome.kind === "suspended" && this.#system.stoppedBefore !== undefined) {
-        const { tasks } = decodeStacks(outcome.state.stacks);
-        const frames = describeFrames(this.#image.moduleBytes, tasks, this.#image.path);
-        return { ...told, stopped: ended ? "end" : "call", frames };
-      }
-      if (outcome.kind !== "returned" || !ended) throw this.#diverged(outcome);
-      return { ...told, stopped: "end", frames: [] };
+      const place = { system: this.#system, program: this.#program };
+      const { moduleBytes, path } = this.#image;
+      const followed = describeFollowed(outcome, { ...place, moduleBytes, image: path });
+      if (followed === undefined) throw this.#diverged(outcome);
+      return followed;
     } finally {
       this.discard();
     }

@@ -1,0 +1,81 @@
+/** What a guest is made of, as an order asks for it: program and image, and how the system interface is to be opened. */
+import { Wasi, type WasiOptions } from "../wasi/index.js";
+import type { Command } from "./command.js";
+import type { ControlBlock } from "./control-block.js";
+import { checkFirstMemory, interruptibly, limitsOf, naming, StartCancelled } from "./guest-preparation.js";
+import type { HostFunctions } from "./host-functions.js";
+import { Holdup } from "./image/holdup.js";
+import { checkImports } from "./imports.js";
+import { entryOf } from "./invocation.js";
+import { openFiles } from "./open-files.js";
+import { type OpenedImage, openImage } from "./opened-image.js";
+import { Program } from "./program.js";
+import type { PrepareOrder, Report } from "./protocol.js";
+
+/** Owned by the caller. */
+export interface OpenedGuest {
+  readonly opened: OpenedImage;
+  readonly holdup: Holdup | undefined;
+  readonly wasiOptions: WasiOptions;
+  /** The program again, in the form that counts (G3 in guest.ts). */
+  readonly loadCounting: () => Program;
+}
+
+export interface OpeningParts {
+  readonly control: ControlBlock;
+  readonly tell: (report: Report) => void;
+  readonly hostFunctions: HostFunctions;
+}
+
+/** Every error that a program, an image or a directory can cause; StartCancelled. Then nothing is left open. */
+export function openGuest(order: PrepareOrder, { control, tell, hostFunctions }: OpeningParts): OpenedGuest {
+  const notice = (message: string) => tell({ kind: "notice", message });
+  const warn = once(notice);
+  const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
+    naming(path, () => {
+      const program = interruptibly(control, () =>
+        Program.load(bytes, {
+          cacheDirectory: order.cacheDirectory,
+          exact: order.exact,
+          flags,
+          onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
+        }),
+      );
+      checkImports(program.module, hostFunctions);
+      if (command?.instance === false) entryOf(program.module, command); // throws
+      if (command !== undefined) checkFirstMemory(program.module, command);
+      return program;
+    });
+  const wasiOptions = (command: Command, image: string): WasiOptions => ({
+    args: command.args,
+    env: command.env,
+    preopens: command.preopens,
+    listen: command.listen,
+    ...limitsOf(command),
+    stdio: order.stdio,
+    keepAliveDirectory: openFiles(image),
+    onChangedFile: order.onChangedFile,
+    warn,
+  });
+  const creating = (command: Command, image: string): void => {
+    if (control.cancelled) throw new StartCancelled();
+    // Tried before an older image makes room: a directory that cannot be opened must not cost it.
+    Wasi.tryOut(wasiOptions(command, image));
+  };
+  const holdup = order.holdup && new Holdup(order.holdup);
+  const opened = openImage(order, { load, notice, creating, storage: holdup?.wrap });
+  const { program, command, image } = opened;
+  return {
+    ...{ opened, holdup, wasiOptions: wasiOptions(command, image.path) },
+    loadCounting: () => load(program.bytes, command.module, command, false),
+  };
+}
+
+/** Each point looks at the same open files. */
+function once(notice: (message: string) => void): (message: string) => void {
+  const told = new Set<string>();
+  return (message) => {
+    if (!told.has(message)) notice(message);
+    told.add(message);
+  };
+}
