@@ -17,9 +17,9 @@ import { decodeModule } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { FrameInspection } from "./frame-inspection.js";
 import { Image } from "./image/image.js";
+import { ImageDirectory } from "./image/image-directory.js";
 import { segmentName } from "./image/names.js";
 import type { ImageReading, SavedState } from "./image/reading.js";
-import { ImageDirectory } from "./image/storage.js";
 import { type DescriptorInspection, describeDescriptors, framesOf } from "./inspect.js";
 
 /** A plain object that JSON carries. */

@@ -3,9 +3,9 @@ import { closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync } from
 import { dirname } from "node:path";
 import { attempt, errorName } from "../../../pmem/error.js";
 import { imageError } from "./damage.js";
+import { type ImageDirectory, OPEN_FILES_NAME } from "./image-directory.js";
 import { LOCK_NAME } from "./lock.js";
 import { HEADER_NAME, isImageName } from "./names.js";
-import { type ImageDirectory, OPEN_FILES_NAME } from "./storage.js";
 
 /** Returns the files that an unfinished creation left; throws if the directory holds anything else. */
 export function checkVacant(directory: ImageDirectory): string[] {

@@ -2,11 +2,12 @@ import type { PageRun } from "../../../pmem/page-map.js";
 import type { KeepPolicy } from "./epoch-record.js";
 import { type Epochs, keptEpochs, pinnedEpochs } from "./epochs.js";
 import type { HeaderSlots } from "./header-slots.js";
+import type { ImageDirectory } from "./image-directory.js";
 import type { ImageParts } from "./making.js";
 import type { MemoryStore } from "./memory-store.js";
 import { segmentNumber, stateName, stateNumber, TRAP_NAME } from "./names.js";
 import type { SavedState } from "./reading.js";
-import type { ImageDirectory, ImageStorage, StorageFile } from "./storage.js";
+import type { ImageStorage, StorageFile } from "./storage.js";
 
 /**
  * The state files of an image that this process holds: the next one made ahead, old ones dropped, their pages given back.

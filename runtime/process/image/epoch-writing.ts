@@ -4,12 +4,13 @@ import { beyondLimit, imageError } from "./damage.js";
 import type { EpochFiles } from "./epoch-files.js";
 import type { EpochReason, EpochRecord, TrapRecord } from "./epoch-record.js";
 import { type ImageHeader, MAX_STATE_BYTES } from "./header.js";
+import type { ImageDirectory } from "./image-directory.js";
 import type { MemoryStore } from "./memory-store.js";
 import { HEADER_NAME, TRAP_NAME } from "./names.js";
 import { encodePageMaps } from "./page-maps.js";
 import type { SavedState } from "./reading.js";
 import { encodeState, type ImageState } from "./state-file.js";
-import type { ImageDirectory, StorageFile } from "./storage.js";
+import type { StorageFile } from "./storage.js";
 
 /** What the history is told about a persistence point. */
 export interface PointFacts {

@@ -4,10 +4,10 @@ import { usedPages } from "../../../pmem/free-pages.js";
 import { type PageMap, type PageRun, remainingRuns } from "../../../pmem/page-map.js";
 import { damaged } from "./damage.js";
 import type { EpochRecord, KeepPolicy } from "./epoch-record.js";
+import type { ImageDirectory } from "./image-directory.js";
 import { pinName, pinNumber, stateName, stateNumber } from "./names.js";
 import { decodePageMaps } from "./page-maps.js";
 import { BEGINNING_BYTE_LENGTH, type Beginning, decodeBeginning } from "./state-file.js";
-import type { ImageDirectory } from "./storage.js";
 
 /** Beyond that many epochs nobody reads all of their maps to find the pages that none of them needs. */
 const MOST_EPOCHS_READ = 256;

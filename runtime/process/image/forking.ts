@@ -12,12 +12,13 @@ import { attempt } from "../../../pmem/error.js";
 import { imageError } from "./damage.js";
 import { checkVacant, makeDirectories, syncParents } from "./directories.js";
 import { encodeSlot, type ImageHeader, SLOT_BYTE_LENGTH } from "./header.js";
+import { ImageDirectory, OPEN_FILES_NAME } from "./image-directory.js";
 import { ImageLock } from "./lock.js";
 import { HEADER_NAME, MODULE_NAME, memoryName, NEW_HEADER_NAME, segmentName, stateName } from "./names.js";
 import { encodePageMaps, segmentByteLengths } from "./page-maps.js";
 import { checkMemories, isResumable, readCurrent, readEpoch, type SavedState } from "./reading.js";
 import { encodeState } from "./state-file.js";
-import { ImageDirectory, type ImageStorage, OPEN_FILES_NAME } from "./storage.js";
+import type { ImageStorage } from "./storage.js";
 import { type Held, holding, type Wrap } from "./upkeep.js";
 
 /**

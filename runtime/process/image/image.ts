@@ -10,6 +10,7 @@ import { type EpochRecord, KEEP_LAST, type KeepPolicy, type TrapRecord } from ".
 import { MEMORY_ONLY, type PointFacts, type Saving, type WrittenEpoch, writeEpoch } from "./epoch-writing.js";
 import { type ImageHeader, MAX_MEMORIES } from "./header.js";
 import { HeaderSlots } from "./header-slots.js";
+import type { ImageDirectory } from "./image-directory.js";
 import type { ImageLock } from "./lock.js";
 import {
   type CreateOptions,
@@ -23,7 +24,6 @@ import type { MemoryStore } from "./memory-store.js";
 import { HEADER_NAME, stateName } from "./names.js";
 import { ImageReading, readState, type SavedState } from "./reading.js";
 import type { ImageState } from "./state-file.js";
-import type { ImageDirectory } from "./storage.js";
 
 /** A commit that somebody else makes while the guest runs. */
 interface InFlight {

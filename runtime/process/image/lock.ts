@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } f
 import { errnoError, type VermilionError } from "../../../pmem/error.js";
 import { EINTR, EWOULDBLOCK, LOCK, libc } from "../../../pmem/libc.js";
 import { imageError } from "./damage.js";
-import type { ImageDirectory } from "./storage.js";
+import type { ImageDirectory } from "./image-directory.js";
 
 /**
  * The lock of an image: flock(2) on the file `lock`, which holds the pid of its holder as decimal text, and in a second

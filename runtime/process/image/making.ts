@@ -9,6 +9,7 @@ import { beyondLimit, damaged, imageError } from "./damage.js";
 import { checkOnlyImageFiles, checkVacant, makeDirectories, syncParents } from "./directories.js";
 import { Epochs } from "./epochs.js";
 import { encodeSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOT_BYTE_LENGTH } from "./header.js";
+import { ImageDirectory, OPEN_FILES_NAME } from "./image-directory.js";
 import { ImageLock, LOCK_NAME } from "./lock.js";
 import { type MemoryStore, openStore } from "./memory-store.js";
 import { HEADER_NAME, isImageName, MODULE_NAME, NEW_HEADER_NAME } from "./names.js";
@@ -22,7 +23,7 @@ import {
   readState,
   type SavedState,
 } from "./reading.js";
-import { ImageDirectory, type ImageStorage, OPEN_FILES_NAME } from "./storage.js";
+import type { ImageStorage } from "./storage.js";
 
 export interface CreateOptions {
   readonly moduleBytes: Uint8Array;

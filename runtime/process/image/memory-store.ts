@@ -2,8 +2,9 @@ import type { MemoryBacking } from "../../../pmem/memory-backing.js";
 import type { PageMap, PageRun } from "../../../pmem/page-map.js";
 import { PageStore, type SegmentFile, type SegmentFiles, type UnsummedPages } from "../../../pmem/page-store.js";
 import { Region } from "../../../pmem/region.js";
+import type { ImageDirectory } from "./image-directory.js";
 import { memoryName, segmentName, segmentNumber } from "./names.js";
-import type { ImageDirectory, ImageStorage } from "./storage.js";
+import type { ImageStorage } from "./storage.js";
 
 /**
  * How an image keeps linear memory: in a page store (pmem/page-store.ts), or in regions that the guest writes in place.

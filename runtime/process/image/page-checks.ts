@@ -6,8 +6,9 @@ import { PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "../../../pmem/page
 import { checksumsOf } from "../../../pmem/page-store.js";
 import { CHECKSUM_BYTE_LENGTH, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { damaged } from "./damage.js";
+import type { ImageDirectory } from "./image-directory.js";
 import { segmentName } from "./names.js";
-import type { ImageDirectory, ImageStorage } from "./storage.js";
+import type { ImageStorage } from "./storage.js";
 
 /** 16 MiB: some 10 ms. More are not read by a resume, which would take as long as the memory is large. */
 const PAGES_CHECKED_BY_A_RESUME = 4096;

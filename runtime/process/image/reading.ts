@@ -4,11 +4,11 @@ import { contentHash } from "./content-hash.js";
 import { damaged, imageError, noSuchEpoch } from "./damage.js";
 import type { EpochRecord } from "./epoch-record.js";
 import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, MAX_STATE_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
+import { ImageDirectory } from "./image-directory.js";
 import { type Holder, ImageLock } from "./lock.js";
 import { HEADER_NAME, isImageName, MODULE_NAME, memoryName, segmentName, stateName, TRAP_NAME } from "./names.js";
 import { decodePageMaps, segmentByteLengths } from "./page-maps.js";
 import { decodeJson, decodeState, type ImageState } from "./state-file.js";
-import { ImageDirectory } from "./storage.js";
 
 export interface VerifiedHeader {
   readonly header: ImageHeader;

@@ -13,13 +13,14 @@ import { imageError, noSuchEpoch } from "./damage.js";
 import type { KeepPolicy } from "./epoch-record.js";
 import { Epochs, keptEpochs } from "./epochs.js";
 import { type ImageHeader, MAX_STATE_BYTES } from "./header.js";
+import { ImageDirectory } from "./image-directory.js";
 import { ImageLock } from "./lock.js";
 import { ImageSegments } from "./memory-store.js";
 import { pinName, segmentNumber, stateName, stateNumber, TRAP_NAME } from "./names.js";
 import { encodePageMaps } from "./page-maps.js";
 import { isResumable, readCurrent, readEpoch, readHeader, type SavedState } from "./reading.js";
 import { withPages } from "./state-file.js";
-import { ImageDirectory, type ImageStorage } from "./storage.js";
+import type { ImageStorage } from "./storage.js";
 
 /** Tests only: stands between the work and the directory. */
 export type Wrap = (directory: ImageStorage) => ImageStorage;

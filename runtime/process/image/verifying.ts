@@ -9,6 +9,7 @@ import { VermilionError } from "../../../pmem/error.js";
 import { imageError } from "./damage.js";
 import { keptEpochs, pinnedEpochs } from "./epochs.js";
 import { encodeSlot, type ImageHeader, SLOT_BYTE_LENGTH } from "./header.js";
+import { OPEN_FILES_NAME } from "./image-directory.js";
 import { HEADER_NAME, pinName, stateName, TRAP_NAME } from "./names.js";
 import { PageChecks } from "./page-checks.js";
 import {
@@ -21,7 +22,6 @@ import {
   type SavedState,
 } from "./reading.js";
 import type { ImageState } from "./state-file.js";
-import { OPEN_FILES_NAME } from "./storage.js";
 import { type Held, holding, type Wrap } from "./upkeep.js";
 
 export interface Verification {

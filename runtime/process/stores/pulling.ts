@@ -12,11 +12,12 @@ import { CHECKSUM_BYTE_LENGTH, GROUP_PAGES, pageInSegment, segmentOf } from "../
 import { contentHash } from "../image/content-hash.js";
 import { checkVacant, makeDirectories, syncParents } from "../image/directories.js";
 import { completeImage } from "../image/forking.js";
+import { ImageDirectory, OPEN_FILES_NAME } from "../image/image-directory.js";
 import { ImageLock } from "../image/lock.js";
 import { MODULE_NAME, segmentName, stateName } from "../image/names.js";
 import { encodePageMaps } from "../image/page-maps.js";
 import { decodeState, withPages } from "../image/state-file.js";
-import { ImageDirectory, type ImageStorage, OPEN_FILES_NAME, type StorageFile } from "../image/storage.js";
+import type { ImageStorage, StorageFile } from "../image/storage.js";
 import type { Wrap } from "../image/upkeep.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, type Content, download, downloadWhole } from "./contents.js";
