@@ -14,13 +14,11 @@
  * M6  A stop to tell the program that the power had failed puts its callback on top of the task that was stopped.
  */
 import { VermilionError } from "../../pmem/error.js";
-import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
-import { bodyByteLength, ExternalKind, typeOfFunction } from "../wasm/module.js";
-import { ValueType } from "../wasm/value-types.js";
 import { ContinuationRegistry } from "./continuation-registry.js";
 import { Fuel } from "./fuel.js";
 import { HostCalls, importsOf } from "./host-calls.js";
 import type { MachineState } from "./image/state-file.js";
+import { type InterruptedResult, returnInterrupted } from "./interrupted-calls.js";
 import { INITIALIZER, isReactor } from "./invocation.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
@@ -29,8 +27,8 @@ import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js
 import { compileOptimized } from "./optimizing-compiler.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
-import { RunningFunctions } from "./running-functions.js";
-import { decodeStacks, type EntryCall, encodeStacks, RECORD_TRAILER, type Task } from "./stacks.js";
+import { countFrames, decodeStacks, type EntryCall, encodeStacks, type Task } from "./stacks.js";
+import { type Stop, StopReasons } from "./stop-reasons.js";
 
 export type Outcome =
   | { readonly kind: "returned"; readonly results: readonly (number | bigint)[] }
@@ -42,12 +40,9 @@ export interface ResumeOptions {
   /** Tell the program, if it asked to be told, before it goes on. */
   readonly callback: boolean;
   /** What a host call that was waiting returns instead of going on; undefined: it goes on. */
-  readonly interruptedResult?: (name: string, args: readonly (number | bigint)[]) => number;
+  readonly interruptedResult?: InterruptedResult;
   readonly injection?: Injection;
 }
-
-/** Why the guest is stopped. */
-type Stop = "failure" | "replacement" | "point" | "callback";
 
 /** What the engine says when a call finds no stack left. */
 const STACK_EXHAUSTED = "Maximum call stack size exceeded";
@@ -61,9 +56,9 @@ export class Machine {
   readonly #continuations: ContinuationRegistry;
   readonly #dropped = new DroppedSegments();
   readonly #replacement: Replacement;
+  readonly #stopReasons: StopReasons;
   /** Why the last unwinding was begun: M4, M5. */
   #stop: Stop = "failure";
-  #running: RunningFunctions | undefined;
   #entry: EntryCall = { exportName: "", args: [] };
   #restored: readonly Task[] = [];
 
@@ -96,6 +91,8 @@ export class Machine {
     });
     this.#fuel = new Fuel(this.#instance.fuel);
     this.#continuations = new ContinuationRegistry(this.#instance);
+    const wasResumed = () => this.#restored.length > 0;
+    this.#stopReasons = new StopReasons({ program, host, fuel: this.#fuel, replacement, wasResumed });
     program.module.memories.forEach((_, index) => {
       host.attachMemory(index, this.memory(index));
     });
@@ -202,7 +199,7 @@ export class Machine {
   #poll(): boolean {
     let stop: Stop | undefined;
     try {
-      stop = this.#reasonToStop();
+      stop = this.#stopReasons.ask();
     } catch (error) {
       this.#instance.leave(error); // M3
     }
@@ -210,25 +207,6 @@ export class Machine {
     this.#stop = stop;
     this.#instance.beginUnwinding();
     return true;
-  }
-
-  #reasonToStop(): Stop | undefined {
-    if (this.#fuel.isLeft) this.#host.lowerFlag?.();
-    else if (this.#fuel.isGone()) return "failure";
-    if (this.#host.failurePending()) return "failure";
-    if (this.#host.points?.isDue() === true) return "point";
-    // Deterministic failures count safepoints; what they strike must not depend on the time.
-    if (this.#program.mode === "exact" || !this.#replacement.isDue()) return undefined;
-    return this.#isWorthReplacing() ? "replacement" : undefined;
-  }
-
-  /** A first guess, before anything is stopped for it. */
-  #isWorthReplacing(): boolean {
-    this.#running ??= new RunningFunctions(this.#program.helperIndex("poll"));
-    const byteLength = this.#running
-      .list()
-      .reduce((sum, index) => sum + bodyByteLength(this.#program.module, index), 0);
-    return this.#replacement.affords(byteLength) && (byteLength > 0 || this.#restored.length > 0);
   }
 
   #grow(memory: number, pages: number): boolean {
@@ -347,46 +325,14 @@ export class Machine {
     } catch (error) {
       throw this.#instance.isLeaving(error) ? this.#instance.leaving : error;
     }
-    const frames = tasks.reduce((sum, task) => sum + countRecords(task.frames), 0);
+    const frames = tasks.reduce((sum, task) => sum + countFrames(task.frames), 0);
     return { kind: "suspended", state, frames };
   }
 
   /** A host call that was waiting has returned instead. */
-  #interruptWaiting(task: Task, resultOf: NonNullable<ResumeOptions["interruptedResult"]>): Task {
-    if (task.frames === undefined) return task;
-    const innermost = this.#continuations.enterable(task.frames).at(-1);
-    const { name } = innermost ?? { name: 0 };
-    if (innermost === undefined || name >= HOST_RETURN || name < BLOCKED_HOST_CALL) return task;
-    const { module } = this.#program;
-    const index = name & ~BLOCKED_HOST_CALL;
-    const { params } = typeOfFunction(module, index);
-    const args = readIntegers(task.frames, innermost.valuesOffset, params);
-    const called = module.imports.filter(({ kind }) => kind === ExternalKind.function)[index]?.name ?? "";
-    const record = new Uint8Array(4 + RECORD_TRAILER);
-    const view = new DataView(record.buffer);
-    view.setUint32(0, resultOf(called, args), true);
-    view.setUint32(4, 4, true);
-    view.setUint32(8, (HOST_RETURN | index) >>> 0, true);
-    return { kind: task.kind, frames: Buffer.concat([record, task.frames.subarray(innermost.nameOffset + 4)]) };
+  #interruptWaiting({ kind, frames }: Task, resultOf: InterruptedResult): Task {
+    if (frames === undefined) return { kind, frames };
+    const innermost = this.#continuations.enterable(frames).at(-1);
+    return { kind, frames: returnInterrupted(frames, innermost, this.#program.module, resultOf) };
   }
-}
-
-/** The arguments of a system call, which has no others. */
-function readIntegers(frames: Uint8Array, offset: number, types: readonly ValueType[]): (number | bigint)[] {
-  const view = new DataView(frames.buffer, frames.byteOffset, frames.byteLength);
-  let at = offset;
-  return types.map((type) => {
-    const value = type === ValueType.i64 ? view.getBigInt64(at, true) : view.getInt32(at, true);
-    at += type === ValueType.i64 ? 8 : 4;
-    return value;
-  });
-}
-
-function countRecords(frames: Uint8Array | undefined): number {
-  if (frames === undefined) return 0;
-  const view = new DataView(frames.buffer, frames.byteOffset, frames.byteLength);
-  let count = 0;
-  for (let end = frames.length; end >= RECORD_TRAILER; count++)
-    end -= RECORD_TRAILER + view.getUint32(end - RECORD_TRAILER, true);
-  return count;
 }

@@ -66,6 +66,16 @@ export function encodeStacks({ entry, tasks }: Stacks): Uint8Array {
   return Buffer.concat([length, text, ...tasks.flatMap(({ frames }) => (frames === undefined ? [] : [frames]))]);
 }
 
+/** Of one task. */
+export function countFrames(frames: Uint8Array | undefined): number {
+  if (frames === undefined) return 0;
+  const view = new DataView(frames.buffer, frames.byteOffset, frames.byteLength);
+  let count = 0;
+  for (let end = frames.length; end >= RECORD_TRAILER; count++)
+    end -= RECORD_TRAILER + view.getUint32(end - RECORD_TRAILER, true);
+  return count;
+}
+
 function damaged(reason: string): never {
   throw new VermilionError("IMAGE_DAMAGED", `the saved stacks do not fit the program: ${reason}; nothing was resumed`);
 }

@@ -1,0 +1,48 @@
+/** Whether a guest that polls is to be stopped, and what for. */
+import { bodyByteLength } from "../wasm/module.js";
+import type { Fuel } from "./fuel.js";
+import type { MachineHost } from "./machine-host.js";
+import type { Replacement } from "./on-stack-replacement.js";
+import type { Program } from "./program.js";
+import { RunningFunctions } from "./running-functions.js";
+
+export type Stop = "failure" | "replacement" | "point" | "callback";
+
+export interface StopParts {
+  readonly program: Program;
+  readonly host: MachineHost;
+  readonly fuel: Fuel;
+  readonly replacement: Replacement;
+  /** Whether the guest may be running in continuations. */
+  readonly wasResumed: () => boolean;
+}
+
+export class StopReasons {
+  readonly #parts: StopParts;
+  /** Made when it is first needed: few runs are long enough. */
+  #running: RunningFunctions | undefined;
+
+  constructor(parts: StopParts) {
+    this.#parts = parts;
+  }
+
+  /** To be called in a poll. */
+  ask(): Stop | undefined {
+    const { program, host, fuel, replacement } = this.#parts;
+    if (fuel.isLeft) host.lowerFlag?.();
+    else if (fuel.isGone()) return "failure";
+    if (host.failurePending()) return "failure";
+    if (host.points?.isDue() === true) return "point";
+    // Deterministic failures count safepoints; what they strike must not depend on the time.
+    if (program.mode === "exact" || !replacement.isDue()) return undefined;
+    return this.#isWorthReplacing() ? "replacement" : undefined;
+  }
+
+  /** A first guess, before anything is stopped for it. */
+  #isWorthReplacing(): boolean {
+    const { program, replacement, wasResumed } = this.#parts;
+    this.#running ??= new RunningFunctions(program.helperIndex("poll"));
+    const byteLength = this.#running.list().reduce((sum, index) => sum + bodyByteLength(program.module, index), 0);
+    return replacement.affords(byteLength) && (byteLength > 0 || wasResumed());
+  }
+}
