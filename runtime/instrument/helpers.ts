@@ -9,7 +9,7 @@ import type { ByteWriter } from "../wasm/byte-writer.js";
 import type { Module } from "../wasm/module.js";
 import { EMPTY_BLOCK, Misc, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
-import type { CodeFeatures } from "./call-graph.js";
+import type { CodeFeatures } from "./body-scanner.js";
 import { CHUNK, dispatchedFunctions, frameStackSlot } from "./frame-stack.js";
 import type { TypeTable } from "./type-table.js";
 

@@ -7,7 +7,7 @@
 import { typeOfFunction } from "../wasm/module.js";
 import { ATOMIC, EMPTY_BLOCK, Misc, Op, PLAIN, SIMD } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
-import { refuseOpcode } from "./call-graph.js";
+import { refuseOpcode } from "./body-scanner.js";
 import { ControlStack } from "./control-stack.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { InstructionReader } from "./instruction-reader.js";

@@ -10,7 +10,7 @@
  */
 import type { ByteWriter } from "../wasm/byte-writer.js";
 import { ExternalKind, type Limits, type Module } from "../wasm/module.js";
-import type { CodeFeatures } from "./call-graph.js";
+import type { CodeFeatures } from "./body-scanner.js";
 
 /** Of memory32: 4 GiB. */
 const MOST_PAGES = 65_536;

@@ -9,7 +9,7 @@
  * static offsets are smaller. A module with an offset that is not keeps its counters. docs/rationale.md#flags
  */
 import type { Module } from "../wasm/module.js";
-import type { CodeFeatures } from "./call-graph.js";
+import type { CodeFeatures } from "./body-scanner.js";
 
 /** The largest page of the kernels that we run on. */
 const FLAG_PAGE_BYTES = 65_536;

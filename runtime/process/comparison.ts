@@ -13,7 +13,7 @@ import {
   unitedRuns,
 } from "../../pmem/page-map.js";
 import { pageInSegment, segmentOf } from "../../pmem/segments.js";
-import { decodeModule } from "../wasm/module.js";
+import { decodeModule } from "../wasm/decode.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { FrameInspection } from "./frame-inspection.js";
 import { Image } from "./image/image.js";

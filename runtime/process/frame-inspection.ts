@@ -2,7 +2,8 @@
 import { VermilionError } from "../../pmem/error.js";
 import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
 import { DebugLines } from "../wasm/debug-lines.js";
-import { decodeModule, ExternalKind, functionAtByte, type Module } from "../wasm/module.js";
+import { decodeModule } from "../wasm/decode.js";
+import { ExternalKind, functionAtByte, type Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 import type { TrapRecord } from "./image/epoch-record.js";
 import type { Task } from "./stacks.js";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { buildCallGraph } from "../../runtime/instrument/call-graph.js";
 import { instrument } from "../../runtime/instrument/instrument.js";
-import { decodeModule } from "../../runtime/wasm/module.js";
+import { decodeModule } from "../../runtime/wasm/decode.js";
 import { assemble } from "../process/machine/harness.js";
 
 const GROW = '(func (export "run") (drop (memory.grow (i32.const 1))))';

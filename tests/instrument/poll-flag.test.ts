@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { buildCallGraph } from "../../runtime/instrument/call-graph.js";
 import { flagPlace } from "../../runtime/instrument/poll-flag.js";
-import { decodeModule } from "../../runtime/wasm/module.js";
+import { decodeModule } from "../../runtime/wasm/decode.js";
 import { assemble } from "../process/machine/harness.js";
 
 function placeOf(text: string): ReturnType<typeof flagPlace> {

@@ -4,7 +4,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { DebugLines } from "../../runtime/wasm/debug-lines.js";
-import { decodeModule, functionAtByte } from "../../runtime/wasm/module.js";
+import { decodeModule } from "../../runtime/wasm/decode.js";
+import { functionAtByte } from "../../runtime/wasm/module.js";
 import { readFunctionNames } from "../../runtime/wasm/names.js";
 
 const source = readFileSync(new URL("debug-lines.c", import.meta.url), "utf8").split("\n");
