@@ -9,25 +9,26 @@
  * one, failures strike there too.
  *
  * Q1  States with the same bytes and the same promise are looked at once, to the greatest depth asked for.
- * Q2  Between two fences the possible states only grow, so under `adr` and `none` it is enough to look before a fence, before
- *     a promise and at the end. Under `eadr` it is behind every store.
- *     For files it is before each flush of one, in any domain.
- * Q3  The run is the same each time: points are named by their event's number, and a state by its choice.
+ * Q2, Q3: which events are points, and how they are named, in restart-chains.ts.
  */
-import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import { VermilionError } from "../../pmem/error.js";
 import { lostFiles } from "../../pmem/surviving-files.js";
 import { lostStores } from "../../pmem/surviving-states.js";
-import type { Preopen } from "../process/command.js";
 import type { FrameInspection } from "../process/frame-inspection.js";
-import type { Outcome } from "../process/machine.js";
 import { GuestStacks, guestStack } from "./guest-stack.js";
-import { type AtEvent, type RestartPointKind, RestartRun, type RestartSubject } from "./restart-run.js";
-import { choicesOf, milderChoices, type Survived, survivedNamed, survivedNow } from "./restart-states.js";
-import { type Checker, checkerOf, checkFiles, ENTRY_EXPORT, type FilesChecker, judge } from "./restart-verdict.js";
+import {
+  BEGINNING,
+  type Chain,
+  type ChainOptions,
+  ChainRuns,
+  isPoint,
+  type RestartFailure,
+  type Strike,
+} from "./restart-chains.js";
+import type { AtEvent, RestartPointKind, RestartSubject } from "./restart-run.js";
+import { choicesOf, milderChoices, survivedNow } from "./restart-states.js";
 
-export interface RestartOptions {
-  readonly domain: PersistenceDomain;
+export interface RestartOptions extends ChainOptions {
   readonly seed: number;
   /** Failures in a row: 2 strikes recovery too. */
   readonly depth: number;
@@ -37,27 +38,12 @@ export interface RestartOptions {
   readonly executions: number;
   /** Milliseconds after which no other guest is started. */
   readonly milliseconds: number;
-  /** For the guests' files, in folders of their own; it exists. */
-  readonly folder: string;
-  /** A guest that has crossed so many safepoints does not end. */
-  readonly safepointLimit: number;
-  /** The checker's name, CHECKER_EXPORT by default; without such an export the program itself is run, if that will do. */
-  readonly checkExport?: string;
-  readonly checkerNeeded?: boolean;
-  /** Besides, run on the directories that a guest which went on has left; it exits with 0 if they are right. */
-  readonly checkProgram?: FilesChecker | undefined;
   /** Of the points of the first run only each `count`th, from `index` on: for several searches at once. */
   readonly part?: { readonly index: number; readonly count: number };
   /** Whether somebody else has ended the search. */
   readonly isStopped?: () => boolean;
   /** Only this chain of failures, instead of all. */
   readonly only?: readonly RestartFailure[];
-}
-
-/** One failure: where, and which of the states that are possible there. */
-export interface RestartFailure {
-  readonly event: number;
-  readonly choice: string;
 }
 
 interface LostStore {
@@ -97,25 +83,15 @@ export interface RestartReport {
   readonly complete: boolean;
 }
 
-interface Chain {
-  readonly failures: readonly RestartFailure[];
-  readonly survived: Survived | undefined;
-  readonly promised: number;
-}
-
 interface Found {
   readonly chain: Chain;
   /** What the guest that went on did. */
   readonly result: string;
 }
 
-/** Shown a failure at the moment it strikes. */
-type Strike = (run: RestartRun, kind: RestartPointKind, failure: RestartFailure) => void;
-
 /** Guests that are started to make a finding smaller. */
 const MOST_TRIES = 100;
 const WHOLE = { index: 0, count: 1 };
-const BEGINNING: Chain = { failures: [], survived: undefined, promised: 0 };
 
 /** Looks for a failure that the program does not survive, until the first. REFERENCE_FAILED, CHECKER_INVALID, BAD_ARGUMENT. */
 export function searchRestarts(subject: RestartSubject, options: RestartOptions): RestartReport {
@@ -125,12 +101,11 @@ export function searchRestarts(subject: RestartSubject, options: RestartOptions)
 class RestartSearch {
   readonly #subject: RestartSubject;
   readonly #options: RestartOptions;
-  readonly #checker: Checker;
+  readonly #runs: ChainRuns;
   readonly #startedAt = performance.now();
   /** By digest and promise, the depth to which it was looked at. */
   readonly #seen = new Map<string, number>();
   #points = 0;
-  #executions = 0;
   #pruned = 0;
   #complete = true;
   #found: Found | undefined;
@@ -138,12 +113,12 @@ class RestartSearch {
   constructor(subject: RestartSubject, options: RestartOptions) {
     this.#subject = subject;
     this.#options = options;
-    this.#checker = checkerOf(subject.program, options);
+    this.#runs = new ChainRuns(subject, options);
   }
 
   search(): RestartReport {
     const { only, depth } = this.#options;
-    const failure = this.#judged(BEGINNING, ENTRY_EXPORT, () => undefined);
+    const failure = this.#runs.reference();
     if (failure !== undefined) {
       throw new VermilionError(
         "REFERENCE_FAILED",
@@ -154,12 +129,12 @@ class RestartSearch {
     else {
       // The shortest chain says most: one failure everywhere, before two.
       for (let failures = 1; failures <= depth && this.#found === undefined; failures++) {
-        this.#run(BEGINNING, ENTRY_EXPORT, this.#exploring(BEGINNING, failures));
+        this.#runs.begin(this.#exploring(BEGINNING, failures));
       }
     }
     const report = {
       points: this.#points,
-      executions: this.#executions,
+      executions: this.#runs.count,
       pruned: this.#pruned,
       milliseconds: performance.now() - this.#startedAt,
       complete: this.#complete,
@@ -167,35 +142,6 @@ class RestartSearch {
     if (this.#found === undefined) return { ...report, finding: undefined };
     const { chain, result } = only === undefined ? this.#shrunk(this.#found) : this.#found;
     return { ...report, finding: { ...this.#explain(chain), result } };
-  }
-
-  #run(
-    chain: Chain,
-    exportName: string,
-    atEvent: AtEvent,
-    keepsStacks = false,
-    ended?: (files: readonly Preopen[]) => void,
-  ): Outcome {
-    this.#executions++;
-    const model = new CacheModel(this.#options.domain);
-    const folder = `${this.#options.folder}/${this.#executions}`;
-    const run = new RestartRun(this.#subject, model, { ...chain, folder }, atEvent, keepsStacks);
-    const takesPromise = exportName === this.#checker.exportName && this.#checker.takesPromise;
-    return run.start(exportName, takesPromise ? [chain.promised] : [], this.#options.safepointLimit, ended);
-  }
-
-  /** Goes on after a failure; undefined: as it should. */
-  #recover(chain: Chain, atEvent: AtEvent, keepsStacks = false): string | undefined {
-    return this.#judged(chain, this.#checker.exportName, atEvent, keepsStacks);
-  }
-
-  #judged(chain: Chain, exportName: string, atEvent: AtEvent, keepsStacks = false): string | undefined {
-    const { checkProgram, domain, folder, safepointLimit } = this.#options;
-    let wrong: string | undefined;
-    const outcome = this.#run(chain, exportName, atEvent, keepsStacks, (preopens) => {
-      wrong = checkProgram && checkFiles(checkProgram, preopens, { domain, folder: `${folder}/check`, safepointLimit });
-    });
-    return judge(outcome, exportName !== ENTRY_EXPORT) ?? wrong;
   }
 
   /** Looks at every point of a run from which `depth` failures in a row may begin. */
@@ -221,7 +167,7 @@ class RestartSearch {
   #isOver(): boolean {
     if (this.#found !== undefined) return true;
     const { executions, milliseconds, isStopped } = this.#options;
-    if (this.#executions < executions && isStopped?.() !== true && performance.now() - this.#startedAt < milliseconds)
+    if (this.#runs.count < executions && isStopped?.() !== true && performance.now() - this.#startedAt < milliseconds)
       return false;
     this.#complete = false;
     return true;
@@ -234,14 +180,14 @@ class RestartSearch {
       return;
     }
     this.#seen.set(key, depth); // Q1
-    const result = this.#recover(chain, depth === 0 ? () => undefined : this.#exploring(chain, depth));
+    const result = this.#runs.recover(chain, depth === 0 ? () => undefined : this.#exploring(chain, depth));
     // A failure of the recovery may have been found meanwhile.
     if (result !== undefined) this.#found ??= { chain, result };
   }
 
   /** One chain of failures again. */
   #repeat(only: readonly RestartFailure[]): void {
-    const chain = this.#follow(only, () => this.#points++);
+    const chain = this.#runs.follow(only, () => this.#points++);
     if (chain === undefined) {
       throw new VermilionError(
         "BAD_ARGUMENT",
@@ -249,28 +195,8 @@ class RestartSearch {
           "report of the same program",
       );
     }
-    const result = this.#recover(chain, () => undefined);
+    const result = this.#runs.recover(chain, () => undefined);
     if (result !== undefined) this.#found = { chain, result };
-  }
-
-  /** Lets the power fail as told, and shows each failure as it strikes. Undefined: a run has no such point. */
-  #follow(failures: readonly RestartFailure[], strike: Strike, keepsStacks = false): Chain | undefined {
-    let chain: Chain | undefined = BEGINNING;
-    for (const failure of failures) {
-      const before: Chain = chain;
-      let next: Chain | undefined;
-      const atEvent: AtEvent = (run, kind) => {
-        if (next !== undefined || run.eventCount !== failure.event || !isPoint(this.#options.domain, kind)) return;
-        const survived = survivedNamed(run, failure.choice);
-        strike(run, kind, failure);
-        next = { failures: [...before.failures, failure], survived, promised: run.promised };
-      };
-      if (before.failures.length === 0) this.#run(before, ENTRY_EXPORT, atEvent, keepsStacks);
-      else this.#recover(before, atEvent, keepsStacks);
-      chain = next;
-      if (chain === undefined) return undefined;
-    }
-    return chain;
   }
 
   /** The chain that was found, with as little lost as still breaks the program: what remains is what is missing. */
@@ -293,7 +219,7 @@ class RestartSearch {
   #milder(failures: readonly RestartFailure[]): (readonly RestartFailure[])[] {
     const milder: (readonly RestartFailure[])[] = [];
     let index = 0;
-    this.#follow(failures, (run, _, failure) => {
+    this.#runs.follow(failures, (run, _, failure) => {
       const at = index++;
       for (const choice of milderChoices(run, failure.choice)) milder.push(failures.with(at, { ...failure, choice }));
     });
@@ -303,8 +229,8 @@ class RestartSearch {
   /** Undefined: the program survives the chain, or what comes later in it does not happen any more. */
   #failing(failures: readonly RestartFailure[]): Found | undefined {
     try {
-      const chain = this.#follow(failures, () => undefined);
-      const result = chain && this.#recover(chain, () => undefined);
+      const chain = this.#runs.follow(failures, () => undefined);
+      const result = chain && this.#runs.recover(chain, () => undefined);
       return chain && result !== undefined ? { chain, result } : undefined;
     } catch (error) {
       if (error instanceof VermilionError && error.code === "BAD_ARGUMENT") return undefined;
@@ -325,13 +251,7 @@ class RestartSearch {
       const lostOfFiles = run.files === undefined ? [] : lostFiles(run.files.model, files);
       explained.push({ ...failure, kind, where: stacks.describe(guestStack()), lost, lostFiles: lostOfFiles });
     };
-    this.#follow(failures, strike, true);
+    this.#runs.follow(failures, strike, true);
     return { failures: explained, promised };
   }
-}
-
-/** Q2. */
-function isPoint(domain: PersistenceDomain, kind: RestartPointKind): boolean {
-  if (kind === "flush" || kind === "write") return false;
-  return kind !== "store" || domain === "eadr";
 }

@@ -8,7 +8,8 @@ import { HostFunctions } from "../process/host-functions.js";
 import { checkImports } from "../process/imports.js";
 import { Program } from "../process/program.js";
 import { readTree } from "./guest-files.js";
-import { type RestartFailure, type RestartFinding, type RestartOptions, searchRestarts } from "./restart-search.js";
+import type { RestartFailure } from "./restart-chains.js";
+import { type RestartFinding, type RestartOptions, searchRestarts } from "./restart-search.js";
 import { CHECKER_EXPORT, type FilesChecker } from "./restart-verdict.js";
 
 /** A program that manages persistent memory itself, and how to look for failures that it does not survive. */
