@@ -8,46 +8,20 @@
  * results were already there (they are returned).
  */
 import { ByteWriter } from "../wasm/byte-writer.js";
-import { ExternalKind, functionAtByte, type Module, SectionId, typeOfFunction } from "../wasm/module.js";
+import { ExternalKind, type Module, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
 import type { CodeTarget, ContinuationTarget, PollMode } from "./code-target.js";
 import { writeContinuationNames } from "./continuation-names.js";
 import { ContinuationWriter } from "./continuation-writer.js";
-import { frameLayout, savedByteLength } from "./frame-layout.js";
 import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
-import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
 import { memoryTypes, writeLimits } from "./memory-types.js";
+import { HOST_CALL, HOST_RETURN, type Place, Places } from "./places.js";
 import { flagPlace } from "./poll-flag.js";
-import { type Site, SiteKind } from "./sites.js";
 import { TypeTable } from "./type-table.js";
-
-/**
- * Names of places: byte offsets of sites; with a high bit set, host calls by function index. A blocked host call is one
- * that was interrupted while it waited.
- */
-export const HOST_CALL = 0x40000000;
-export const BLOCKED_HOST_CALL = 0x60000000;
-export const HOST_RETURN = 0x80000000;
-const INDEX_MASK = 0x1fffffff;
-
-/** What a saved frame must look like, and what may stand inside it. */
-export interface Place {
-  readonly functionIndex: number;
-  readonly byteLength: number;
-  /** Types of the values, in the order of the frame. */
-  readonly values: readonly ValueType[];
-  readonly results: readonly ValueType[];
-  /** For a call: the results that the next inner frame must yield. Undefined: nothing may stand inside. */
-  readonly calleeResults: readonly ValueType[] | undefined;
-  /** A host call that was not made crosses its safepoint again on resume. */
-  readonly recrossed: boolean;
-  /** Whether what follows turns a loop: then it may take long. */
-  readonly inLoop: boolean;
-}
 
 /** Imports of a continuation module, to be matched by index in "function". */
 export const CONTINUATION_IMPORTS = { main: "main", stack: "stack", function: "function", table: "table" } as const;
@@ -70,76 +44,18 @@ export class ContinuationBuilder {
   readonly #module: Module;
   readonly #graph: CallGraph;
   readonly #tracking: boolean;
-  readonly #analysis: FunctionAnalysis;
-  readonly #places = new Map<number, Place | undefined>();
-  /** The function that #analysis holds. */
-  #analyzed = -1;
+  readonly #places: Places;
 
   constructor(module: Module, graph: CallGraph, tracking: boolean) {
     this.#module = module;
     this.#graph = graph;
     this.#tracking = tracking;
-    this.#analysis = new FunctionAnalysis(module, graph);
+    this.#places = new Places(module, graph);
   }
 
   /** The shape of a frame that was left at a place; undefined when this module has no such place. */
   place(name: number): Place | undefined {
-    if (!this.#places.has(name)) this.#places.set(name, this.#findPlace(name));
-    return this.#places.get(name);
-  }
-
-  #findPlace(name: number): Place | undefined {
-    if (name >= HOST_CALL) {
-      const functionIndex = name & INDEX_MASK;
-      if (functionIndex >= this.#module.importedFunctionCount) return undefined;
-      const { params, results } = typeOfFunction(this.#module, functionIndex);
-      const values = name >= HOST_RETURN ? results : params;
-      const byteLength = values.reduce((sum, type) => sum + savedByteLength(type), 0);
-      return {
-        functionIndex,
-        byteLength,
-        values,
-        results,
-        calleeResults: undefined,
-        recrossed: name < HOST_RETURN,
-        inLoop: false,
-      };
-    }
-    const site = this.#findSite(name);
-    if (site === undefined) return undefined;
-    const { functionIndex, type } = this.#analysis;
-    const layout = frameLayout(this.#analysis, site);
-    const values = [...layout.others, ...layout.words].map((local) => this.#analysis.typeOfLocal(local));
-    return {
-      ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
-      calleeResults: site.kind === SiteKind.call ? this.#calleeResults(site.instruction) : undefined,
-      recrossed: false,
-      inLoop: this.#isInLoop(site.instruction),
-    };
-  }
-
-  #isInLoop(instruction: number): boolean {
-    const { opcodes, partners } = this.#analysis;
-    for (let i = 0; i <= instruction; i++) {
-      if (opcodes[i] === Op.loop && (partners[i] as number) > instruction) return true;
-    }
-    return false;
-  }
-
-  #calleeResults(instruction: number): readonly ValueType[] {
-    const { opcodes, operands } = this.#analysis;
-    const operand = operands[instruction] as number;
-    const typeIndex = opcodes[instruction] === Op.call ? (this.#module.functionTypes[operand] as number) : operand;
-    return this.#module.types[typeIndex]?.results ?? [];
-  }
-
-  /** Analyses the function that holds a site and returns the site. */
-  #findSite(offset: number): Site | undefined {
-    const functionIndex = functionAtByte(this.#module, offset);
-    if (functionIndex === undefined || this.#graph.mayUnwind[functionIndex] !== 1) return undefined;
-    if (this.#analyzed !== functionIndex) this.#analysis.analyze(functionIndex);
-    this.#analyzed = functionIndex;
-    return this.#analysis.sites.find((site) => site.offset === offset);
+    return this.#places.find(name);
   }
 
   /** One module with a continuation for each place, exported in order. */
@@ -169,8 +85,8 @@ export class ContinuationBuilder {
       functions.push(place.functionIndex);
       if (name >= HOST_CALL) writeHostContinuation(code, place, name < HOST_RETURN, target);
       else {
-        const site = this.#findSite(name) as Site;
-        new ContinuationWriter(this.#analysis, target, types, mode, code).writeContinuation(site);
+        const { site, analysis } = this.#places.siteOf(name);
+        new ContinuationWriter(analysis, target, types, mode, code).writeContinuation(site);
       }
     }
     const out = this.#assemble(code, functionTypes, types, appendix, imports.list);

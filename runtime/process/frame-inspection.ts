@@ -1,6 +1,6 @@
 /** Saved frames as people read them: functions by name, places by offset. */
 import { VermilionError } from "../../pmem/error.js";
-import { HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
+import { HOST_CALL, HOST_RETURN } from "../instrument/places.js";
 import { DebugLines } from "../wasm/debug-lines.js";
 import { decodeModule } from "../wasm/decode.js";
 import { ExternalKind, functionAtByte, type Module } from "../wasm/module.js";

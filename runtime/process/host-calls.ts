@@ -5,7 +5,7 @@
  * (the same, unless the program wants to be told), or when it has been made (its results are what is saved).
  */
 import { VermilionError } from "../../pmem/error.js";
-import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
+import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/places.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import type { ValueType } from "../wasm/value-types.js";
 import { type HostFunction, type HostResult, type Injection, type MachineHost, RESTART, TELL } from "./machine-host.js";

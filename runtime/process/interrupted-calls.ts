@@ -5,7 +5,7 @@
  *
  *     | arguments | their length | BLOCKED_HOST_CALL, index |     ->     | i32 result | 4 | HOST_RETURN, index |
  */
-import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/continuation.js";
+import { BLOCKED_HOST_CALL, HOST_RETURN } from "../instrument/places.js";
 import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import { type Frame, RECORD_TRAILER } from "./stacks.js";

@@ -9,7 +9,8 @@
  * result type along the chain is checked before a frame is used.
  */
 import { VermilionError } from "../../pmem/error.js";
-import type { ContinuationBuilder, Place } from "../instrument/continuation.js";
+import type { ContinuationBuilder } from "../instrument/continuation.js";
+import type { Place } from "../instrument/places.js";
 import type { ValueType } from "../wasm/value-types.js";
 
 export type TaskKind = "start" | "initialize" | "entry" | "callback";
