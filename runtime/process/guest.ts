@@ -12,10 +12,10 @@
  *     attached to the first by then.
  */
 import { VermilionError } from "../../pmem/error.js";
-import { ProcessExit } from "../wasi/index.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { GuestEpochs } from "./guest-epochs.js";
+import { type GuestParts, machineHostOf } from "./guest-host.js";
 import { GuestMemories, NO_FLAG } from "./guest-memories.js";
 import { type OpenedGuest, openGuest } from "./guest-opening.js";
 import { createWakeDescriptor, injectionOf, misfit } from "./guest-preparation.js";
@@ -28,11 +28,9 @@ import { formatResults } from "./invocation.js";
 import type { OpenedLog } from "./log/opened-log.js";
 import { describeFollowed } from "./log-following.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
-import type { HostResult, MachineHost } from "./machine-host.js";
 import { nextCall } from "./next-call.js";
-import { ReplacementSchedule } from "./on-stack-replacement.js";
+import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js";
 import { type Compile, compileOptimized } from "./optimizing-compiler.js";
-import { pmemCalls, VERMILION_MODULE } from "./pmem-calls.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import type { Program } from "./program.js";
@@ -104,7 +102,9 @@ export class Guest {
         },
         ask: (index, byteLength, grow) => this.#system.grow(index, byteLength, grow),
       });
-      this.#machine = this.#createMachine(new ReplacementSchedule(compile), loadCounting);
+      const [system, points, memories, epochs] = [this.#system, this.#points, this.#memories, this.#epochs];
+      const parts: GuestParts = { control, points, system, hostFunctions, memories, epochs };
+      this.#machine = this.#createMachine(parts, new ReplacementSchedule(compile), loadCounting);
       this.#memories.check(this.#program.module);
       this.resumes = opened.state === undefined ? this.#fromBeginning() : this.#restore(opened.state);
       if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);
@@ -115,13 +115,13 @@ export class Guest {
   }
 
   /** G3. */
-  #createMachine(replacement: ReplacementSchedule, loadCounting: OpenedGuest["loadCounting"]): Machine {
+  #createMachine(parts: GuestParts, replacement: Replacement, loadCounting: OpenedGuest["loadCounting"]): Machine {
     try {
-      return new Machine(this.#program, this.#machineHost(), replacement);
+      return new Machine(this.#program, machineHostOf(this.#program, parts), replacement);
     } catch (error) {
       if (error !== NO_FLAG) throw error;
       this.#program = loadCounting();
-      return new Machine(this.#program, this.#machineHost(), replacement);
+      return new Machine(this.#program, machineHostOf(this.#program, parts), replacement);
     }
   }
 
@@ -240,7 +240,7 @@ export class Guest {
   }
 
   #ended(outcome: MachineOutcome): Outcome {
-    if (this.#isBehindLog()) return this.#endedInReplay(outcome);
+    if (this.#system.isBehindLog()) return this.#endedInReplay(outcome);
     switch (outcome.kind) {
       case "returned": {
         const { results: values } = outcome;
@@ -285,11 +285,6 @@ export class Guest {
     );
   }
 
-  /** What the program does now it has done already, as its log says. */
-  #isBehindLog(): boolean {
-    return this.#system.isReplaying && !this.#system.endReplay();
-  }
-
   #trapOf(error: Error): TrapRecord {
     return { message: error.message, frames: trapFrames(error, this.#program.module.functionTypes.length) };
   }
@@ -303,30 +298,5 @@ export class Guest {
   #cancelled(): Outcome {
     const { epoch, frames } = this.resumes ?? { epoch: 0, frames: 0 };
     return { kind: "powerFailed", reason: "failure", epoch, frames, saveMilliseconds: 0 };
-  }
-
-  #machineHost(): MachineHost {
-    const logged = (label: string, call: () => HostResult) => this.#system.hostFunction(label, call);
-    const given = this.#hostFunctions.boundTo(this.#program.module, logged);
-    return {
-      functions: {
-        ...given,
-        [VERMILION_MODULE]: { ...pmemCalls(), ...this.#epochs.calls, ...given[VERMILION_MODULE] },
-        wasi_snapshot_preview1: this.#system.functions,
-        wasi_unstable: this.#system.unstableFunctions,
-      },
-      unrestartable: new Set(Object.keys(given)),
-      attachMemory: (index, memory) => this.#memories.attach(index, memory, this.#program),
-      growMemory: (index, byteLength) => this.#memories.grow(index, byteLength),
-      failurePending: () => this.#control.failurePending || this.#system.stoppedBefore !== undefined,
-      lowerFlag: () => this.#control.lowerFlag(),
-      points: {
-        isDue: () => (this.#points.isDue() || this.#epochs.logWantsPoint) && !this.#isBehindLog(),
-        isDueAtCall: () => (this.#points.isDueAtCall() || this.#epochs.logWantsPoint) && !this.#system.isReplaying,
-        isDueAfterCall: () => this.#epochs.guestAsks,
-        persist: (state, frames) => this.#epochs.persist(state, frames),
-      },
-      exitStatus: (error) => (error instanceof ProcessExit ? error.status : undefined),
-    };
   }
 }

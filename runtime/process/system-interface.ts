@@ -126,15 +126,18 @@ export class SystemInterface {
   }
 
   /**
-   * Between two calls: whether the log has ended, with no call under way in it. Then everything is as the log has left it,
-   * and live. A program that computes for long, or ends, without another call so does not replay for ever.
+   * Between two calls: whether the program has done what it does now, as its log says. Where the log has ended, with no call
+   * under way in it, everything is as the log has left it, and live from here on. A program that computes for long, or ends,
+   * without another call so does not replay for ever.
    */
-  endReplay(): boolean {
-    if (this.#replayer?.ended !== true || this.#followTo !== undefined) return false;
-    const { intent, append, begun } = this.#replayer.openEnd();
-    if (intent !== undefined || append !== undefined || begun !== undefined) return false;
+  isBehindLog(): boolean {
+    const replayer = this.#replayer;
+    if (replayer === undefined) return false;
+    if (!replayer.ended || this.#followTo !== undefined) return true;
+    const { intent, append, begun } = replayer.openEnd();
+    if (intent !== undefined || append !== undefined || begun !== undefined) return true;
     this.#arrive(undefined);
-    return true;
+    return false;
   }
 
   /** From here on the log is only followed: up to a number of calls, or to its end. */
