@@ -14,12 +14,20 @@ export interface Chain {
   readonly differs: boolean;
 }
 
-/** The lines of a journal: what was run, then its chains. */
-type Line = { readonly begins: { readonly seed: number; readonly commit: string; readonly node: string } } | Chain;
+/** What is run. */
+interface Beginning {
+  readonly seed: number;
+  readonly commit: string;
+  readonly node: string;
+}
+
+/** The lines of a journal: each beginning, then its chains. */
+type Line = { readonly begins: Beginning } | Chain;
 
 export class Journal {
   readonly #path: string | undefined;
   readonly #chains: readonly Chain[];
+  #begins: Beginning | undefined;
 
   constructor(path: string | undefined) {
     this.#path = path;
@@ -35,11 +43,14 @@ export class Journal {
     return this.#chains.filter((chain) => chain.program === program);
   }
 
-  begin(begins: { readonly seed: number; readonly commit: string; readonly node: string }): void {
-    this.#append({ begins });
+  /** Told with the first chain: without one nothing is run. */
+  begin(begins: Beginning): void {
+    this.#begins = begins;
   }
 
   add(chain: Chain): void {
+    if (this.#begins !== undefined) this.#append({ begins: this.#begins });
+    this.#begins = undefined;
     this.#append(chain);
   }
 

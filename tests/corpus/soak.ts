@@ -6,8 +6,8 @@
  * Chains of up to 20 kills, with stdout in a file, opened at its beginning or to append, with a log alone or with persistence
  * points. Each chain is one run of a program, and has a seed of its own: that of the command and the number of the chain. The
  * next chain is always one of the program with the fewest kills, until each has N. With a journal, the chains that it tells
- * of count, and a command that was ended in the middle goes on behind them. Prints one line for each program, and ends with 1
- * if any run differed.
+ * of count, and a command that was ended in the middle goes on behind them; `--kills 0` runs nothing and sums them up. Prints
+ * one line for each program, and ends with 1 if any run differed.
  */
 import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
