@@ -103,14 +103,25 @@ function byReading(pagemap: number, address: number, byteLength: number): PageRu
   return runs;
 }
 
+const PAGE_WORDS = PAGE_BYTE_LENGTH / 4;
+
+function isSurelyNonzero(at: number, words: Int32Array | undefined): boolean {
+  if (words === undefined) return false;
+  return (words[at] ?? 0) !== 0 || (words[at + PAGE_WORDS / 2] ?? 0) !== 0 || (words[at + PAGE_WORDS - 1] ?? 0) !== 0;
+}
+
 /** Zeros are looked for in blocks first: much of what a huge page brings along was never touched. */
 const BLOCK_PAGES = 16;
 
-/** The parts of `runs` that are not all zeros, page by page; `unit`: the kernel's page, in pages of 4 KiB. */
-export function nonzeroPages(address: number, runs: readonly PageRun[], unit: number): PageRun[] {
+/**
+ * The parts of `runs` that are not all zeros, page by page; `unit`: the kernel's page, in pages of 4 KiB. `words`: those of the
+ * memory, where most pages show at a glance what they are.
+ */
+export function nonzeroPages(address: number, runs: readonly PageRun[], unit: number, words?: Int32Array): PageRun[] {
   const { isZero } = libc();
   const found: PageRun[] = [];
-  const zero = (page: number, count: number) => isZero(address + page * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
+  const zero = (page: number, count: number) =>
+    !isSurelyNonzero(page * PAGE_WORDS, words) && isZero(address + page * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
   const block = Math.max(BLOCK_PAGES, unit);
   for (const { page, count } of runs) {
     for (let from = page; from < page + count; from += block) {

@@ -419,7 +419,7 @@ function pagesToWrite(
   limit: number,
 ): PageRun[] {
   const gap = Math.floor(MAX_GAP_PAGES / unit) * unit;
-  const data = joinedRuns(nonzeroPages(memory.address, written, unit), gap);
+  const data = joinedRuns(nonzeroPages(memory.address, written, unit, memory.words), gap);
   // As if each run had a place of its own, apart from all others.
   const apart = data.map((run, index) => ({ ...run, storePage: -1 - 2 ** 32 * (index + 1) }));
   const more = compaction(updated(map, written, apart), limit);

@@ -149,6 +149,12 @@ export class PrivateMemory implements MemoryBacking {
     return writtenPages(this.#attachment.address, this.byteLength);
   }
 
+  /** Gone once the guest runs. Undefined: longer than Node allows. */
+  get words(): Int32Array | undefined {
+    const buffer = this.#attachment?.owner.buffer;
+    return buffer === undefined || buffer.byteLength > 2 ** 32 ? undefined : new Int32Array(buffer);
+  }
+
   /** The bytes themselves, not a copy; gone once the guest runs. At most 1 GiB each, because of Node's limits. */
   views({ page, count }: PageRun): Uint8Array[] {
     const buffer = this.#attachment?.owner.buffer;

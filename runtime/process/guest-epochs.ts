@@ -16,7 +16,7 @@ import type { PointFacts } from "./image/epoch-writing.js";
 import type { Holdup } from "./image/holdup.js";
 import type { Image } from "./image/image.js";
 import type { MachineState } from "./image/state-file.js";
-import { removeLogs } from "./log/files.js";
+import { logName, removeLogs } from "./log/files.js";
 import type { HostFunction } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
 import { type PointCalls, pointCalls } from "./point-calls.js";
@@ -230,14 +230,16 @@ export class GuestEpochs {
   #settleCommit(): void {
     this.#image.settleCommit();
     if (this.#laterLog === undefined) return;
-    this.#pointMade(this.#laterLog);
+    this.#pointMade(this.#laterLog, this.#savedLog !== undefined);
     this.#laterLog = undefined;
   }
 
-  #pointMade(log: number): void {
+  /** `removed`: the commit has removed the logs of before, and there are no others. */
+  #pointMade(log: number, removed = false): void {
     this.#savedLog = log;
     this.#removeUnusedFiles();
     if (this.#logIsOver) this.#system.endLog();
+    else if (removed) return; // the guest waits: no look at the directory
     removeLogs(this.#image.path, this.#system.isRecording ? log : undefined);
   }
 
@@ -255,7 +257,9 @@ export class GuestEpochs {
       const wasi = this.#system.save({ flushLater });
       const log = this.#continuedLog();
       const state = { machine, wasi, process: { frames, log } };
-      this.#image.persistLater(state, this.#facts(why, wasi), flushLater, this.#committer);
+      const first = this.#savedLog ?? log;
+      const remove = Array.from({ length: log - first }, (_, index) => logName(first + index));
+      this.#image.persistLater(state, this.#facts(why, wasi), { guestFiles: flushLater, remove }, this.#committer);
       this.#laterLog = log;
     } catch (error) {
       for (const descriptor of flushLater) closeSync(descriptor);

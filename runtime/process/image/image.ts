@@ -34,6 +34,14 @@ interface InFlight {
   readonly free: readonly PageRun[][];
 }
 
+/** What goes with an epoch that is committed later. */
+interface Companions {
+  /** Descriptors: their content belongs to the state. */
+  readonly guestFiles: readonly number[];
+  /** Names in the image that only epochs before it needed. */
+  readonly remove: readonly string[];
+}
+
 /**
  * An image that this process holds: the directory of one process, its lock, header, state file and linear memory.
  *
@@ -208,10 +216,10 @@ export class Image {
 
   /**
    * The same, but only written, not flushed: the guest may go on when this returns, and the committer makes the rest durable
-   * meanwhile, flushes `guestFiles`, whose content belongs to the state, and closes them. Until that is done the epoch
+   * meanwhile, flushes and closes the guest's files, and removes what is not needed any more then. Until that is done the epoch
    * before is the image's; the next transition waits for it. If this throws, nothing has changed, and the guest may go on.
    */
-  persistLater(state: ImageState, facts: PointFacts, guestFiles: readonly number[], committer: Committer): void {
+  persistLater(state: ImageState, facts: PointFacts, { guestFiles, remove }: Companions, committer: Committer): void {
     this.#check("running");
     invariant(!this.header.inPlace, `the memory of ${this.path} cannot be kept while the guest runs`);
     const store = this.#running();
@@ -231,7 +239,7 @@ export class Image {
       flush: [...guestFiles, ...store.takeUnflushed(), file.descriptor],
       directory: this.#directory.descriptor,
       header: this.#slots.writeOf(header),
-      remove: expired.map((old) => this.#directory.currentPathOf(stateName(old))),
+      remove: [...expired.map(stateName), ...remove].map((name) => this.#directory.currentPathOf(name)),
       close: [...guestFiles, file.descriptor],
     };
     committer.start(commit);

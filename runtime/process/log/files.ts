@@ -5,8 +5,12 @@ import { attempt } from "../../../pmem/error.js";
 
 const NAME = /^log-(\d{1,15})$/;
 
+export function logName(number: number): string {
+  return `log-${number}`;
+}
+
 export function logPath(image: string, number: number): string {
-  return join(image, `log-${number}`);
+  return join(image, logName(number));
 }
 
 /** Whether an image has that log. A link or anything else in its place is none. */
@@ -53,8 +57,15 @@ export function syncNames(image: string): void {
   }
 }
 
+let boot: string | undefined;
+
 /** Which start of the machine this is: after another one, what was not flushed is gone. */
 export function bootId(): string {
+  boot ??= readBootId();
+  return boot;
+}
+
+function readBootId(): string {
   try {
     return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
   } catch {

@@ -111,7 +111,7 @@ export async function liveWithCommits(recorder: Recorder): Promise<Life> {
     const start = (begun: Commit) => {
       commit = begun;
     };
-    image.persistLater(state(generation), FACTS, [], { start, wait: () => {} });
+    image.persistLater(state(generation), FACTS, { guestFiles: [], remove: [] }, { start, wait: () => {} });
     scribble(new Uint8Array(memory.buffer), next);
     await carryOut(commit!, recorder.commitCalls);
     image.settleCommit();
