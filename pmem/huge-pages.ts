@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { libc, PROT } from "./libc.js";
+import { libc, MADV_POPULATE_WRITE, PROT } from "./libc.js";
 
 /**
  * Huge pages for a memory that the engine grows by its access rights: it reserves addresses, and makes those accessible that
@@ -39,7 +39,7 @@ export class HugePages {
     // Entered before, or accessible as a whole: then the first touch brings it.
     if (start < this.#address + from || end % block === 0 || start + block > this.#end) return;
     const { protect, advise } = libc();
-    if (protect(start, block, PROT.READ | PROT.WRITE) === 0) advise(start, block, ADVICE.POPULATE_WRITE);
+    if (protect(start, block, PROT.READ | PROT.WRITE) === 0) advise(start, block, MADV_POPULATE_WRITE);
     protect(start, block, PROT.NONE);
   }
 
@@ -47,13 +47,13 @@ export class HugePages {
     if (this.#blockByteLength === undefined) {
       this.#blockByteLength = hugePageByteLength();
       const { advise } = libc();
-      if (this.#blockByteLength > 0) advise(this.#address, this.#end - this.#address, ADVICE.HUGEPAGE);
+      if (this.#blockByteLength > 0) advise(this.#address, this.#end - this.#address, MADV_HUGEPAGE);
     }
     return this.#blockByteLength;
   }
 }
 
-const ADVICE = { HUGEPAGE: 14, POPULATE_WRITE: 23 } as const;
+const MADV_HUGEPAGE = 14;
 const LEAST_BYTE_LENGTH = 2 ** 21;
 /** Larger ones, as arm64 has with pages of 64 KiB, would waste more than they give. */
 const LARGEST = 2 ** 21;

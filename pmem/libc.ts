@@ -4,6 +4,7 @@ import { invariant, VermilionError } from "./error.js";
 /** Values from the kernel's headers that x64 and arm64 share. */
 export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
 export const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
+export const MADV_POPULATE_WRITE = 23;
 export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as const;
 const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
 const MFD_CLOEXEC = 1;
@@ -37,6 +38,8 @@ export interface Libc {
   protect(address: number, byteLength: number, protection: number): number;
   /** madvise(2). */
   advise(address: number, byteLength: number, advice: number): number;
+  /** In another thread: pages are there for their first store. Where they are not to be had, nothing happens. */
+  fill(address: number, byteLength: number): void;
   /** userfaultfd(2), close-on-exec, for faults of this program's own code: a descriptor, or a negative errno. */
   createFaultDescriptor(): number;
   isZero(address: number, byteLength: number): boolean;
@@ -112,9 +115,7 @@ function bind(): Libc {
   const mprotect: (a: number, l: number, p: number) => number = library.func(
     "int mprotect(uintptr_t address, size_t length, int protection)",
   );
-  const madvise: (a: number, l: number, v: number) => number = library.func(
-    "int madvise(uintptr_t address, size_t length, int advice)",
-  );
+  const madvise = library.func("int madvise(uintptr_t address, size_t length, int advice)");
   // glibc has no function for it.
   const syscall: (n: number, f: number) => number = library.func("long syscall(long number, long flags)");
   const memcmp: (a: number, b: number, l: number) => number = library.func(
@@ -145,6 +146,7 @@ function bind(): Libc {
     protect: (address, byteLength, protection) =>
       mprotect(address, byteLength, protection) === -1 ? koffi.errno() : 0,
     advise: (address, byteLength, advice) => (madvise(address, byteLength, advice) === -1 ? koffi.errno() : 0),
+    fill: (address, byteLength) => madvise.async(address, byteLength, MADV_POPULATE_WRITE, () => undefined),
     createFaultDescriptor: () => {
       const descriptor = syscall(SYS_USERFAULTFD[arch], O_CLOEXEC | UFFD_USER_MODE_ONLY);
       return descriptor === -1 ? -koffi.errno() : descriptor;

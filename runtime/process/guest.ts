@@ -84,6 +84,7 @@ export class Guest {
         ...{ options: wasiOptions, image: opened.image.path, state: opened.state?.wasi, log: opened.log },
         notice: (message) => tell({ kind: "notice", message }),
         keptFiles: () => opened.image.keptFiles(),
+        fill: (address, byteLength) => tell({ kind: "fill", address, byteLength }),
         replaying: (calls, progress) => tell({ kind: "replaying", calls, progress }),
       });
       closers.push(() => this.#system.close());

@@ -178,6 +178,8 @@ export type Report =
   | { readonly kind: "notPersisted"; readonly ticket: number; readonly error: SerializedError }
   /** To be carried out; the answer goes through the control block. */
   | { readonly kind: "commit"; readonly commit: Commit }
+  /** Pages of the log are to be touched, while the guest runs. */
+  | { readonly kind: "fill"; readonly address: number; readonly byteLength: number }
   | { readonly kind: "notice"; readonly message: string }
   | { readonly kind: "ended"; readonly outcome: Outcome }
   | { readonly kind: "failed"; readonly error: SerializedError };

@@ -1,5 +1,6 @@
 import { MessageChannel, SHARE_ENV, Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
+import { libc } from "../../pmem/libc.js";
 import { ControlBlock } from "./control-block.js";
 import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
@@ -20,7 +21,7 @@ type Arrival = Answer | Cancelled | Error;
 /** What ends an order; all other reports come in between. */
 type Answer = Exclude<
   Report,
-  { kind: "notice" | "instrumenting" | "running" | "replaying" | "persisted" | "notPersisted" | "commit" }
+  { kind: "notice" | "instrumenting" | "running" | "replaying" | "persisted" | "notPersisted" | "commit" | "fill" }
 >;
 
 /**
@@ -208,6 +209,7 @@ export class Session {
     } else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
     else if (report.kind === "notPersisted") this.#points.answer(report.ticket, deserializeError(report.error));
     else if (report.kind === "commit") this.#commit = serveCommit(report.commit, this.#control);
+    else if (report.kind === "fill") libc().fill(report.address, report.byteLength);
     else this.#answer(report);
   }
 

@@ -10,6 +10,7 @@
  *     for one call, and can be followed. A run without a log has none in its image (Guest.run).
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
+import type { Fill } from "../../pmem/mapped-log.js";
 import {
   GuestMemory,
   type Observer,
@@ -53,6 +54,8 @@ export interface SystemInterfaceParts {
   readonly notice: (message: string) => void;
   /** Files in the keep-alive directory that saved states need. */
   readonly keptFiles: () => ReadonlySet<string>;
+  /** For the log's pages. */
+  readonly fill?: Fill;
   /** Asked now and then during a replay; `progress` is from 0 to 1. */
   readonly replaying: (calls: number, progress: number) => void;
 }
@@ -83,7 +86,7 @@ export class SystemInterface {
   constructor(parts: SystemInterfaceParts) {
     this.#parts = parts;
     this.#sizes = sizesOf(parts.options);
-    this.#log = new RunLog(parts.image);
+    this.#log = new RunLog(parts.image, parts.fill);
     const { log, state, options } = parts;
     if (log === undefined) {
       this.#wasi = state === undefined ? Wasi.create(options) : Wasi.restore(options, state);

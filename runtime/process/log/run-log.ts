@@ -1,4 +1,4 @@
-import { LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
+import { type Fill, LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
 import type { Durability } from "../protocol.js";
 import { bootId, logPath, syncNames } from "./files.js";
 import { Kind } from "./format.js";
@@ -17,6 +17,7 @@ import { LogWriter } from "./writer.js";
  */
 export class RunLog {
   readonly #image: string;
+  readonly #fill: Fill | undefined;
   #durability: Durability = "process";
   #file: MappedLog | undefined;
   /** Until it is left. */
@@ -25,8 +26,9 @@ export class RunLog {
   #spareWindow: LogWindow | undefined;
   #number = 0;
 
-  constructor(image: string) {
+  constructor(image: string, fill?: Fill) {
     this.#image = image;
+    this.#fill = fill;
   }
 
   /** Of the file that is written; after the end, of the last one. */
@@ -40,7 +42,7 @@ export class RunLog {
   }
 
   begin(number: number, epoch: number, beginning: Beginning): LogWriter {
-    return this.#create(this.#window ?? new LogWindow(), number, epoch, beginning);
+    return this.#create(this.#window ?? new LogWindow(this.#fill), number, epoch, beginning);
   }
 
   /** Behind the last whole record of a log that was followed to its end. */
@@ -55,7 +57,7 @@ export class RunLog {
   next(epoch: number): LogWriter {
     const [file, window] = [this.#file, this.#window];
     const beginning = { callback: false, eintr: false };
-    const writer = this.#create(this.#spareWindow ?? new LogWindow(), this.#number + 1, epoch, beginning);
+    const writer = this.#create(this.#spareWindow ?? new LogWindow(this.#fill), this.#number + 1, epoch, beginning);
     this.#before = file; // O2
     this.#spareWindow = window;
     return writer;
