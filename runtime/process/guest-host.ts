@@ -37,8 +37,10 @@ export function machineHostOf(program: Program, guest: GuestParts): MachineHost 
     lowerFlag: () => control.lowerFlag(),
     points: {
       isDue: () => (points.isDue() || epochs.logWantsPoint) && !system.isBehindLog(),
+      passesCall: () => points.passesCall(),
       isDueAtCall: () => (points.isDueAtCall() || epochs.logWantsPoint) && !system.isReplaying,
       isDueAfterCall: () => epochs.guestAsks,
+      askedAfter: new Set([VERMILION_MODULE]),
       persist: (state, frames) => epochs.persist(state, frames),
     },
     exitStatus: (error) => (error instanceof ProcessExit ? error.status : undefined),

@@ -92,11 +92,15 @@ export class HostCalls {
   /** One closure, called by the guest directly: a second around it would double what a call costs at first. */
   wrap(index: number, from: string, name: string, fn: HostFunction): HostFunction {
     const restarts = this.#host.unrestartable?.has(from) !== true;
-    const exact = this.#program.mode === "exact";
+    const { points } = this.#host;
+    const isExact = this.#program.mode === "exact";
+    const isAskedAfter = points?.isDueAfterCall !== undefined && points.askedAfter?.has(from) !== false;
     return (...args) => {
-      const wanted = exact && this.#safepoints.burnFuel();
-      if (wanted || this.#host.failurePending()) this.#suspendBefore("failure", HOST_CALL, index, args);
-      if (this.#isPointDue()) this.#suspendBefore("point", HOST_CALL, index, args);
+      if (!isExact && points?.passesCall?.() === true) this.#madeAgain = false;
+      else {
+        const reason = this.#askBefore(isExact);
+        if (reason !== undefined) this.#suspendBefore(reason, HOST_CALL, index, args);
+      }
       const callsLeft = this.#callsLeft;
       const injected = this.#injected !== undefined && this.#countCall(name);
       if (injected && this.#injected?.when === "before") this.#suspendBefore("failure", HOST_CALL, index, args);
@@ -112,13 +116,20 @@ export class HostCalls {
       }
       if (result === RESTART && restarts) {
         this.#callsLeft = callsLeft; // counted when it is made again
-        const point = this.#host.points !== undefined && !this.#host.failurePending();
+        const point = points !== undefined && !this.#host.failurePending();
         this.#suspendBefore(point ? "point" : "failure", BLOCKED_HOST_CALL, index, args);
       }
       if (injected) this.#suspendAfter("failure", index, result);
-      if (this.#host.points?.isDueAfterCall?.() === true) this.#suspendAfter("point", index, result);
+      if (isAskedAfter && points?.isDueAfterCall?.() === true) this.#suspendAfter("point", index, result);
       return result;
     };
+  }
+
+  /** Not given the call's arguments: the engine then makes an array of them only for a call that is left. */
+  #askBefore(isExact: boolean): Reason | undefined {
+    const wanted = isExact && this.#safepoints.burnFuel();
+    if (wanted || this.#host.failurePending()) return "failure";
+    return this.#isPointDue() ? "point" : undefined;
   }
 
   /** A call that is made again has been asked about: otherwise it would never be made. */

@@ -37,10 +37,17 @@ export interface MachineHost {
 export interface PersistencePoints {
   /** Whether to stop now. As cheap as `failurePending`. */
   isDue(): boolean;
-  /** The same in front of a host call, each of which is asked about once. */
+  /**
+   * Asked first in front of a host call: true if no failure is pending and nothing due, as far as can be seen at once. Else
+   * `failurePending` and `isDueAtCall` are asked as well, as without it.
+   */
+  passesCall?(): boolean;
+  /** The same as `isDue` in front of a host call, each of which is asked about once. */
   isDueAtCall(): boolean;
   /** The same behind a host call that has been made; undefined: never. */
   isDueAfterCall?(): boolean;
+  /** Modules behind whose calls that is asked; undefined: all. */
+  readonly askedAfter?: ReadonlySet<string>;
   /**
    * The guest has stopped, and goes on when this returns. A result is for the host call behind which it has stopped, instead
    * of the one that it has in the state: an i64.

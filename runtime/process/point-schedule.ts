@@ -80,6 +80,15 @@ export class PointSchedule {
     return !this.#control.commitInFlight && performance.now() >= this.#lookAt && this.#timeIsUp();
   }
 
+  /** At a host call: whether no failure is seen and nothing can be due. Otherwise nothing has been counted: ask `isDueAtCall`. */
+  passesCall(): boolean {
+    if (this.#callsLeft <= 1 || this.#hostCalls + 1 >= this.#lookAtCall) return false;
+    if (!this.#control.seesNothing(this.#ticket)) return false;
+    this.#hostCalls++;
+    this.#callsLeft--;
+    return true;
+  }
+
   /** Calls that follow each other fast do not all look at the clock: that would cost a tenth of a short one. */
   isDueAtCall(): boolean {
     this.#hostCalls++;

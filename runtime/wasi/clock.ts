@@ -57,10 +57,19 @@ export class Clocks {
       this.#writeSimulated(this.#simulation, host, id, out);
       return;
     }
-    this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
-    const second = this.#words[0]!;
+    let second: number;
+    let nanoseconds: number;
+    if (id === Clockid.MONOTONIC) {
+      const time = process.hrtime(); // the same clock, without the FFI
+      second = time[0];
+      nanoseconds = time[1];
+    } else {
+      this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
+      second = this.#words[0]!;
+      nanoseconds = this.#words[2]!;
+    }
     if (second !== this.#second[id]) this.#enterSecond(id, second);
-    const low = this.#low[id]! + this.#words[2]!;
+    const low = this.#low[id]! + nanoseconds;
     const { view } = host.memory;
     view.setUint32(out, low, true);
     view.setUint32(out + 4, low >= 0x100000000 ? this.#high[id]! + 1 : this.#high[id]!, true);

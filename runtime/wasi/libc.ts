@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import type { LibraryHandle } from "koffi";
 import { VermilionError } from "../../pmem/error.js";
 
 /**
@@ -141,6 +142,30 @@ export function libc(): Libc {
   return bound;
 }
 
+function byName(library: LibraryHandle, name: string, prototype: string): unknown {
+  try {
+    return library.func(prototype);
+  } catch (error) {
+    if (BY_NUMBER[name] === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** Without rest parameters: they would be a fifth of a short call. */
+function byNumber(library: LibraryHandle, name: string): unknown {
+  const { x64, arm64, parameters } = BY_NUMBER[name]!;
+  const number = process.arch === "arm64" ? arm64 : x64;
+  const call: (...args: number[]) => number = library.func(`int syscall(int, ${parameters})`);
+  switch (parameters.split(",").length) {
+    case 2:
+      return (a: number, b: number) => call(number, a, b);
+    case 3:
+      return (a: number, b: number, c: number) => call(number, a, b, c);
+    default:
+      return (a: number, b: number, c: number, d: number) => call(number, a, b, c, d);
+  }
+}
+
 function bind(): Libc {
   let koffi: typeof import("koffi");
   try {
@@ -156,15 +181,8 @@ function bind(): Libc {
   const library = koffi.load(null);
   const functions: Record<string, unknown> = {};
   for (const [name, prototype] of Object.entries(PROTOTYPES)) {
-    const numbered = BY_NUMBER[name];
-    try {
-      functions[name] = library.func(prototype);
-    } catch (error) {
-      if (numbered === undefined) throw error;
-      const number = process.arch === "arm64" ? numbered.arm64 : numbered.x64;
-      const call: (...args: number[]) => number = library.func(`int syscall(int, ${numbered.parameters})`);
-      functions[name] = (...args: number[]) => call(number, ...args);
-    }
+    // By name, glibc's fstat asks for the status of an empty path, which takes the kernel longer.
+    functions[name] = (name === "fstat" ? undefined : byName(library, name, prototype)) ?? byNumber(library, name);
   }
   functions["errno"] = () => koffi.errno();
   functions["addressOf"] = (buffer: ArrayBufferView | ArrayBufferLike) =>

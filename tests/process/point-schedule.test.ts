@@ -45,6 +45,35 @@ describe("the schedule of persistence points", () => {
     }
   });
 
+  test("calls are passed over while nothing can be due, and counted", () => {
+    const control = ControlBlock.create();
+    const schedule = new PointSchedule(control);
+    schedule.begin({ hostCalls: 100 });
+    let passed = 0;
+    for (let call = 1; call <= 99; call++) {
+      if (schedule.passesCall()) passed++;
+      else expect(schedule.isDueAtCall()).toBe(false);
+    }
+    expect(passed).toBeGreaterThan(80);
+    expect(schedule.hostCalls).toBe(99);
+    expect(schedule.passesCall()).toBe(false);
+    expect(schedule.isDueAtCall()).toBe(true);
+  });
+
+  test.each([
+    ["a failure", (control: ControlBlock) => control.requestFailure()],
+    ["a point asked for", (control: ControlBlock) => control.requestPoint()],
+  ])("no call is passed over after %s", (_, request) => {
+    const control = ControlBlock.create();
+    const schedule = new PointSchedule(control);
+    schedule.begin({});
+    for (let call = 0; call < 1000; call++) if (!schedule.passesCall()) schedule.isDueAtCall();
+    const passed = [1, 2].map(() => schedule.passesCall());
+    expect(passed).toContain(true);
+    request(control);
+    expect([1, 2, 3].map(() => schedule.passesCall())).toEqual([false, false, false]);
+  });
+
   test("requests: one point answers all that came before it was taken, none that came later", () => {
     const control = ControlBlock.create();
     const schedule = new PointSchedule(control);
