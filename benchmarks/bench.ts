@@ -6,7 +6,7 @@
  *     npm run bench -- report                    writes docs/benchmarks.md again from the files of results
  *
  * Sections: overhead (long runs), short, optimized (the engine's baseline tier off; short runs will do, since all code is
- * as fast as it gets from the first moment on), engines (Asyncify, wasmtime), rivals,
+ * as fast as it gets from the first moment on), engines (Asyncify, wasmtime), rivals, memcached,
  * saveAndResume, points, scaling. Each is a program of its own in this folder and says at its top what it does. --minutes is shared out among
  * them by weight: no section begins a new round after its time, so a short time means fewer rounds, and of none the programs
  * that come last are left out. Without it all rounds are run, which takes hours.
@@ -60,6 +60,13 @@ const SECTIONS: readonly Section[] = [
     options: [],
     quickOptions: ["--quick", "--runs", "2"],
     weight: 15,
+  },
+  {
+    name: "memcached",
+    program: "memcached",
+    options: [],
+    quickOptions: ["--quick", "--depths", "1"],
+    weight: 10,
   },
   {
     name: "short",

@@ -1,6 +1,7 @@
 /** The results of a run as they stand in its file, and what is computed from them. A section that did not run is absent. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Measurement } from "../memcached/measurement.js";
 import type { Finding } from "../points/findings.js";
 import { geometricMean, median, percentile, root, type Surroundings } from "../report.js";
 
@@ -26,6 +27,19 @@ export interface Rivals extends Surroundings {
     readonly name: string;
     readonly operations: number;
     readonly nanoseconds: Readonly<Record<string, readonly number[]>>;
+  }[];
+  readonly skipped: Readonly<Record<string, string>>;
+}
+
+export interface Memcached extends Surroundings {
+  readonly runs: number;
+  readonly operations: number;
+  readonly connections: number;
+  readonly fileSystem: string;
+  readonly about: Readonly<Record<string, string>>;
+  readonly experiments: readonly {
+    readonly name: string;
+    readonly measurements: Readonly<Record<string, readonly Measurement[]>>;
   }[];
   readonly skipped: Readonly<Record<string, string>>;
 }
@@ -73,6 +87,7 @@ export interface Results {
   readonly optimized?: Overhead;
   readonly engines?: Overhead;
   readonly rivals?: Rivals;
+  readonly memcached?: Memcached;
   readonly saveAndResume?: SaveAndResume;
   readonly scaling?: Scaling;
   readonly points?: Points;

@@ -2,6 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { headline, median, root } from "../report.js";
+import { missing, table } from "./markdown.js";
+import { memcachedPart } from "./memcached.js";
 import { plotOverhead, plotRivals, plotScaling } from "./plots.js";
 import {
   meanRatio,
@@ -21,12 +23,6 @@ const BEGIN = "<!-- written by npm run bench: begin -->";
 const END = "<!-- written by npm run bench: end -->";
 const page = join(root, "docs", "benchmarks.md");
 const pictures = join(root, "docs", "benchmarks");
-
-function table(rows: readonly (readonly string[])[]): string {
-  const [head = [], ...rest] = rows;
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map((_, i) => (i === 0 ? "---" : "---:"))), ...rest.map(line)].join("\n");
-}
 
 function picture(name: string, svg: string, about: string): string {
   mkdirSync(pictures, { recursive: true });
@@ -74,11 +70,6 @@ function overheadTable(overhead: Overhead, variants: readonly string[]): string 
     return [program.name, String(plain.length), (median(plain) / 1000).toFixed(2), ...cells];
   });
   return table([["Program", "runs", "plain, s", ...variants], ...rows]);
-}
-
-function missing(skipped: Readonly<Record<string, string>>): string {
-  const lines = Object.entries(skipped).map(([name, reason]) => `- ${name}: ${reason.split("\n").at(-1)}`);
-  return lines.length === 0 ? "" : `\nLeft out:\n\n${lines.join("\n")}\n`;
 }
 
 async function overheadPart(results: Results): Promise<string> {
@@ -220,6 +211,7 @@ export async function writePage(): Promise<void> {
     await overheadPart(results),
     await enginesPart(results),
     await rivalsPart(results),
+    memcachedPart(results.memcached),
     savePart(results.saveAndResume),
     pointsPart(results.points),
     await scalingPart(results.scaling),
