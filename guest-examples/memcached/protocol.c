@@ -163,10 +163,10 @@ static void finish_store(struct connection *connection) {
 /* --- the other commands --- */
 
 static void run_delete(struct connection *connection, const struct line *line) {
+  if (line->count < 2 || line->count > 4) return reply(connection, "ERROR\r\n");
   // "delete KEY 0" is what old clients send.
   bool zero = line->count > 2 && word_is(line->words[2], "0");
   bool silent = line->count > 2 && word_is(line->words[line->count - 1], "noreply");
-  if (line->count < 2 || line->count > 4) return reply(connection, "ERROR\r\n");
   connection->no_reply = silent;
   if ((line->count == 3 && !zero && !silent) || (line->count == 4 && !(zero && silent)))
     return reply(connection, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");

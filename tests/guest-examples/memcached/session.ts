@@ -42,6 +42,7 @@ export const session: readonly (readonly [request: string, answer: string])[] = 
   ["delete x y z", "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"],
   ["delete", "ERROR\r\n"],
   ["delete a b c d", "ERROR\r\n"],
+  ["delete a b c d e f g h i j", "ERROR\r\n"],
   ["set n 0 0 2\r\n10", "STORED\r\n"],
   ["incr n 5", "15\r\n"],
   ["decr n 6", "9\r\n"],
