@@ -32,19 +32,36 @@ function overheadChanges(section: string, before: Overhead, after: Overhead): Ch
   });
 }
 
-/** As ratios to what needs no Vermilion in the same run, so that another machine, or a slow hour, is no change. */
+/** To what needs no Vermilion in the same run, so that another machine, or a slow hour, is no change. */
+function ratioTo(ours: readonly number[] | undefined, others: readonly number[] | undefined): Ratio | undefined {
+  if (ours === undefined || others === undefined) return undefined;
+  const pairs = ours.map((value, i) => value / (others[i] ?? Number.NaN)).toSorted((a, b) => a - b);
+  const at = (share: number) => pairs[Math.max(0, Math.ceil(pairs.length * share) - 1)] ?? Number.NaN;
+  return { middle: median(ours) / median(others), low: at(0.25), high: at(0.75), runs: ours.length };
+}
+
 function rivalChanges(before: Results["rivals"], after: Results["rivals"]): Change[] {
-  const ratioTo = (nanoseconds: Readonly<Record<string, readonly number[]>>): Ratio | undefined => {
-    const [ours, native] = [nanoseconds["vermilion"], nanoseconds["native, nothing kept"]];
-    if (ours === undefined || native === undefined) return undefined;
-    const pairs = ours.map((value, i) => value / (native[i] ?? Number.NaN)).toSorted((a, b) => a - b);
-    const at = (share: number) => pairs[Math.max(0, Math.ceil(pairs.length * share) - 1)] ?? Number.NaN;
-    return { middle: median(ours) / median(native), low: at(0.25), high: at(0.75), runs: ours.length };
-  };
+  const ratio = (nanoseconds: Readonly<Record<string, readonly number[]>>) =>
+    ratioTo(nanoseconds["vermilion"], nanoseconds["native, nothing kept"]);
   return (before?.experiments ?? []).flatMap(({ name, nanoseconds }) => {
     const same = after?.experiments.find((each) => each.name === name);
-    const [first, second] = [ratioTo(nanoseconds), same && ratioTo(same.nanoseconds)];
+    const [first, second] = [ratio(nanoseconds), same && ratio(same.nanoseconds)];
     return first && second ? [changeOf(`rivals: ${name}`, first, second)] : [];
+  });
+}
+
+/** Of the servers' processor time for a request. */
+function memcachedChanges(before: Results["memcached"], after: Results["memcached"]): Change[] {
+  return (before?.experiments ?? []).flatMap(({ name, measurements }) => {
+    const same = after?.experiments.find((each) => each.name === name);
+    return ["vermilion", "vermilion, points and log"].flatMap((server) => {
+      const ratio = (all: typeof measurements | undefined) => {
+        const times = (one: string) => all?.[one]?.map(({ serverMicroseconds }) => serverMicroseconds);
+        return ratioTo(times(server), times("memcached"));
+      };
+      const [first, second] = [ratio(measurements), ratio(same?.measurements)];
+      return first && second ? [changeOf(`${server}: ${name}`, first, second)] : [];
+    });
   });
 }
 
@@ -85,6 +102,7 @@ export function compare(before: Results, after: Results): Change[] {
       return first && second ? overheadChanges(section, first, second) : [];
     }),
     ...rivalChanges(before.rivals, after.rivals),
+    ...memcachedChanges(before.memcached, after.memcached),
     ...saveChanges(before.saveAndResume, after.saveAndResume),
   ];
 }

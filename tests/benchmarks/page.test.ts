@@ -5,6 +5,7 @@ import {
   meanRatio,
   type Overhead,
   type OverheadProgram,
+  type Results,
   type Rivals,
   ratioOf,
   slopeOf,
@@ -74,6 +75,27 @@ describe("compare", () => {
   test("clearly below: faster", () => expect(verdict(80, 81, 79)).toEqual(["faster"]));
   test("above, but within its own spread: the same", () => expect(verdict(99, 110, 130)).toEqual(["same"]));
   test("two percent: the same", () => expect(verdict(102, 102, 102)).toEqual(["same"]));
+  test("servers are compared by their processor time, as multiples of memcached's", () => {
+    const results = (...times: readonly number[]): Results => {
+      const measured = (values: readonly number[]) =>
+        values.map((serverMicroseconds) => ({
+          ...{
+            serverMicroseconds,
+            operations: 1,
+            perSecond: 1,
+            p50Microseconds: 1,
+            p99Microseconds: 1,
+            generatorBusy: 1,
+          },
+        }));
+      const measurements = { memcached: measured([10, 20, 10]), vermilion: measured(times) };
+      const rest = { runs: 3, operations: 1, connections: 8, fileSystem: "ext4", about: {}, skipped: {} };
+      return { memcached: { ...surroundings, ...rest, experiments: [{ name: "95 % gets", measurements }] } };
+    };
+    const changes = compare(results(10, 20, 10), results(15, 30, 15));
+    expect(changes).toMatchObject([{ what: "vermilion: 95 % gets", verdict: "slower" }]);
+    expect(changes[0]?.change).toBeCloseTo(0.5);
+  });
   test("a program that one file lacks is not compared", () =>
     expect(compare(before, { overhead: overhead(program("b", [100], [200])) })).toEqual([]));
 });
