@@ -125,7 +125,7 @@ function main(): void {
   });
   const { quick, images } = values;
   const runs = Number(values.runs ?? (quick ? 3 : 10));
-  const operations = Number(values.operations ?? (quick ? 200_000 : 1_000_000));
+  const operations = Number(values.operations ?? (quick ? 200_000 : 4_000_000));
   const surroundings = describeSurroundings();
   console.log(`${headline(surroundings)}, ${operations} operations, ${runs} runs${quick ? ", quick" : ""}`);
   const skipped: Record<string, string> = {};
