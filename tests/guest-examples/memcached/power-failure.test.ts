@@ -3,13 +3,18 @@
  * process, and with persistence points and the log not by SIGKILL either.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, describe, expect, test } from "vitest";
-import { Workshop } from "../../support/command-line.js";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { type Running, Workshop } from "../../support/command-line.js";
 import { Client } from "./client.js";
 import { freePort, startGuest, stop } from "./server.js";
 import { Traffic } from "./traffic.js";
 
 const shop = new Workshop();
+/** The last one started; a test that fails leaves it running. */
+let server: Running | undefined;
+afterEach(async () => {
+  if (server !== undefined) await stop(server);
+});
 afterAll(() => shop.remove());
 
 const FAILURES = 4;
@@ -22,7 +27,7 @@ describe.each([
 ] as const)("$signal under traffic, run $options", ({ signal, options, name }) => {
   test(`${FAILURES} times in a row: nothing lost, nothing twice`, { timeout: 120_000 }, async () => {
     const port = await freePort();
-    let server = startGuest(shop, name, port, options);
+    server = startGuest(shop, name, port, options);
     const traffic = new Traffic(port, CLIENTS);
     await traffic.begin();
     for (let failure = 1; failure <= FAILURES; failure++) {
@@ -45,16 +50,15 @@ describe.each([
 
 test("times go on while the power is off: what expired meanwhile is gone, the rest is not", async () => {
   const port = await freePort();
-  const server = startGuest(shop, "expiry", port);
+  server = startGuest(shop, "expiry", port);
   const client = await Client.connect(port);
   await client.ask("set short 0 1 1\r\na\r\nset long 0 1000 1\r\nb\r\nset kept 9 0 1\r\nc");
   server.kill("SIGPWR");
   expect((await server.ended).status).toBe(85);
   expect(await client.line("get kept")).toBeUndefined(); // the connection is gone
   await sleep(1500);
-  const next = startGuest(shop, "expiry", port);
+  server = startGuest(shop, "expiry", port);
   const again = await Client.connect(port);
   expect(await again.ask("get short long kept")).toBe("VALUE long 0 1\r\nb\r\nVALUE kept 9 1\r\nc\r\nEND\r\n");
   again.close();
-  await stop(next);
 });
