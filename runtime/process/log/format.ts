@@ -8,7 +8,8 @@
 import { crc32 } from "node:zlib";
 import type { Durability } from "../protocol.js";
 
-export const LOG_VERSION = 1;
+/** Version 1 knew no SAME. */
+export const LOG_VERSION = 2;
 
 /** Byte offsets of the header's fields. */
 export const LOG_HEADER = {
@@ -68,6 +69,8 @@ export const Flag = {
   POSITION: 1 << 18,
   /** The changes that the intent before it names have happened. */
   INTENDED: 1 << 19,
+  /** In place of the outputs: u32, the word at which an earlier record begins that has the same outputs first in its payload. */
+  SAME: 1 << 20,
 } as const;
 
 /** Payloads from here on enter the checksum by their CRC-32: faster than word by word in JavaScript. */
@@ -121,7 +124,7 @@ export function encodeLogHeader({ number, epoch, boot, durability }: LogHeader):
 export function decodeLogHeader(bytes: Buffer): LogHeader | undefined {
   if (bytes.byteLength < LOG_HEADER_BYTE_LENGTH || !bytes.subarray(0, 8).equals(LOG_MAGIC)) return undefined;
   if (bytes.readUInt32LE(LOG_HEADER.checksum) !== crc32(bytes.subarray(0, LOG_HEADER.checksum))) return undefined;
-  if (bytes.readUInt32LE(LOG_HEADER.version) !== LOG_VERSION) return undefined;
+  if (bytes.readUInt32LE(LOG_HEADER.version) > LOG_VERSION) return undefined;
   const hex = bytes.toString("hex", LOG_HEADER.boot, LOG_HEADER.boot + 16);
   return {
     number: bytes.readUInt32LE(LOG_HEADER.number),

@@ -6,6 +6,7 @@ import {
   BEGUN,
   checksumOf,
   decodeLogHeader,
+  Flag,
   Kind,
   LOG_HEADER,
   LOG_HEADER_BYTE_LENGTH,
@@ -25,6 +26,8 @@ export interface LogRecord {
   readonly flags: number;
   readonly check: number;
   readonly payload: Buffer;
+  /** What it says is the outputs of its call, or begins with them: its own payload, or that of an earlier record. */
+  readonly outputs: Buffer;
 }
 
 export class LogReader {
@@ -105,13 +108,23 @@ export class LogReader {
     if (this.#at >= this.end.at) return undefined;
     const head = this.#words[this.#at]!;
     const start = (this.#at + RECORD_HEAD) * 4;
+    const payload = this.#bytes.subarray(start, start + this.#words[this.#at + 1]!);
+    const flags = head & 0x7fff0000;
     return {
       kind: head & 0xff,
       result: (head >>> 8) & 0xff,
-      flags: head & 0x7fff0000,
+      flags,
       check: this.#words[this.#at + 2]!,
-      payload: this.#bytes.subarray(start, start + this.#words[this.#at + 1]!),
+      payload,
+      outputs: (flags & Flag.SAME) === 0 ? payload : this.#payloadBefore(payload),
     };
+  }
+
+  /** Of the record that a payload names, up to here: whoever takes the outputs knows how long they are. Empty: it names none. */
+  #payloadBefore(payload: Buffer): Buffer {
+    const record = payload.byteLength >= 4 ? payload.readUInt32LE() : this.#at;
+    const start = Math.min(record + RECORD_HEAD, this.#at) * 4;
+    return this.#bytes.subarray(start, this.#at * 4);
   }
 
   next(): LogRecord | undefined {

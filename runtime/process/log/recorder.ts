@@ -15,7 +15,7 @@ import { Landing, type Observer, RESTART, type SavedDescriptor } from "../../was
 import { keptFilesOf } from "../open-files.js";
 import { buffersOf, type CallShape, checkOf, kindOf, type ProcessSizes, shapeOf, visitOutputs } from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
-import { Flag, Kind } from "./format.js";
+import { Flag, Kind, LONG_PAYLOAD } from "./format.js";
 import { type Intent, intentOf, noteNames } from "./intents.js";
 import type { LogWriter } from "./writer.js";
 
@@ -265,11 +265,18 @@ export class Recorder {
       this.#byteLength += byteLength;
     });
     const text = more.changed === undefined ? undefined : Buffer.from(JSON.stringify(more.changed));
-    writer.open(this.#byteLength + 24 + (text?.byteLength ?? 0));
-    for (let index = 0; index < ranges.length; index += 2) {
-      writer.bytes(this.#memory.bytes, ranges[index]!, ranges[index + 1]!);
-    }
     let { flags } = more;
+    const isLong = this.#byteLength >= LONG_PAYLOAD;
+    const same = isLong ? writer.recordOf(this.#memory.bytes, ranges, this.#byteLength) : 0;
+    writer.open((same > 0 ? 4 : this.#byteLength) + 24 + (text?.byteLength ?? 0));
+    if (same > 0) {
+      flags |= Flag.SAME;
+      writer.u32(same);
+    } else {
+      for (let index = 0; index < ranges.length; index += 2) {
+        writer.bytes(this.#memory.bytes, ranges[index]!, ranges[index + 1]!);
+      }
+    }
     if (more.clock) {
       flags |= Flag.CLOCK;
       writer.u64(this.#observer.monotonic());

@@ -157,12 +157,13 @@ export class Replayer {
   call(name: string, shape: CallShape, args: Arguments, memory: GuestMemory): number | undefined {
     const record = this.#peek();
     if (record === undefined) return undefined;
-    const { kind, result, flags, check, payload } = record;
+    const { kind, result, flags, check, payload, outputs } = record;
     if (kind !== shape.kind || check !== checkOf(args)) throw this.#diverged(name, record);
     this.#reader.next();
     this.#calls++;
     let at = 0;
-    if (result === 0) at = this.#apply(shape, args, memory, payload);
+    if (result === 0) at = this.#apply(shape, args, memory, outputs);
+    if (outputs !== payload) at = 4;
     let position: number | undefined;
     if ((flags & Flag.CLOCK) !== 0) {
       this.#need(payload, at + 8);
@@ -178,7 +179,7 @@ export class Replayer {
     const intent = (flags & Flag.INTENDED) === 0 ? undefined : this.#intent?.intent;
     this.#append = undefined;
     this.#intent = undefined;
-    const value = name === "fd_seek" ? firstU64(payload) : firstU32(payload);
+    const value = name === "fd_seek" ? firstU64(outputs) : firstU32(outputs);
     if (append !== undefined && result === 0 && name !== "fd_pwrite") position = append.end + value;
     this.#model.called({ name, args, result, value, position });
     if (name === "clock_time_get" && payload.byteLength >= 8) {
@@ -195,13 +196,13 @@ export class Replayer {
     return result;
   }
 
-  /** P2. Where the outputs end in the payload. */
-  #apply(shape: CallShape, args: Arguments, memory: GuestMemory, payload: Buffer): number {
+  /** P2. How long the outputs are. */
+  #apply(shape: CallShape, args: Arguments, memory: GuestMemory, outputs: Buffer): number {
     const buffers = buffersOf(shape, args, memory);
     let at = 0;
     visitOutputs(shape, args, memory, buffers, this.#sizes, (pointer, byteLength) => {
-      this.#need(payload, at + byteLength);
-      memory.bytes.set(payload.subarray(at, at + byteLength), pointer);
+      this.#need(outputs, at + byteLength);
+      memory.bytes.set(outputs.subarray(at, at + byteLength), pointer);
       at += byteLength;
     });
     return at;

@@ -22,6 +22,7 @@ import {
   RECORD_WORDS,
   wordsOf,
 } from "./format.js";
+import { SeenOutputs } from "./seen-outputs.js";
 
 /** A4, in words. */
 const SPARE_WORDS = 8;
@@ -46,6 +47,7 @@ export class LogWriter {
   /** Byte offset of the next part of the payload that is being made. */
   #cursor = 0;
   #broken = false;
+  readonly #seen = new SeenOutputs();
   /** The last record, if it was made by `word`, and how often it has been repeated. */
   #lastKind = 0;
   #lastCheck = 0;
@@ -175,6 +177,11 @@ export class LogWriter {
       for (let index = 0; index < byteLength; index++) target[this.#cursor + index] = source[start + index]!;
     } else this.#bytes.set(source.subarray(start, start + byteLength), this.#cursor);
     this.#cursor += byteLength;
+  }
+
+  /** The word at which a record begins whose outputs are these ranges of `source`; 0: none does, and the next one will. */
+  recordOf(source: Uint8Array, ranges: readonly number[], byteLength: number): number {
+    return this.#seen.find(this.#bytes, this.#at, source, ranges, byteLength);
   }
 
   /** Ends a record whose payload was opened. `head`: kind, result and flags. */

@@ -43,6 +43,19 @@ const SCRIPTS: Readonly<Record<string, (guest: GuestProgram) => void>> = {
     guest.write(1, "same\n");
     guest.write(1, "bye\n");
   },
+  "reads of what was read before": (guest) => {
+    const pages = guest.open("pages", CREATE | EXCLUSIVE);
+    guest.write(pages, "a".repeat(600));
+    guest.write(pages, "b".repeat(600));
+    for (const change of ["a", "x", "a"]) {
+      guest.writeAt(pages, change, 302n);
+      for (let time = 0; time < 2; time++) {
+        guest.seek(pages, 0n);
+        guest.read(pages, 600);
+        guest.read(pages, 600);
+      }
+    }
+  },
   append: (guest) => {
     const log = guest.open("log", CREATE, APPEND);
     guest.write(log, "1\n");
