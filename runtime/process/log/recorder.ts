@@ -13,7 +13,17 @@
 import type { GuestMemory } from "../../wasi/index.js";
 import { Landing, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
 import { keptFilesOf } from "../open-files.js";
-import { buffersOf, type CallShape, checkOf, kindOf, type ProcessSizes, shapeOf, visitOutputs } from "./calls.js";
+import { type Traits, traitsOf } from "./call-traits.js";
+import {
+  buffersOf,
+  type CallShape,
+  checkOf,
+  checkOf4,
+  kindOf,
+  type ProcessSizes,
+  shapeOf,
+  visitOutputs,
+} from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind, LONG_PAYLOAD } from "./format.js";
 import { type Intent, intentOf, noteNames } from "./intents.js";
@@ -60,8 +70,9 @@ export class Recorder {
   wrap(live: SystemCalls, unstable: boolean): SystemCalls {
     const wrapped: Record<string, SystemCall> = {};
     for (const [name, call] of Object.entries(live)) wrapped[name] = this.#general(name, call, unstable);
-    const { fd_write, clock_time_get } = live;
+    const { fd_write, fd_seek, clock_time_get } = live;
     if (fd_write !== undefined) wrapped["fd_write"] = this.#writing(fd_write, wrapped["fd_write"] as SystemCall);
+    if (fd_seek !== undefined) wrapped["fd_seek"] = this.#seeking(fd_seek);
     if (clock_time_get !== undefined) wrapped["clock_time_get"] = this.#readingClock(clock_time_get);
     return wrapped;
   }
@@ -116,29 +127,41 @@ export class Recorder {
     };
   }
 
+  #seeking(call: SystemCall): SystemCall {
+    const kind = kindOf("fd_seek");
+    return (fd, offset, whence, out) => {
+      this.writer.mark(kind);
+      const result = call(fd!, offset!, whence!, out!);
+      const check = checkOf([fd!, offset!, whence!, out!]);
+      return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
+    };
+  }
+
+  /** The only output of a call. */
+  #noteU64(kind: number, check: number, at: number): number {
+    const memory = this.#memory;
+    const { writer } = this;
+    memory.has(at, 8);
+    writer.open(8);
+    writer.u32(memory.u32(at));
+    writer.u32(memory.u32(at + 4));
+    writer.commit(kind, check);
+    return 0;
+  }
+
   #readingClock(call: SystemCall): SystemCall {
     const kind = kindOf("clock_time_get");
-    const memory = this.#memory;
     return (id, precision, out) => {
       const result = call(id!, precision!, out!);
       const check = checkOf([id!, precision!, out!]);
-      if (result !== 0) return this.#ended(kind, check, result);
-      const { writer } = this;
-      const at = (out as number) >>> 0;
-      memory.has(at, 8);
-      writer.open(8);
-      writer.u32(memory.u32(at));
-      writer.u32(memory.u32(at + 4));
-      writer.commit(kind, check);
-      return 0;
+      return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
     };
   }
 
   #general(name: string, call: SystemCall, unstable: boolean): SystemCall {
     const shape = shapeOf(name, unstable);
-    const transfers = TRANSFERS.has(name);
-    const outgoing = OUTGOING.has(name);
-    const mayIntend = INTENDING.has(name);
+    const traits = traitsOf(name);
+    const { transfers, outgoing, mayIntend } = traits;
     return (...args) => {
       const { writer } = this;
       const check = checkOf(args);
@@ -153,7 +176,7 @@ export class Recorder {
         intent = intentOf(name, args, this.#observer, this.#model);
         if (intent !== undefined) writer.text(Kind.INTENT, check, JSON.stringify(intent));
       }
-      return this.#make(name, shape, args, call, check, landing, intent);
+      return this.#make(traits, shape, args, call, check, landing, intent);
     };
   }
 
@@ -168,12 +191,13 @@ export class Recorder {
     call: SystemCall,
     intent: Intent | undefined,
   ): number | undefined {
-    const landing = TRANSFERS.has(name) ? this.#landingOf(Number(args[0])) : Landing.NOWHERE;
-    return this.#make(name, shapeOf(name, unstable), args, call, checkOf(args), landing, intent);
+    const traits = traitsOf(name);
+    const landing = traits.transfers ? this.#landingOf(Number(args[0])) : Landing.NOWHERE;
+    return this.#make(traits, shapeOf(name, unstable), args, call, checkOf(args), landing, intent);
   }
 
   #make(
-    name: string,
+    { name, positioned, closes, moves, changes }: Traits,
     shape: CallShape,
     args: readonly (number | bigint)[],
     call: SystemCall,
@@ -188,17 +212,17 @@ export class Recorder {
     if (intent?.kept !== undefined) this.#observer.kept(intent.kept.numbers, intent.kept.name);
     if (intent !== undefined) noteNames(intent, this.#model);
     if (intent?.after !== undefined) this.#model.change(JSON.stringify(intent.after), "");
-    const shared = landing === Landing.AT_SHARED_POSITION && POSITIONED.has(name);
+    const shared = positioned && landing === Landing.AT_SHARED_POSITION;
     this.#note(shape, args, buffers, check, {
       flags: intent === undefined ? 0 : Flag.INTENDED,
-      changed: this.#changed(name, args),
+      changed: changes ? this.#changed(name, args) : undefined,
       clock: name === "poll_oneoff",
       position: shared ? this.#observer.positionOf(Number(args[0]) >>> 0) : undefined,
     });
-    if (name === "fd_close" || name === "fd_renumber") {
+    if (closes) {
       this.#model.called({ name, args, result: 0, value: 0, position: undefined });
     }
-    if (MOVING.has(name)) this.#landings.fill(UNKNOWN);
+    if (moves) this.#landings.fill(UNKNOWN);
     return 0;
   }
 
@@ -225,11 +249,8 @@ export class Recorder {
   /** The descriptors that a successful call has made or altered. */
   #changed(name: string, args: readonly (number | bigint)[]): readonly SavedDescriptor[] | undefined {
     let fd: number;
-    if (name === "path_open" || name === "sock_accept") {
-      fd = this.#outputOf(args, name === "path_open" ? 8 : 2);
-    } else if (name === "fd_fdstat_set_flags" || name === "fd_fdstat_set_rights" || name === "fd_readdir") {
-      fd = Number(args[0]) >>> 0;
-    } else return undefined;
+    if (name === "path_open" || name === "sock_accept") fd = this.#outputOf(args, name === "path_open" ? 8 : 2);
+    else fd = Number(args[0]) >>> 0;
     const saved = this.#observer.save(fd);
     if (saved === undefined) return undefined;
     const changed = [saved];
@@ -293,28 +314,3 @@ export class Recorder {
     writer.commit(shape.kind | flags, check);
   }
 }
-
-/** `checkOf` for four numbers. */
-export function checkOf4(a: number, b: number, c: number, d: number): number {
-  let sum = 4;
-  sum = Math.imul(sum ^ a, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ d, 0x9e3779b1) ^ (sum >>> 15);
-  return sum | 0;
-}
-
-const TRANSFERS = new Set(["fd_read", "fd_write", "fd_pwrite", "sock_recv", "sock_send"]);
-const OUTGOING = new Set(["fd_write", "fd_pwrite", "sock_send"]);
-const POSITIONED = new Set(["fd_read", "fd_write"]);
-const INTENDING = new Set([
-  "path_create_directory",
-  "path_link",
-  "path_open",
-  "path_remove_directory",
-  "path_rename",
-  "path_symlink",
-  "path_unlink_file",
-]);
-/** After these a descriptor's number may mean another file, or another way of writing to it. */
-const MOVING = new Set(["fd_close", "fd_fdstat_set_flags", "fd_renumber", "path_open", "sock_accept"]);
