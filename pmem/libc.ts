@@ -4,7 +4,7 @@ import { invariant, VermilionError } from "./error.js";
 /** Values from the kernel's headers that x64 and arm64 share. */
 export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
 export const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
-export const MADV_POPULATE_WRITE = 23;
+const MADV_POPULATE_WRITE = 23;
 export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as const;
 const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
 const MFD_CLOEXEC = 1;
@@ -34,10 +34,6 @@ export interface Libc {
   flock(descriptor: number, operation: number): number;
   /** ioctl(2) with its argument at `address`: its result, or a negative errno. */
   control(descriptor: number, request: number, address: number): number;
-  /** mprotect(2). */
-  protect(address: number, byteLength: number, protection: number): number;
-  /** madvise(2). */
-  advise(address: number, byteLength: number, advice: number): number;
   /** In another thread: pages are there for their first store. Where they are not to be had, nothing happens. */
   fill(address: number, byteLength: number): void;
   /** userfaultfd(2), close-on-exec, for faults of this program's own code: a descriptor, or a negative errno. */
@@ -112,9 +108,6 @@ function bind(): Libc {
   const ioctl: (d: number, r: number, a: number) => number = library.func(
     "int ioctl(int descriptor, unsigned long request, uintptr_t argument)",
   );
-  const mprotect: (a: number, l: number, p: number) => number = library.func(
-    "int mprotect(uintptr_t address, size_t length, int protection)",
-  );
   const madvise = library.func("int madvise(uintptr_t address, size_t length, int advice)");
   // glibc has no function for it.
   const syscall: (n: number, f: number) => number = library.func("long syscall(long number, long flags)");
@@ -143,9 +136,6 @@ function bind(): Libc {
       const result = ioctl(descriptor, request, address);
       return result === -1 ? -koffi.errno() : result;
     },
-    protect: (address, byteLength, protection) =>
-      mprotect(address, byteLength, protection) === -1 ? koffi.errno() : 0,
-    advise: (address, byteLength, advice) => (madvise(address, byteLength, advice) === -1 ? koffi.errno() : 0),
     fill: (address, byteLength) => madvise.async(address, byteLength, MADV_POPULATE_WRITE, () => undefined),
     createFaultDescriptor: () => {
       const descriptor = syscall(SYS_USERFAULTFD[arch], O_CLOEXEC | UFFD_USER_MODE_ONLY);

@@ -1,6 +1,5 @@
 import { readSync } from "node:fs";
 import { attempt, errnoError, invariant, VermilionError } from "./error.js";
-import { HugePages } from "./huge-pages.js";
 import { ENODEV, libc, MAP, PROT } from "./libc.js";
 import type { AddressOwner, MemoryBacking } from "./memory-backing.js";
 import {
@@ -41,7 +40,6 @@ interface Attachment {
   readonly owner: AddressOwner;
   readonly address: number;
   readonly reservedByteLength: number;
-  readonly hugePages: HugePages;
 }
 
 export class PrivateMemory implements MemoryBacking {
@@ -95,9 +93,7 @@ export class PrivateMemory implements MemoryBacking {
     if (reservedByteLength > this.#byteLength) {
       checkReservation(this.path, address, this.#byteLength, reservedByteLength);
     }
-    const hugePages = new HugePages(address, reservedByteLength);
-    this.#attachment = { owner, address, reservedByteLength, hugePages };
-    hugePages.use(this.#byteLength);
+    this.#attachment = { owner, address, reservedByteLength };
     for (const extent of this.#mapped) this.#place(this.#attachment, extent);
     this.#fromStore = this.#mapped;
   }
@@ -139,7 +135,6 @@ export class PrivateMemory implements MemoryBacking {
     this.#refusal = this.#store.lackOfRoom(byteLength - this.byteLength);
     if (this.#refusal !== undefined) return false;
     this.#byteLength = byteLength;
-    this.#attachment?.hugePages.grow(this.#attachment.owner.buffer.byteLength, byteLength);
     return true;
   }
 
