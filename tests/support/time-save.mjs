@@ -54,7 +54,9 @@ if (isMainThread) {
   });
 } else {
   const [{ Guest }, { HostFunctions }, { Machine }, { Wasi }, { ImageDirectory }] = await Promise.all(
-    ["guest", "host-functions", "machine", "../wasi/index", "image/storage"].map((name) => load(`process/${name}.js`)),
+    ["guest", "host-functions", "machine", "../wasi/index", "image/image-directory"].map((name) =>
+      load(`process/${name}.js`),
+    ),
   );
   const at = {};
   let flushing = 0;
