@@ -52,14 +52,16 @@ interface Run {
   readonly endedAfterMilliseconds: number | undefined;
 }
 
-/** `vermilion run`, typed again each time; `cutAfter`: milliseconds until the power fails. */
+/** `vermilion run`, typed again each time; `cutAfter`: milliseconds from its first sign of life until the power fails. */
 async function run(cutAfter: number | undefined): Promise<Run> {
   const args = [vermilion, "run", "--json", "--image", image, module, STEPS];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const begun = Promise.race([child.stdout, child.stderr].map((stream) => once(stream, "readable")));
   const [output, messages] = [child.stdout, child.stderr].map(async (stream) => Buffer.concat(await stream.toArray()));
   const ended = once(child, "close");
   let cutAt: number | undefined;
   if (cutAfter !== undefined) {
+    await begun; // on a busy machine Node itself may take as long as the program is given
     await sleep(cutAfter);
     cutAt = performance.now();
     child.kill("SIGPWR");
