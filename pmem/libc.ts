@@ -120,27 +120,23 @@ function bind(): Libc {
   const ftruncate: (d: number, l: number) => number = library.func("int ftruncate(int descriptor, int64_t length)");
   const exit: (status: number) => void = library.func("void _exit(int status)");
   const getpagesize: () => number = library.func("int getpagesize()");
+  const errnoOf = (result: number): number => (result === -1 ? koffi.errno() : 0);
+  const orErrno = (result: number): number => (result === -1 ? -koffi.errno() : result);
   const zeros = new Uint8Array(ZERO_BYTES);
   const zeroAddress = Number(koffi.address(zeros));
 
   return {
     mapFixed: (address, byteLength, protection, flags, descriptor, offset) =>
-      mmap(address, byteLength, protection, flags | MAP.FIXED, descriptor, offset) === -1 ? koffi.errno() : 0,
+      errnoOf(mmap(address, byteLength, protection, flags | MAP.FIXED, descriptor, offset)),
     probeMapping: (descriptor) => {
       const address = mmap(0, 4096, PROT.READ | PROT.WRITE, MAP.SHARED, descriptor, 0);
       if (address === -1) return koffi.errno();
-      return munmap(address, 4096) === -1 ? koffi.errno() : 0;
+      return errnoOf(munmap(address, 4096));
     },
-    flock: (descriptor, operation) => (flock(descriptor, operation) === -1 ? koffi.errno() : 0),
-    control: (descriptor, request, address) => {
-      const result = ioctl(descriptor, request, address);
-      return result === -1 ? -koffi.errno() : result;
-    },
+    flock: (descriptor, operation) => errnoOf(flock(descriptor, operation)),
+    control: (descriptor, request, address) => orErrno(ioctl(descriptor, request, address)),
     fill: (address, byteLength) => madvise.async(address, byteLength, MADV_POPULATE_WRITE, () => undefined),
-    createFaultDescriptor: () => {
-      const descriptor = syscall(SYS_USERFAULTFD[arch], O_CLOEXEC | UFFD_USER_MODE_ONLY);
-      return descriptor === -1 ? -koffi.errno() : descriptor;
-    },
+    createFaultDescriptor: () => orErrno(syscall(SYS_USERFAULTFD[arch], O_CLOEXEC | UFFD_USER_MODE_ONLY)),
     isZero: (address, byteLength) => {
       invariant(zeros.byteLength === ZERO_BYTES, "the zeros are there as long as their address is used");
       for (let at = 0; at < byteLength; at += ZERO_BYTES) {
@@ -149,22 +145,16 @@ function bind(): Libc {
       return true;
     },
     punchHole: (descriptor, position, byteLength) =>
-      fallocate(descriptor, FALLOC.PUNCH_HOLE | FALLOC.KEEP_SIZE, position, byteLength) === -1 ? koffi.errno() : 0,
+      errnoOf(fallocate(descriptor, FALLOC.PUNCH_HOLE | FALLOC.KEEP_SIZE, position, byteLength)),
     allocate: (descriptor, byteLength) => {
       if (fallocate(descriptor, 0, 0, byteLength) === 0) return 0;
       const errno = koffi.errno();
       if (errno !== EOPNOTSUPP && errno !== ENOSYS) return errno;
-      return ftruncate(descriptor, byteLength) === -1 ? koffi.errno() : 0;
+      return errnoOf(ftruncate(descriptor, byteLength));
     },
     pageByteLength: getpagesize(),
-    createEvent: () => {
-      const descriptor = eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK);
-      return descriptor === -1 ? -koffi.errno() : descriptor;
-    },
-    createMemoryFile: () => {
-      const descriptor = memfd("vermilion", MFD_CLOEXEC);
-      return descriptor === -1 ? -koffi.errno() : descriptor;
-    },
+    createEvent: () => orErrno(eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK)),
+    createMemoryFile: () => orErrno(memfd("vermilion", MFD_CLOEXEC)),
     exit,
     addressOf: (bytes) => Number(koffi.address(bytes)),
   };

@@ -76,8 +76,7 @@ export class PrivateMemory implements MemoryBacking {
   }
 
   get address(): number {
-    invariant(this.#attachment !== undefined, "an address needs an attached memory");
-    return this.#attachment.address;
+    return this.#attached.address;
   }
 
   get growthRefusal(): VermilionError | undefined {
@@ -122,6 +121,11 @@ export class PrivateMemory implements MemoryBacking {
     for (const extent of saved) this.#place(attachment, extent);
   }
 
+  get #attached(): Attachment {
+    invariant(this.#attachment !== undefined, "only attached memory is looked at");
+    return this.#attachment;
+  }
+
   /** A store of what is there already. */
   #makeOwn({ page, count }: PageRun): void {
     for (const bytes of this.views({ page, count })) {
@@ -144,16 +148,14 @@ export class PrivateMemory implements MemoryBacking {
     return writtenPages(this.#attachment.address, this.byteLength);
   }
 
-  /** Gone once the guest runs. Undefined: longer than Node allows. */
-  get words(): Int32Array | undefined {
-    const buffer = this.#attachment?.owner.buffer;
-    return buffer === undefined || buffer.byteLength > 2 ** 32 ? undefined : new Int32Array(buffer);
+  /** All of it; gone once the guest runs. */
+  get words(): Int32Array {
+    return new Int32Array(this.#attached.owner.buffer);
   }
 
   /** The bytes themselves, not a copy; gone once the guest runs. At most 1 GiB each, because of Node's limits. */
   views({ page, count }: PageRun): Uint8Array[] {
-    const buffer = this.#attachment?.owner.buffer;
-    invariant(buffer !== undefined, "only attached memory is looked at");
+    const { buffer } = this.#attached.owner;
     const pieces: Uint8Array[] = [];
     for (let from = page; from < page + count; from += LARGEST_PIECE) {
       const length = Math.min(LARGEST_PIECE, page + count - from);

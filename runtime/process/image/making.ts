@@ -1,5 +1,4 @@
 /** How an image comes to be, is opened and is removed again: all that is done before and after somebody holds it. */
-
 import { rmdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { crc32 } from "node:zlib";

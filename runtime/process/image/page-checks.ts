@@ -2,21 +2,20 @@
 import { readSync } from "node:fs";
 import { attempt } from "../../../pmem/error.js";
 import { usedPages } from "../../../pmem/free-pages.js";
-import { PAGE_BYTE_LENGTH, type PageMap, type PageRun } from "../../../pmem/page-map.js";
+import { PAGE_BYTE_LENGTH, type PageMap, type PageRun, pageCountOf } from "../../../pmem/page-map.js";
 import { checksumsOf } from "../../../pmem/page-store.js";
 import { CHECKSUM_BYTE_LENGTH, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { damaged } from "./damage.js";
 import type { ImageDirectory } from "./image-directory.js";
 import { segmentName } from "./names.js";
-import type { ImageStorage } from "./storage.js";
+import type { ImageStorage, StorageFile } from "./storage.js";
 
 /** 16 MiB: some 10 ms. More are not read by a resume, which would take as long as the memory is large. */
 const PAGES_CHECKED_BY_A_RESUME = 4096;
 
 /** IMAGE_DAMAGED. Before a resume; a large memory is taken as it is: `verify` reads it. */
 export function checkFewPages(directory: ImageDirectory, storage: ImageStorage, maps: readonly PageMap[]): void {
-  const count = [...usedPages(maps)].reduce((sum, run) => sum + run.count, 0);
-  if (count > PAGES_CHECKED_BY_A_RESUME) return;
+  if (pageCountOf(usedPages(maps)) > PAGES_CHECKED_BY_A_RESUME) return;
   const [problem] = new PageChecks(directory, storage).problemsOf(maps);
   if (problem !== undefined) throw damaged(directory.path, problem);
 }
@@ -34,45 +33,47 @@ export class PageChecks {
 
   /** What is wrong, a line for each file. */
   problemsOf(maps: readonly PageMap[]): string[] {
-    const damaged = new Map<number, number>();
-    for (const run of usedPages(maps)) {
-      for (const page of this.#damagedIn(run)) {
-        damaged.set(segmentOf(page), (damaged.get(segmentOf(page)) ?? 0) + 1);
+    const wrong = new Map<number, number>();
+    const files = new Map<number, StorageFile>();
+    try {
+      for (const run of usedPages(maps)) {
+        for (const page of this.#damagedIn(run, files))
+          wrong.set(segmentOf(page), (wrong.get(segmentOf(page)) ?? 0) + 1);
       }
+    } finally {
+      for (const file of files.values()) file.close();
     }
-    return [...damaged].map(([segment, count]) => {
+    return [...wrong].map(([segment, count]) => {
       const path = this.#directory.pathOf(segmentName(segment));
       return `${path}: ${count} of its pages have a wrong checksum`;
     });
   }
 
-  #damagedIn({ page, count }: PageRun): number[] {
+  /** `files`: the segments that are open already; a run may add one. */
+  #damagedIn({ page, count }: PageRun, files: Map<number, StorageFile>): number[] {
     const pages = Array.from({ length: count }, (_, index) => page + index);
-    if (pages.some((each) => !this.#checked.has(each))) this.#check({ page, count });
+    if (pages.some((each) => !this.#checked.has(each))) this.#check({ page, count }, files);
     return pages.filter((each) => this.#checked.get(each) === false);
   }
 
   /** A run lies within one group of pages, 4 MiB at most. */
-  #check({ page, count }: PageRun): void {
-    const bytes = this.#read(page, pageInSegment(page) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
-    const sums = this.#read(page, checksumPosition(page, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
+  #check({ page, count }: PageRun, files: Map<number, StorageFile>): void {
+    const segment = segmentOf(page);
+    const name = segmentName(segment);
+    const file = files.get(segment) ?? this.#storage.openShared(name);
+    files.set(segment, file);
+    const read = (position: number, byteLength: number): Uint8Array => {
+      const bytes = new Uint8Array(byteLength);
+      attempt("read", this.#directory.pathOf(name), () => readSync(file.descriptor, bytes, 0, byteLength, position));
+      return bytes;
+    };
+    const bytes = read(pageInSegment(page) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
+    const sums = read(checksumPosition(page, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
     const found = checksumsOf([bytes]);
     for (let index = 0; index < count; index++) {
       const at = index * CHECKSUM_BYTE_LENGTH;
       const isWhole = [0, 1, 2, 3].every((byte) => found[at + byte] === sums[at + byte]);
       this.#checked.set(page + index, isWhole);
     }
-  }
-
-  #read(page: number, position: number, byteLength: number): Uint8Array {
-    const name = segmentName(segmentOf(page));
-    const bytes = new Uint8Array(byteLength);
-    const file = this.#storage.openShared(name);
-    try {
-      attempt("read", this.#directory.pathOf(name), () => readSync(file.descriptor, bytes, 0, byteLength, position));
-    } finally {
-      file.close();
-    }
-    return bytes;
   }
 }

@@ -4,7 +4,6 @@
  *
  * R1  A repair first makes the header name a good epoch, durably, and only then removes files that are damaged.
  */
-
 import { VermilionError } from "../../../pmem/error.js";
 import { imageError } from "./damage.js";
 import { keptEpochs, pinnedEpochs } from "./epochs.js";

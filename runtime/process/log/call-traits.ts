@@ -1,3 +1,4 @@
+/** What a recorder has to know of the calls by their names. */
 const TRANSFERS = new Set(["fd_read", "fd_write", "fd_pwrite", "sock_recv", "sock_send"]);
 const OUTGOING = new Set(["fd_write", "fd_pwrite", "sock_send"]);
 const POSITIONED = new Set(["fd_read", "fd_write"]);
