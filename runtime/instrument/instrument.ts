@@ -2,14 +2,14 @@
  * The instrumented module: the guest's, with safepoints and handlers in its code and our helpers behind its own parts.
  *
  * Sections are copied where they do not change. What changes: types, functions, tables, tags, globals and exports get
- * ours appended; memories that grow are declared shared (memory-types.ts); the start section is left out (the host calls the function, on a clean start only); active data
- * segments become passive (instantiation must not write over live memory); bodies of functions that can unwind are
- * rewritten. Output order follows core spec 5.5.2, so code is written into its own buffer before the type section,
+ * ours appended; memories that grow are declared shared (memory-types.ts); the start section is left out (the host calls
+ * the function, on a clean start only); active data segments become passive (instantiation must not write over live
+ * memory); bodies of functions that can unwind are rewritten. Output order follows core spec 5.5.2, so code is written into its own buffer before the type section,
  * because it may ask for new types.
  */
 import { ByteReader } from "../wasm/byte-reader.js";
 import { ByteWriter } from "../wasm/byte-writer.js";
-import { ExternalKind, type Module, SectionId } from "../wasm/module.js";
+import { ExternalKind, type Limits, type Module, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import { BodyWriter } from "./body-writer.js";
@@ -184,15 +184,21 @@ function copyCustomNames(out: ByteWriter, module: Module): void {
   }
 }
 
+interface HeadParts {
+  /** Index of the type that our tags have. */
+  readonly tagType: number;
+  /** Of the memories that the module defines. */
+  readonly memories: readonly Limits[];
+  readonly tracking: boolean;
+}
+
 /** All sections before the code. */
 function writeHead(
   module: Module,
-  graph: CallGraph,
   appendix: Appendix,
   types: TypeTable,
-  tracking: boolean,
+  { tagType, memories, tracking }: HeadParts,
 ): ByteWriter {
-  const tagType = types.index([], []);
   const head = new ByteWriter(65536);
   head.copy(WASM_HEADER);
   writeExtended(head, module, SectionId.type, types.addedCount, () => types.writeAdded(head));
@@ -208,7 +214,6 @@ function writeHead(
       head.u32(length);
     }
   });
-  const memories = definedMemoryTypes(module, graph.features);
   if (memories.length > 0) {
     writeSection(head, SectionId.memory, () => {
       head.u32(memories.length);
@@ -249,14 +254,15 @@ export function instrument(
 ): Uint8Array {
   const types = new TypeTable(module.types);
   const appendix = new Appendix(module, graph.features, types, form.tracking);
-  types.index([], []); // of our tags
+  const tagType = types.index([], []);
   // Code is written first, behind room for what stands before it, so that the whole is made without a second copy.
   const room = headRoom(module, appendix);
   // More than any program needs: memory that is never written to costs nothing, a buffer that is outgrown costs a second one.
   const out = new ByteWriter(room + module.bytes.length * 3);
   out.length = room;
   writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form, positions));
-  const head = writeHead(module, graph, appendix, types, form.tracking);
+  const memories = definedMemoryTypes(module, graph.features);
+  const head = writeHead(module, appendix, types, { tagType, memories, tracking: form.tracking });
   if (head.length > room) throw new Error(`sections before the code take ${head.length} bytes, room is for ${room}`);
   out.bytes.set(head.view(), room - head.length);
   if (positions !== undefined) positions.moduleBegin = room - head.length;

@@ -9,21 +9,17 @@
  * system interface, since functions of the user's would meet a SharedArrayBuffer, which much of JavaScript declines.
  */
 import type { ByteWriter } from "../wasm/byte-writer.js";
-import { ExternalKind, type Limits, type Module } from "../wasm/module.js";
+import { ExternalKind, type Limits, MOST_MEMORY_PAGES, type Module } from "../wasm/module.js";
 import type { CodeFeatures } from "./body-scanner.js";
-
-/** Of memory32: 4 GiB. */
-const MOST_PAGES = 65_536;
-/** Import modules whose functions are ours. */
-const OWN_MODULES = new Set(["wasi_snapshot_preview1", "wasi_unstable", "vermilion"]);
+import { VERMILION_MODULE, WASI_MODULES } from "./own-modules.js";
 
 export function memoryTypes(module: Module, { memoryGrow, atomics }: CodeFeatures): Limits[] {
   const ours = module.imports.every(
-    ({ kind, module: from }) => kind === ExternalKind.function && OWN_MODULES.has(from),
+    ({ kind, module: from }) => kind === ExternalKind.function && (WASI_MODULES.has(from) || from === VERMILION_MODULE),
   );
   return module.memories.map((limits, index) => {
     if (atomics || !ours || limits.shared || !memoryGrow.has(index)) return limits;
-    return { minimum: limits.minimum, maximum: limits.maximum ?? MOST_PAGES, shared: true };
+    return { minimum: limits.minimum, maximum: limits.maximum ?? MOST_MEMORY_PAGES, shared: true };
   });
 }
 

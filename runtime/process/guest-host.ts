@@ -1,11 +1,12 @@
 /** What a machine asks of the guest that it runs: imports, memory, whether to stop, persistence points. */
+import { VERMILION_MODULE } from "../instrument/own-modules.js";
 import { ProcessExit } from "../wasi/index.js";
 import type { ControlBlock } from "./control-block.js";
 import type { GuestEpochs } from "./guest-epochs.js";
 import type { GuestMemories } from "./guest-memories.js";
 import type { HostFunctions } from "./host-functions.js";
 import type { HostResult, MachineHost } from "./machine-host.js";
-import { pmemCalls, VERMILION_MODULE } from "./pmem-calls.js";
+import { pmemCalls } from "./pmem-calls.js";
 import type { PointSchedule } from "./point-schedule.js";
 import type { Program } from "./program.js";
 import type { SystemInterface } from "./system-interface.js";

@@ -2,14 +2,13 @@
 import { invariant, VermilionError } from "../../pmem/error.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
 import { mapSharedWord } from "../../pmem/shared-word.js";
-import type { Module } from "../wasm/module.js";
+import { MOST_MEMORY_PAGES, type Module } from "../wasm/module.js";
 import type { ControlBlock } from "./control-block.js";
 import { misfit } from "./guest-preparation.js";
 import type { Image } from "./image/image.js";
 import type { Program } from "./program.js";
 
 const PAGE_BYTE_LENGTH = 65_536;
-const MEMORY32_MAXIMUM_PAGES = 65_536;
 
 /** The engine has no guard region behind memories, so that there is no room for the flag. */
 export const NO_FLAG = new Error("no room for the flag");
@@ -42,8 +41,8 @@ export class GuestMemories {
       this.#place.control.setFlagDescriptor(descriptor); // stays open, as the wake descriptor does
     }
     const backing = !this.#place.saved ? this.#create(memory) : this.#saved(index, memory);
-    const maximum = module.memories[index]?.maximum ?? MEMORY32_MAXIMUM_PAGES;
-    backing.attach(memory, Math.min(maximum, MEMORY32_MAXIMUM_PAGES) * PAGE_BYTE_LENGTH);
+    const maximum = module.memories[index]?.maximum ?? MOST_MEMORY_PAGES;
+    backing.attach(memory, Math.min(maximum, MOST_MEMORY_PAGES) * PAGE_BYTE_LENGTH);
     if (index === 0) this.#place.bind(memory, backing.address);
   }
 

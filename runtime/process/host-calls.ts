@@ -6,7 +6,7 @@
  */
 import { VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/places.js";
-import { ExternalKind, typeOfFunction } from "../wasm/module.js";
+import { ExternalKind, MOST_MEMORY_PAGES, typeOfFunction } from "../wasm/module.js";
 import type { ValueType } from "../wasm/value-types.js";
 import { type HostFunction, type HostResult, type Injection, type MachineHost, RESTART, TELL } from "./machine-host.js";
 import type { Program } from "./program.js";
@@ -58,7 +58,7 @@ export function importsOf(
       const limits = module.memories[memoryIndex++];
       namespace[name] = new WebAssembly.Memory({
         initial: limits?.minimum ?? 0,
-        maximum: limits?.maximum ?? 65536,
+        maximum: limits?.maximum ?? MOST_MEMORY_PAGES,
         shared: limits?.shared ?? false,
       });
     } else {

@@ -7,6 +7,7 @@
  * F2  A function keeps its state for itself. Nothing of it is in an image.
  */
 import { VermilionError } from "../../pmem/error.js";
+import { WASI_MODULES } from "../instrument/own-modules.js";
 import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { HostFunction, HostResult } from "./machine-host.js";
@@ -72,7 +73,7 @@ export class HostFunctions {
       );
     }
     for (const [module, given] of entriesOf(exported, href, "its default export")) {
-      if (module === "wasi_snapshot_preview1" || module === "wasi_unstable") {
+      if (WASI_MODULES.has(module)) {
         throw invalid(href, `${module} is the system interface's; give the functions another module name`);
       }
       const names = new Map<string, GivenFunction>();

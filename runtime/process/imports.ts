@@ -1,14 +1,14 @@
 import { VermilionError } from "../../pmem/error.js";
+import { VERMILION_MODULE, WASI_MODULES } from "../instrument/own-modules.js";
 import { WASI_SIGNATURES } from "../wasi/index.js";
 import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { FailurePlan } from "./failure-source.js";
 import { ANY_CALL } from "./host-calls.js";
 import { type HostFunctions, isNumeric } from "./host-functions.js";
-import { PMEM_SIGNATURES, VERMILION_MODULE } from "./pmem-calls.js";
+import { PMEM_SIGNATURES } from "./pmem-calls.js";
 import { POINT_SIGNATURES } from "./point-calls.js";
 
-const WASI_MODULES = new Set(["wasi_snapshot_preview1", "wasi_unstable"]);
 const OURS = { ...PMEM_SIGNATURES, ...POINT_SIGNATURES };
 const LETTERS: ReadonlyMap<number, string> = new Map([
   [ValueType.i32, "i"],

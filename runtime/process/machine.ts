@@ -14,6 +14,7 @@
  * M6  A stop to tell the program that the power had failed puts its callback on top of the task that was stopped.
  */
 import { VermilionError } from "../../pmem/error.js";
+import { MOST_MEMORY_PAGES } from "../wasm/module.js";
 import { ContinuationRegistry } from "./continuation-registry.js";
 import { Fuel } from "./fuel.js";
 import { HostCalls, importsOf } from "./host-calls.js";
@@ -211,7 +212,7 @@ export class Machine {
 
   #grow(memory: number, pages: number): boolean {
     const bytes = this.memory(memory).buffer.byteLength + (pages >>> 0) * 65536;
-    const maximum = this.#program.module.memories[memory]?.maximum ?? 65536;
+    const maximum = this.#program.module.memories[memory]?.maximum ?? MOST_MEMORY_PAGES;
     if (pages === 0) return true;
     if (bytes > maximum * 65536) return false;
     return this.#host.growMemory(memory, bytes);

@@ -19,8 +19,6 @@ export interface PersistentMemory {
   promise(count: number): void;
 }
 
-export const VERMILION_MODULE = "vermilion";
-
 /** Parameters and results, by import name: "i" is an i32. */
 export const PMEM_SIGNATURES: Readonly<Record<string, readonly [params: string, results: string]>> = {
   pmem: ["ii", "i"],

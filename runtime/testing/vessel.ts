@@ -12,11 +12,12 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { invariant } from "../../pmem/error.js";
+import { VERMILION_MODULE } from "../instrument/own-modules.js";
 import type { MachineState } from "../process/image/state-file.js";
 import { Machine, type Outcome } from "../process/machine.js";
 import type { HostFunction, Injection, MachineHost, PersistencePoints } from "../process/machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "../process/open-files.js";
-import { pmemCalls, VERMILION_MODULE } from "../process/pmem-calls.js";
+import { pmemCalls } from "../process/pmem-calls.js";
 import type { Program } from "../process/program.js";
 import type { EntryCall } from "../process/stacks.js";
 import { Oflags } from "../wasi/abi.js";

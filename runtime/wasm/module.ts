@@ -25,6 +25,9 @@ export const SectionId = {
 
 export const ExternalKind = { function: 0, table: 1, memory: 2, global: 3, tag: 4 } as const;
 
+/** Of 64 KiB: a 32-bit memory has 4 GiB at most. */
+export const MOST_MEMORY_PAGES = 65_536;
+
 export interface Limits {
   readonly minimum: number;
   readonly maximum: number | undefined;
