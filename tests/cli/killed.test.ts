@@ -44,8 +44,8 @@ describe("SIGKILL at random moments, several in a chain", () => {
     "seed %i: while it runs, in a save, in a resume; epochs never go back, the result is right",
     async (seed) => {
       const next = random(seed);
-      const image = `chain ${seed}`;
-      const seen = { saved: 0, killed: 0, lost: 0 };
+      let image = `chain ${seed}`;
+      let seen = { saved: 0, killed: 0, lost: 0 };
       let epoch = 0;
       for (let runs = 1; runs <= MOST_RUNS; runs++) {
         const run = shop.start(["run", "--quiet", "--image", image, churn], { input: "" });
@@ -60,8 +60,10 @@ describe("SIGKILL at random moments, several in a chain", () => {
         if (ended.status === 0 || ended.stdout !== "") {
           const whole = ended.status === 0 ? expected : expected.slice(0, ended.stdout.length);
           expect(ended.stdout, `seed ${seed}`).toBe(whole);
-          expect(seen.saved + seen.killed).toBeGreaterThan(1); // how many there are depends on the load
-          return;
+          if (seen.saved + seen.killed > 3) return;
+          // As many as that must be seen in one chain; on a machine whose load has changed it may be over before.
+          [image, seen, epoch] = [`chain ${seed} after ${runs}`, { saved: 0, killed: 0, lost: 0 }, 0];
+          continue;
         }
         const { signal, status, stderr } = ended;
         if (signal !== "SIGKILL" && signal !== "SIGPWR") expect(status, stderr).toBe(85);
