@@ -4,13 +4,12 @@ import "./early-signals.js";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { CachedBundle, codeCachePath } from "../process/code-cache.js";
+import { GUEST_COMMANDS } from "./guest-commands.js";
 import type { runProgram } from "./program.js";
 
-/** Commands that need other functions than the rest. */
-const PURPOSES = ["run", "resume", "call"];
-
 const path = fileURLToPath(new URL("./program.cjs", import.meta.url));
-const purpose = PURPOSES.find((name) => name === process.argv[2]) ?? "other";
+/** What code is kept for: commands that run a guest need other functions than the rest. */
+const purpose = GUEST_COMMANDS.find((name) => name === process.argv[2]) ?? "other";
 const bundle = new CachedBundle(path, codeCachePath(`command-${purpose}`, process.execArgv));
 const module: { exports: { runProgram?: typeof runProgram } } = { exports: {} };
 bundle.run(module, createRequire(path));
