@@ -13,12 +13,13 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createConnection, createServer } from "node:net";
+import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { Unavailable } from "../tests/corpus/run-command.js";
+import { freePort } from "../tests/support/free-port.js";
+import { prepareAll } from "./available.js";
 import type { LoadResult, Measurement } from "./memcached/measurement.js";
 import { type Place, type Server, servers } from "./memcached/servers.js";
 import { describeSurroundings, fileSystemOf, formatTable, headline, median, root, writeResults } from "./report.js";
@@ -31,16 +32,6 @@ interface Experiment {
   readonly gets: number;
   readonly depth: number;
   readonly measurements: Map<string, Measurement[]>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || address === null) throw new Error("no port");
-  return address.port;
 }
 
 /** Microseconds of processor time that the threads of a group of processes have used. */
@@ -179,16 +170,7 @@ async function main(): Promise<void> {
   const names = values.servers?.split(",");
   const chosen = servers.filter(({ name }) => names?.includes(name) ?? true);
   const skipped: Record<string, string> = {};
-  const ready = chosen.flatMap((server) => {
-    try {
-      return [[server, server.prepare()] as const];
-    } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
-      skipped[server.name] = error.message;
-      console.log(`${server.name}: skipped: ${error.message}`);
-      return [];
-    }
-  });
+  const ready = prepareAll(chosen, skipped);
   const experiments = values.depths.split(",").flatMap((depth) =>
     [95, 75].map((gets): Experiment => {
       const name = `${gets} % gets, ${depth} at a time`;
@@ -197,7 +179,10 @@ async function main(): Promise<void> {
   );
   const deadline = performance.now() + Number(values.minutes) * 60_000;
   for (let round = 0; round < runs && performance.now() < deadline; round++) {
-    for (const [server, start] of ready) await measure(server, start, experiments, { operations, connections, images });
+    for (const server of chosen) {
+      const start = ready.get(server.name);
+      if (start !== undefined) await measure(server, start, experiments, { operations, connections, images });
+    }
     console.log(`round ${round + 1} of ${runs}`);
   }
   for (const experiment of experiments) console.log(`\n${table(experiment)}`);

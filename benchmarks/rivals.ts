@@ -15,7 +15,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Unavailable } from "../tests/corpus/run-command.js";
+import { prepareAll } from "./available.js";
 import { describeSurroundings, fileSystemOf, formatTable, headline, median, writeResults } from "./report.js";
 import {
   type Command,
@@ -72,21 +72,6 @@ function measure(
   } finally {
     for (const directory of Object.values(places)) rmSync(directory, { recursive: true, force: true });
   }
-}
-
-/** Those that can be had, by name. */
-function prepareAll(ways: readonly Way[], skipped: Record<string, string>) {
-  const ready = new Map<string, (places: Places) => Command>();
-  for (const way of ways) {
-    try {
-      ready.set(way.name, way.prepare());
-    } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
-      skipped[way.name] = error.message;
-      console.log(`${way.name}: skipped: ${error.message}`);
-    }
-  }
-  return ready;
 }
 
 function experimentsOf(operations: number, quick: boolean): Experiment[] {

@@ -10,13 +10,13 @@
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { commandLine } from "../tests/corpus/paths.js";
 import { programs } from "../tests/corpus/programs.js";
 import { runCommand, Unavailable } from "../tests/corpus/run-command.js";
 import { describeSurroundings, formatTable, headline, median, root, writeResults } from "./report.js";
 import { watchedEvent } from "./save-and-resume/events.js";
 
 const guestModule = join(root, "benchmarks", "guests", "heap-and-stack.wasm");
-const commandLine = join(root, "dist", "runtime", "cli", "main.cjs");
 
 interface Point {
   readonly x: number;

@@ -11,20 +11,10 @@
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { parseArgs } from "node:util";
+import { Random } from "../../tests/corpus/random.js";
 import { percentile } from "../report.js";
 import type { LoadResult } from "./measurement.js";
 import { type Exchange, exchangesOf, type ProtocolName } from "./protocols.js";
-
-/** xorshift32: the same sequence on every machine. */
-function random(seed: number): (below: number) => number {
-  let state = seed | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 /** Sends batches one after the other until `next` has no more; `took` is told of each. */
 async function exchangeAll(
@@ -94,7 +84,8 @@ async function main(): Promise<void> {
       return socket;
     }),
   );
-  const below = random(Number(values.seed));
+  const random = new Random(Number(values.seed));
+  const below = (limit: number): number => random.upTo(limit) - 1;
   const pick = () => {
     const exchanges = below(100) < getShare ? gets : sets;
     return exchanges[below(keys)] as Exchange;

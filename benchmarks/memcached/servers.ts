@@ -2,7 +2,9 @@
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { cached } from "../../tests/corpus/build-cache.js";
-import { runCommand, Unavailable } from "../../tests/corpus/run-command.js";
+import { commandLine } from "../../tests/corpus/paths.js";
+import { runCommand } from "../../tests/corpus/run-command.js";
+import { nativeCompiler } from "../../tests/corpus/toolchains.js";
 import { root } from "../report.js";
 import type { ProtocolName } from "./protocols.js";
 
@@ -13,7 +15,6 @@ const sources = ["memcached", "cache", "connection", "protocol", "statistics", "
 );
 const headers = ["cache", "connection", "protocol", "statistics", "words"].map((name) => join(example, `${name}.h`));
 const listener = join(root, "benchmarks", "memcached", "listen-at-3.c");
-const commandLine = join(root, "dist", "runtime", "cli", "main.cjs");
 const MEBIBYTES = "256";
 
 /** What one run of a server is given. */
@@ -81,20 +82,11 @@ function vermilion(name: string, about: string, options: readonly string[]): Ser
 
 /** The same C, natively. */
 function nativeGuest(): (place: Place) => readonly string[] {
-  const compiler = ["clang-19", "clang", "cc"].find((name) => {
-    try {
-      installed(name, "--version");
-      return true;
-    } catch (error) {
-      if (error instanceof Unavailable) return false;
-      throw error;
-    }
-  });
-  if (compiler === undefined) throw new Unavailable("no native C compiler (tried clang-19, clang, cc)");
-  const words = [compiler, runCommand([compiler, "--version"])];
+  const { command, version } = nativeCompiler();
+  const words = [...command, version];
   const build = (name: string, from: readonly string[], files: readonly string[]) =>
     cached("memcached", name, { words, files }, (output) => {
-      runCommand([compiler, "-O2", "-w", ...from, "-o", output]);
+      runCommand([...command, "-O2", "-w", ...from, "-o", output]);
     });
   const program = build("memcached-guest", sources, [...sources, ...headers]);
   const listen = build("listen-at-3", [listener], [listener]);

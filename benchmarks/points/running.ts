@@ -3,13 +3,13 @@ import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cached } from "../../tests/corpus/build-cache.js";
+import { commandLine } from "../../tests/corpus/paths.js";
 import type { Workload } from "../../tests/corpus/program.js";
 import { runCommand } from "../../tests/corpus/run-command.js";
 import { clang } from "../../tests/corpus/toolchains.js";
 import { root } from "../report.js";
 import type { Order, Timing } from "./run-process.js";
 
-const commandLine = join(root, "dist", "runtime", "cli", "main.js");
 const runProcess = join(root, "dist", "benchmarks", "points", "run-process.js");
 
 /** Throws `Unavailable` without a compiler for it. */

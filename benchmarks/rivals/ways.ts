@@ -3,9 +3,10 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { cached } from "../../tests/corpus/build-cache.js";
 import { npmPackage } from "../../tests/corpus/packages.js";
+import { commandLine } from "../../tests/corpus/paths.js";
 import { buildSqliteWith } from "../../tests/corpus/programs/third-party.js";
 import { runCommand, Unavailable } from "../../tests/corpus/run-command.js";
-import { clang } from "../../tests/corpus/toolchains.js";
+import { clang, nativeCompiler } from "../../tests/corpus/toolchains.js";
 import { root } from "../report.js";
 
 const folder = join(root, "benchmarks", "rivals");
@@ -14,7 +15,6 @@ const libraries = ["failure-atomic.h", "pool.h", "undo-log.h"].map((name) =>
 );
 const structures = join(folder, "structures.c");
 const inserts = join(folder, "sqlite-inserts.c");
-const commandLine = join(root, "dist", "runtime", "cli", "main.cjs");
 
 /** Directories of one run: `memory` is on tmpfs, `disk` is not. */
 export interface Places {
@@ -38,19 +38,11 @@ export interface Way {
 }
 
 function native(define: string, sources: readonly string[], options: readonly string[]): string {
-  const compiler = ["clang-19", "clang", "cc"].find((name) => {
-    try {
-      runCommand([name, "--version"]);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  if (compiler === undefined) throw new Unavailable("no native C compiler (tried clang-19, clang, cc)");
-  const words = [compiler, runCommand([compiler, "--version"]), define, ...options];
+  const { command, version } = nativeCompiler();
+  const words = [...command, version, define, ...options];
   const files = [...sources, ...libraries, join(folder, "persistence.h")];
   return cached("rivals", "native", { words, files }, (output) => {
-    runCommand([compiler, "-O2", "-w", `-D${define}`, ...sources, ...options, "-o", output]);
+    runCommand([...command, "-O2", "-w", `-D${define}`, ...sources, ...options, "-o", output]);
   });
 }
 

@@ -2,10 +2,10 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { commandLine } from "../../tests/corpus/paths.js";
 import { root } from "../report.js";
 
 const POWER_FAILURE_STATUS = 85;
-const commandLine = join(root, "dist", "runtime", "cli", "main.cjs");
 const watched = join(root, "tests", "support", "time-save.mjs");
 
 /** Milliseconds. */

@@ -1,7 +1,8 @@
-import { createConnection, createServer, type Socket } from "node:net";
+import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { type Running, Workshop } from "../support/command-line.js";
+import { freePort } from "../support/free-port.js";
 import { placeGuest } from "../support/guests.js";
 
 const shop = new Workshop();
@@ -119,17 +120,6 @@ describe("settings that are none: status 2", () => {
     expect(await shop.run(args)).toMatchObject({ status: 2, stdout: "" });
   });
 });
-
-/** One that was free a moment ago. */
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}
 
 /** Connects, as soon as somebody listens, sends a text and returns what comes back. */
 async function exchange(address: string, text: string): Promise<string> {

@@ -54,6 +54,14 @@ function versionOf(command: readonly string[]): string {
 
 const clangNames = ["clang-19", "clang-20", "clang-18", "clang-17", "clang-16", "clang"];
 
+/** For programs of this machine. */
+export const nativeCompiler = once((): Toolchain => {
+  const names = ["clang-19", "clang", "cc"];
+  const command = names.map((name) => [name]).find((words) => succeeds([...words, "--version"]));
+  if (command === undefined) throw new Unavailable(`no native C compiler (tried ${names.join(", ")})`);
+  return { command, version: versionOf(command) };
+});
+
 /** Whole programs get 8 MiB of shadow stack: what recursive programs and interpreters need. */
 const clangOptions = ["--target=wasm32-wasi", "-Wl,--strip-debug", "-Wl,-z,stack-size=8388608"];
 

@@ -1,10 +1,8 @@
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { libc, MAP, PROT } from "../../pmem/libc.js";
 import { PAGE_BYTE_LENGTH, type PageRun } from "../../pmem/page-map.js";
 import { nonzeroPages, type ScanWay, writtenPages } from "../../pmem/page-scan.js";
+import { scratchPages } from "../support/scratch-pages.js";
 
 const system = libc();
 const unit = system.pageByteLength / PAGE_BYTE_LENGTH;
@@ -18,18 +16,7 @@ const ioctlWorks = (() => {
   return runs.length === 0; // without it, all pages count
 })();
 
-let scratch: string;
-let file: number;
-beforeAll(() => {
-  scratch = mkdtempSync(join(tmpdir(), "vermilion-scan-"));
-  file = openSync(join(scratch, "pages"), "w+");
-  ftruncateSync(file, 2 ** 20);
-  writeSync(file, Buffer.alloc(2 ** 20, 5), 0, 2 ** 20, 0);
-});
-afterAll(() => {
-  closeSync(file);
-  rmSync(scratch, { recursive: true });
-});
+const file = scratchPages();
 
 interface Mapped {
   readonly memory: WebAssembly.Memory;
@@ -43,7 +30,7 @@ function mapped(): Mapped {
   const bytes = new Uint8Array(memory.buffer);
   const address = system.addressOf(bytes);
   const flags = MAP.PRIVATE | MAP.NORESERVE;
-  expect(system.mapFixed(address + 2 ** 20, 2 ** 20, PROT.READ | PROT.WRITE, flags, file, 0)).toBe(0);
+  expect(system.mapFixed(address + 2 ** 20, 2 ** 20, PROT.READ | PROT.WRITE, flags, file.descriptor, 0)).toBe(0);
   return { memory, bytes, address };
 }
 

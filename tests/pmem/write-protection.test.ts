@@ -1,11 +1,10 @@
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { closeSync, openSync, readSync } from "node:fs";
+import { expect, test } from "vitest";
 import { libc, MAP, PROT } from "../../pmem/libc.js";
 import { PAGE_BYTE_LENGTH } from "../../pmem/page-map.js";
 import { writtenPages } from "../../pmem/page-scan.js";
 import { WriteProtection } from "../../pmem/write-protection.js";
+import { scratchPages } from "../support/scratch-pages.js";
 
 const system = libc();
 const unit = system.pageByteLength / PAGE_BYTE_LENGTH;
@@ -19,18 +18,7 @@ const available = (() => {
 })();
 const missing = available ? "" : " (skipped: needs userfaultfd with WP_ASYNC, Linux 6.7, and leave to use it)";
 
-let scratch: string;
-let file: number;
-beforeAll(() => {
-  scratch = mkdtempSync(join(tmpdir(), "vermilion-protection-"));
-  file = openSync(join(scratch, "pages"), "w+");
-  ftruncateSync(file, 2 ** 20);
-  writeSync(file, Buffer.alloc(2 ** 20, 5), 0, 2 ** 20, 0);
-});
-afterAll(() => {
-  closeSync(file);
-  rmSync(scratch, { recursive: true });
-});
+const file = scratchPages();
 
 test.skipIf(!available)(`what is written once protected, and nothing else; also behind a growth${missing}`, () => {
   const memory = new WebAssembly.Memory({ initial: 256, maximum: 65_536 });
@@ -39,7 +27,7 @@ test.skipIf(!available)(`what is written once protected, and nothing else; also 
   const pagesAt = (...places: number[]) =>
     places.map((at) => ({ page: Math.floor(at / system.pageByteLength) * unit, count: unit }));
   const flags = MAP.PRIVATE | MAP.NORESERVE;
-  expect(system.mapFixed(address + 2 ** 20, 2 ** 20, PROT.READ | PROT.WRITE, flags, file, 0)).toBe(0);
+  expect(system.mapFixed(address + 2 ** 20, 2 ** 20, PROT.READ | PROT.WRITE, flags, file.descriptor, 0)).toBe(0);
   const first = new Uint8Array(memory.buffer);
   first.fill(1, 0, 2 ** 19);
   first[2 ** 20 + 3 * 65_536] = 1; // a copy of the file's page
@@ -73,7 +61,7 @@ test.skipIf(!available)(`a protected page that the kernel writes for a system ca
   bytes.fill(1);
   const protection = WriteProtection.begin(address, RESERVED);
   expect(protection?.protect([{ page: 0, count: 32 }])).toBe(true);
-  const source = openSync(join(scratch, "pages"), "r");
+  const source = openSync(file.path, "r");
   const read = Buffer.from(memory.buffer, 3 * system.pageByteLength, 16);
   expect(readSync(source, read)).toBe(16);
   closeSync(source);

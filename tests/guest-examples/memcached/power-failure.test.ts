@@ -5,8 +5,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { type Running, Workshop } from "../../support/command-line.js";
+import { freePort } from "../../support/free-port.js";
 import { Client } from "./client.js";
-import { freePort, startGuest, stop } from "./server.js";
+import { startGuest, stop } from "./server.js";
 import { Traffic } from "./traffic.js";
 
 const shop = new Workshop();

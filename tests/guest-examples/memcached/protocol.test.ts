@@ -6,8 +6,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { root } from "../../corpus/paths.js";
 import { Workshop } from "../../support/command-line.js";
+import { freePort } from "../../support/free-port.js";
 import { Client } from "./client.js";
-import { freePort, nativeMissing, startGuest, startNative, stop } from "./server.js";
+import { nativeMissing, startGuest, startNative, stop } from "./server.js";
 import { session } from "./session.js";
 
 const shop = new Workshop();

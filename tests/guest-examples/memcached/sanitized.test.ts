@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { cached } from "../../corpus/build-cache.js";
 import { root } from "../../corpus/paths.js";
+import { Random } from "../../corpus/random.js";
 import { runCommand, Unavailable } from "../../corpus/run-command.js";
 
 const SESSIONS = 60;
@@ -23,19 +24,9 @@ function build(): string {
   });
 }
 
-/** xorshift32. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
 /** Commands and values, most of them whole, some with mistakes, the last one cut anywhere. */
-function sessionOf(below: (limit: number) => number): Buffer {
+function sessionOf(random: Random): Buffer {
+  const below = (limit: number): number => random.upTo(limit) - 1;
   const word = (): string => {
     const kind = below(20);
     if (kind < 10) return `k${below(20)}`;
@@ -67,7 +58,7 @@ test(`${SESSIONS} random sessions: no complaint of a sanitizer`, { timeout: 120_
   }
   for (let seed = 1; seed <= SESSIONS; seed++) {
     const { status, stderr } = spawnSync(program, ["-m", "2"], {
-      input: sessionOf(random(seed)),
+      input: sessionOf(new Random(seed)),
       maxBuffer: 1 << 30,
       encoding: "latin1",
     });

@@ -1,22 +1,10 @@
 /** Servers for the tests: the guest under Vermilion, and memcached itself. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { userInfo } from "node:os";
 import { succeeds } from "../../corpus/run-command.js";
 import type { Running, Workshop } from "../../support/command-line.js";
 import { exampleModule } from "../../support/guests.js";
-
-/** One that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || address === null) throw new Error("no port");
-  return address.port;
-}
 
 /** The same call again goes on with the image. */
 export function startGuest(
