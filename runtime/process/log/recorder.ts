@@ -70,9 +70,8 @@ export class Recorder {
   wrap(live: SystemCalls, unstable: boolean): SystemCalls {
     const wrapped: Record<string, SystemCall> = {};
     for (const [name, call] of Object.entries(live)) wrapped[name] = this.#general(name, call, unstable);
-    const { fd_write, fd_seek, clock_time_get } = live;
+    const { fd_write, clock_time_get } = live;
     if (fd_write !== undefined) wrapped["fd_write"] = this.#writing(fd_write, wrapped["fd_write"] as SystemCall);
-    if (fd_seek !== undefined) wrapped["fd_seek"] = this.#seeking(fd_seek);
     if (clock_time_get !== undefined) wrapped["clock_time_get"] = this.#readingClock(clock_time_get);
     return wrapped;
   }
@@ -127,34 +126,21 @@ export class Recorder {
     };
   }
 
-  #seeking(call: SystemCall): SystemCall {
-    const kind = kindOf("fd_seek");
-    return (fd, offset, whence, out) => {
-      this.writer.mark(kind);
-      const result = call(fd!, offset!, whence!, out!);
-      const check = checkOf([fd!, offset!, whence!, out!]);
-      return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
-    };
-  }
-
-  /** The only output of a call. */
-  #noteU64(kind: number, check: number, at: number): number {
-    const memory = this.#memory;
-    const { writer } = this;
-    memory.has(at, 8);
-    writer.open(8);
-    writer.u32(memory.u32(at));
-    writer.u32(memory.u32(at + 4));
-    writer.commit(kind, check);
-    return 0;
-  }
-
   #readingClock(call: SystemCall): SystemCall {
     const kind = kindOf("clock_time_get");
+    const memory = this.#memory;
     return (id, precision, out) => {
       const result = call(id!, precision!, out!);
       const check = checkOf([id!, precision!, out!]);
-      return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
+      if (result !== 0) return this.#ended(kind, check, result);
+      const { writer } = this;
+      const at = (out as number) >>> 0;
+      memory.has(at, 8);
+      writer.open(8);
+      writer.u32(memory.u32(at));
+      writer.u32(memory.u32(at + 4));
+      writer.commit(kind, check);
+      return 0;
     };
   }
 
