@@ -13,4 +13,4 @@ const purpose = GUEST_COMMANDS.find((name) => name === process.argv[2]) ?? "othe
 const bundle = new CachedBundle(path, codeCachePath(`command-${purpose}`, process.execArgv));
 const module: { exports: { runProgram?: typeof runProgram } } = { exports: {} };
 bundle.run(module, createRequire(path));
-void module.exports.runProgram?.(process.argv, bundle.isNew ? () => bundle.keep() : undefined);
+void module.exports.runProgram?.(process.argv, (end) => bundle.keep(end));

@@ -4,18 +4,19 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { Process } from "../index.js";
+import type { End } from "../process/code-cache.js";
 import { ENGINE_FLAGS } from "./engine-flags.js";
 import { GUEST_COMMANDS } from "./guest-commands.js";
+import { EXIT } from "./status.js";
 
-/** `keepCode`: the code of this program is new, and to be kept for the engine's usual flags. */
-export async function runProgram(argv: readonly string[], keepCode: (() => void) | undefined): Promise<never> {
+/** `keepCode` keeps the code of this program, at its end. */
+export async function runProgram(argv: readonly string[], keepCode: (end: End) => void): Promise<never> {
   const [, , command] = argv;
-  const engineFlags = keepCode === undefined ? ENGINE_FLAGS : [];
   if (command !== undefined && GUEST_COMMANDS.includes(command) && !argv.includes("--supervise"))
-    Process.prepareThread({ engineFlags, purpose: command }); // a supervisor runs no guest
-  else if (command === "explore" || command === "replay") engineFlags.forEach(setFlagsFromString);
+    Process.prepareThread({ engineFlags: ENGINE_FLAGS, purpose: command }); // a supervisor runs no guest
+  else if (command === "explore" || command === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
   const { runCommandLine } = await import("./command-line.js");
   const status = await runCommandLine(argv);
-  keepCode?.();
+  keepCode(status === EXIT.powerFailure ? "saved" : "over");
   return Process.exit(status);
 }

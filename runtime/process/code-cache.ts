@@ -2,11 +2,14 @@
  * What the engine has compiled of a bundle of ours, kept for the next start of the same program: parsing and compiling the
  * guest's thread takes 25 ms otherwise. docs/rationale.md#code-cache
  *
- *     code/<what was compiled, for what>     V8's code cache, and the CRC-32 of the bundle
+ *     code/<what was compiled, for what>     V8's code cache, the ends that it was kept after (bits), the CRC-32 of the bundle
  *
  * The engine refuses what another version of it has made, or the same one under other flags, which is why those are in the
  * name. It does not look at the source beyond its length, nor for damage, and takes the code as it is: so the checksums, and
  * nothing is read that somebody else may have written.
+ *
+ * What a run has compiled depends on how it ended, and a power failure must not wait for a compiler: so the code is kept again
+ * after the first run that ended in another way.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,7 +18,12 @@ import { crc32 } from "node:zlib";
 import { cacheDirectory } from "./cache-directory.js";
 import { contentOf, withChecksum, writeCacheFile } from "./cache-files.js";
 
-const CHECKSUM_BYTES = 4;
+const TRAILER = { ends: 0, checksum: 4, byteLength: 8 } as const;
+/** How a run may end that keeps its code. */
+const ENDS = ["over", "saved"] as const;
+export type End = (typeof ENDS)[number];
+/** Of V8's code cache, the same for any code of one source: magic number, version, length of the source, flags of the engine. */
+const HEADER_BYTES = 16;
 const WRITABLE_BY_OTHERS = 0o022;
 /** What Node's own loader gives a CommonJS file, and what rolldown.config.js makes of its import(). */
 const PARAMETERS = ["exports", "require", "module", "__filename", "__dirname", "importModule"];
@@ -33,6 +41,9 @@ export class CachedBundle {
   readonly #cachePath: string | undefined;
   readonly #script: Script;
   readonly #checksum: number;
+  /** For the flags of the start. */
+  readonly #header: Buffer;
+  #ends: number;
 
   /** `cachePath`: see `codeCachePath`; undefined: compiled as if nothing were kept. */
   constructor(path: string, cachePath: string | undefined) {
@@ -40,12 +51,17 @@ export class CachedBundle {
     this.#path = path;
     this.#cachePath = cachePath;
     this.#checksum = crc32(source);
+    const kept = cachePath === undefined ? undefined : readCode(cachePath, this.#checksum);
     const before = `(function (${PARAMETERS.join(", ")}) {`;
     this.#script = new Script(`${before}${source.toString("utf8")}\n})`, {
       filename: path,
       columnOffset: -before.length,
-      cachedData: cachePath === undefined ? undefined : readCode(cachePath, this.#checksum),
+      cachedData: kept?.code,
     });
+    const isUsed = kept !== undefined && this.#script.cachedDataRejected === false;
+    this.#ends = isUsed ? kept.ends : 0;
+    const code = isUsed || cachePath === undefined ? kept?.code : this.#script.createCachedData();
+    this.#header = Buffer.from(code?.subarray(0, HEADER_BYTES) ?? []);
   }
 
   /** As Node runs a CommonJS file. Its import() is this file's: Node 20 has none for code that was kept. */
@@ -55,25 +71,43 @@ export class CachedBundle {
     body(module.exports, require, module, this.#path, dirname(this.#path), importModule);
   }
 
-  /** Nothing of use was kept: it should be, when all that such a run needs is compiled, and under the flags of its start. */
-  get isNew(): boolean {
-    return this.#script.cachedDataRejected !== false;
+  /** Whether what was kept is of use for a run that ends so. */
+  holds(end: End): boolean {
+    return (this.#ends & bitOf(end)) !== 0;
   }
 
-  keep(): void {
-    if (this.#cachePath === undefined) return;
-    const checksum = Buffer.alloc(CHECKSUM_BYTES);
-    checksum.writeUInt32LE(this.#checksum);
-    const content = Buffer.concat([this.#script.createCachedData(), checksum]);
-    writeCacheFile(this.#cachePath, withChecksum(content), false);
+  /**
+   * To be called when a run has ended so, and all that it needs is compiled. The code is kept for the flags of the start: those
+   * that are set later are for compiling wasm, and the bytecode of our JavaScript is the same under them all; but V8 refuses it, in
+   * Node 20 and 22 even if they are set back.
+   */
+  keep(end: End): void {
+    if (this.#cachePath === undefined || this.holds(end)) return;
+    this.#ends |= bitOf(end);
+    const trailer = Buffer.alloc(TRAILER.byteLength);
+    trailer.writeUInt32LE(this.#ends, TRAILER.ends);
+    trailer.writeUInt32LE(this.#checksum, TRAILER.checksum);
+    const code = this.#script.createCachedData();
+    this.#header.copy(code);
+    writeCacheFile(this.#cachePath, withChecksum(Buffer.concat([code, trailer])), false);
   }
 }
 
+function bitOf(end: End): number {
+  return 1 << ENDS.indexOf(end);
+}
+
+interface KeptCode {
+  readonly code: Buffer;
+  readonly ends: number;
+}
+
 /** Undefined: there is none for this source, it is damaged, or not safe to take. */
-function readCode(path: string, checksum: number): Buffer | undefined {
+function readCode(path: string, checksum: number): KeptCode | undefined {
   const content = contentOf(readOwn(path) ?? Buffer.alloc(0));
-  const end = (content?.length ?? 0) - CHECKSUM_BYTES;
-  return end >= 0 && content?.readUInt32LE(end) === checksum ? content.subarray(0, end) : undefined;
+  const end = (content?.length ?? 0) - TRAILER.byteLength;
+  if (content === undefined || end < 0 || content.readUInt32LE(end + TRAILER.checksum) !== checksum) return undefined;
+  return { code: content.subarray(0, end), ends: content.readUInt32LE(end + TRAILER.ends) };
 }
 
 /** Undefined: there is none, or somebody else could have written it. */

@@ -1,5 +1,6 @@
 /** What a worker is started with. Not beside the messages: those are part of the public types, which need nothing of Node's. */
 import type { MessagePort } from "node:worker_threads";
+import type { End } from "./code-cache.js";
 
 export interface WorkerData {
   readonly control: SharedArrayBuffer;
@@ -11,6 +12,6 @@ export interface WorkerData {
   readonly purpose: string | undefined;
   /** Of the main thread, which a worker does not see. */
   readonly execArgv: readonly string[];
-  /** Keeps the compiled code, before the program ends; undefined: it is there already, or not kept. */
-  keepCode?: () => void;
+  /** Keeps the compiled code, before the program ends. */
+  keepCode?: (end: End) => void;
 }

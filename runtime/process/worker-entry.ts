@@ -9,6 +9,6 @@ const given = workerData as WorkerData;
 const { purpose, execArgv } = given;
 const path = fileURLToPath(new URL("./worker.cjs", import.meta.url));
 const bundle = new CachedBundle(path, purpose === undefined ? undefined : codeCachePath(purpose, execArgv));
-if (purpose !== undefined && bundle.isNew) given.keepCode = () => bundle.keep();
+given.keepCode = (end) => bundle.keep(end);
 const module = { exports: {} };
 bundle.run(module, createRequire(path));

@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { parentPort, resourceLimits, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
+import type { End } from "./code-cache.js";
 import { ControlBlock } from "./control-block.js";
 import { Guest } from "./guest.js";
 import { StartCancelled } from "./guest-preparation.js";
@@ -19,6 +20,8 @@ const given = workerData as WorkerData;
 const control = ControlBlock.over(given.control);
 const compile = remoteCompiler(given.compiler, control);
 let guest: Guest | undefined;
+/** How the last run has ended. */
+let end: End = "over";
 
 const tell = (report: Report): void => port.postMessage(report);
 
@@ -31,14 +34,16 @@ function carryOut(message: Order, functions: HostFunctions): Report {
   }
   invariant(guest !== undefined, "a guest is prepared before it runs");
   if (message.kind === "follow") return { kind: "followed", followed: guest.follow(message.toCall) };
-  return { kind: "ended", outcome: guest.run(message.order, () => tell({ kind: "running" })) };
+  const outcome = guest.run(message.order, () => tell({ kind: "running" }));
+  end = outcome.kind === "powerFailed" ? "saved" : "over";
+  return { kind: "ended", outcome };
 }
 
 /** Behind all that Node loads of its own code, which is compiled ahead for other flags: see Process.prepareThread. */
 function setEngineFlags(): void {
   libc();
   performance.now(); // loads a module when first used
-  if (given.keepCode === undefined) given.engineFlags.forEach(setFlagsFromString); // else the code is kept for other flags
+  given.engineFlags.forEach(setFlagsFromString);
 }
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
@@ -80,7 +85,7 @@ async function loadImports(href: string): Promise<HostFunctions> {
 }
 
 function exit({ status }: ExitOrder): void {
-  given.keepCode?.();
+  given.keepCode?.(end);
   libc().exit(status);
 }
 

@@ -1,10 +1,12 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CachedBundle, codeCachePath } from "../../runtime/process/code-cache.js";
 
+const built = new URL("../../dist/runtime/process/code-cache.js", import.meta.url);
 let directory: string;
 let path: string;
 beforeEach(() => {
@@ -32,20 +34,48 @@ function kept(): string {
 test("what was kept is used by the next one", () => {
   const first = load("one");
   expect(first.exported).toBe(`one${path}`);
-  expect(first.bundle.isNew).toBe(true);
-  first.bundle.keep();
+  expect(first.bundle.holds("over")).toBe(false);
+  first.bundle.keep("over");
   const second = load("one");
   expect(second.exported).toBe(`one${path}`);
-  expect(second.bundle.isNew).toBe(false);
+  expect(second.bundle.holds("over")).toBe(true);
+});
+
+test("what was kept after flags for compiling wasm were set, and set back, is used by the next one", () => {
+  const script = `
+    import { createRequire } from "node:module";
+    import { setFlagsFromString } from "node:v8";
+    import { CachedBundle } from ${JSON.stringify(built.href)};
+    const bundle = new CachedBundle(${JSON.stringify(path)}, ${JSON.stringify(kept())});
+    const held = bundle.holds("over");
+    bundle.run({ exports: {} }, createRequire(${JSON.stringify(path)}));
+    for (const flag of ["--no-liftoff", "--liftoff", "--wasm-tiering-budget=9000000"]) setFlagsFromString(flag);
+    bundle.keep("over");
+    process.exit(held ? 85 : 0);`;
+  writeFileSync(path, "exports.value = 1;\n");
+  const run = () => spawnSync(process.execPath, ["--input-type=module", "-e", script], { stdio: "inherit" }).status;
+  expect([run(), run()]).toEqual([0, 85]);
+});
+
+test("after an end of another kind it is kept again, for both", () => {
+  load("one").bundle.keep("over");
+  const second = load("one").bundle;
+  expect(second.holds("saved")).toBe(false);
+  const before = statSync(kept()).ino;
+  second.keep("over");
+  expect(statSync(kept()).ino).toBe(before);
+  second.keep("saved");
+  const third = load("one").bundle;
+  expect([third.holds("over"), third.holds("saved")]).toEqual([true, true]);
 });
 
 describe("nothing is used", () => {
-  beforeEach(() => load("one").bundle.keep());
+  beforeEach(() => load("one").bundle.keep("over"));
 
   test("of another source, also of the same length", () => {
     const { bundle, exported } = load("two");
     expect(exported).toBe(`two${path}`);
-    expect(bundle.isNew).toBe(true);
+    expect(bundle.holds("over")).toBe(false);
   });
 
   test("that is damaged anywhere, or cut, and it is kept anew", () => {
@@ -55,19 +85,19 @@ describe("nothing is used", () => {
       const damaged = Buffer.from(whole);
       damaged[at] = damaged.readUInt8(at) ^ 1;
       writeFileSync(kept(), damaged);
-      expect(load("one").bundle.isNew).toBe(true);
+      expect(load("one").bundle.holds("over")).toBe(false);
     }
     for (const length of [0, 3, 7, whole.length - 1]) {
       writeFileSync(kept(), whole.subarray(0, length));
-      expect(load("one").bundle.isNew).toBe(true);
+      expect(load("one").bundle.holds("over")).toBe(false);
     }
-    load("one").bundle.keep();
-    expect(load("one").bundle.isNew).toBe(false);
+    load("one").bundle.keep("over");
+    expect(load("one").bundle.holds("over")).toBe(true);
   });
 
   test("that others may write", () => {
     chmodSync(kept(), 0o620);
-    expect(load("one").bundle.isNew).toBe(true);
+    expect(load("one").bundle.holds("over")).toBe(false);
   });
 });
 
@@ -81,7 +111,7 @@ test("each purpose, and each way to start Node, has a file of its own", () => {
 test("where nothing can be written, nothing is kept", () => {
   writeFileSync(join(directory, "cache"), "a file");
   const { bundle } = load("one");
-  bundle.keep();
-  expect(load("one").bundle.isNew).toBe(true);
+  bundle.keep("over");
+  expect(load("one").bundle.holds("over")).toBe(false);
   expect(readdirSync(directory).sort()).toEqual(["bundle.cjs", "cache"]);
 });
