@@ -10,4 +10,5 @@ const TIERING_BUDGET = 9_000_000;
 export const ENGINE_FLAGS: readonly string[] = [
   `--wasm-tiering-budget=${TIERING_BUDGET}`,
   `--wasm-num-compilation-tasks=${Math.max(1, availableParallelism() - 1)}`,
+  "--no-flush-bytecode", // what a save needs was compiled ahead and stays, also if it is not called for days
 ];
