@@ -101,7 +101,7 @@ const SECTIONS: readonly Section[] = [
     program: "scaling",
     options: [],
     quickOptions: ["--quick"],
-    weight: 2,
+    weight: 10,
   },
 ];
 

@@ -104,13 +104,14 @@ export function headline({ node, commit: id, processor, processors, load }: Surr
   return `Node ${node}, commit ${id.slice(0, 8)}${id.endsWith("+") ? "+" : ""}, ${processors} x ${processor}, load ${load}`;
 }
 
-/**
- * One file a day and Node version, a key a benchmark, so that the benchmarks can run one after the other. Returns its
- * path. `output`: another file instead.
- */
+/** One file a day and Node version. */
+export function resultsPath({ startedAt, node }: Surroundings): string {
+  return join(root, "benchmarks", "results", `${startedAt.slice(0, 10)}-node${node}.json`);
+}
+
+/** A key a benchmark, so that the benchmarks can run one after the other. Returns the path. `output`: another file instead. */
 export function writeResults(benchmark: string, surroundings: Surroundings, data: object, output?: string): string {
-  const name = `${surroundings.startedAt.slice(0, 10)}-node${surroundings.node}.json`;
-  const path = output ?? join(root, "benchmarks", "results", name);
+  const path = output ?? resultsPath(surroundings);
   const before: object = existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as object) : {};
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify({ ...before, [benchmark]: { ...surroundings, ...data } }, null, 2)}\n`);

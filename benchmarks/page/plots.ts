@@ -91,21 +91,36 @@ export function plotRivals(rivals: Rivals, ways: readonly string[], title: strin
   });
 }
 
-/** Both axes logarithmic: a line of slope 1 is linear. */
-export function plotScaling({ name, x, y, points }: Scaling["series"][number]): Promise<string> {
-  const values = points.map((point) => ({
-    ...{ x: point.x, y: median(point.y), low: Math.min(...point.y), high: Math.max(...point.y) },
-  }));
-  const across = { field: "x", type: "quantitative", scale: { type: "log" }, title: x } as const;
-  const up = { type: "quantitative", scale: { type: "log" }, title: y } as const;
+/** Both axes logarithmic: a line of slope 1 is linear. One panel a series; rules are from the least to the most. */
+export function plotScaling(title: string, all: Scaling["series"]): Promise<string> {
+  const label = ({ name, x, y }: Scaling["series"][number]) => `${name}|${y}, against ${x}`;
+  const values = all.flatMap((each) =>
+    each.points.map((point) => ({
+      ...{ series: label(each), x: point.x, y: median(point.y) },
+      ...{ low: Math.min(...point.y), high: Math.max(...point.y) },
+    })),
+  );
+  const x = { field: "x", type: "quantitative", scale: { type: "log" }, title: null } as const;
+  const up = { type: "quantitative", scale: { type: "log", nice: true }, title: null } as const;
   return draw({
     ...FRAME,
-    title: name,
-    ...{ width: 420, height: 260 },
+    title,
     data: { values },
-    layer: [
-      { mark: { type: "line", point: true }, encoding: { x: across, y: { field: "y", ...up } } },
-      { mark: "rule", encoding: { x: across, y: { field: "low", ...up }, y2: { field: "high" } } },
-    ],
+    facet: {
+      field: "series",
+      type: "nominal",
+      title: null,
+      sort: all.map(label),
+      header: { labelExpr: "split(datum.label, '|')", labelLimit: 340 },
+    },
+    columns: 2,
+    resolve: { scale: { x: "independent", y: "independent" } },
+    spec: {
+      ...{ width: 300, height: 180 },
+      layer: [
+        { mark: { type: "line", point: true }, encoding: { x, y: { field: "y", ...up } } },
+        { mark: "rule", encoding: { x, y: { field: "low", ...up }, y2: { field: "high" } } },
+      ],
+    },
   });
 }

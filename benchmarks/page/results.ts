@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Measurement } from "../memcached/measurement.js";
 import type { Finding } from "../points/findings.js";
 import { geometricMean, median, percentile, root, type Surroundings } from "../report.js";
+import type { Distribution, Series } from "../scaling/series.js";
 
 export interface OverheadProgram {
   readonly name: string;
@@ -65,13 +66,9 @@ export interface SaveAndResume extends Surroundings {
 }
 
 export interface Scaling extends Surroundings {
-  readonly series: readonly {
-    readonly name: string;
-    /** What grows, with its unit; and what is measured, with its unit. */
-    readonly x: string;
-    readonly y: string;
-    readonly points: readonly { readonly x: number; readonly y: readonly number[] }[];
-  }[];
+  readonly series: readonly Series[];
+  readonly distributions: readonly Distribution[];
+  readonly skipped: Readonly<Record<string, string>>;
 }
 
 export interface Points extends Surroundings {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { headline, median, root } from "../report.js";
 import { missing, table } from "./markdown.js";
 import { memcachedPart } from "./memcached.js";
-import { plotOverhead, plotRivals, plotScaling } from "./plots.js";
+import { plotOverhead, plotRivals } from "./plots.js";
 import {
   meanRatio,
   newestResults,
@@ -14,10 +14,9 @@ import {
   type Rivals,
   ratioOf,
   type SaveAndResume,
-  type Scaling,
-  slopeOf,
   summaryOf,
 } from "./results.js";
+import { scalingPart } from "./scaling.js";
 
 const BEGIN = "<!-- written by npm run bench: begin -->";
 const END = "<!-- written by npm run bench: end -->";
@@ -171,17 +170,6 @@ function savePart(saves: SaveAndResume | undefined): string {
   return `### Save and resume\n\n${table([head, ...rows])}\n${missing(saves.skipped)}`;
 }
 
-async function scalingPart(scaling: Scaling | undefined): Promise<string> {
-  if (scaling === undefined) return "";
-  const parts = ["### Scaling\n\nBoth axes are logarithmic; a slope of 1 is linear, of 0 constant."];
-  for (const series of scaling.series) {
-    const file = `scaling-${series.name.toLowerCase().replace(/[^a-z0-9]+/g, "-")}`;
-    const slope = slopeOf(series.points).toFixed(2);
-    parts.push(`${series.name}: slope ${slope}.\n\n${picture(file, await plotScaling(series), series.name)}`);
-  }
-  return parts.join("\n\n");
-}
-
 function pointsPart(points: Points | undefined): string {
   if (points === undefined) return "";
   const rows = points.findings.map(({ what, unit, value, samples, aim }) => {
@@ -214,7 +202,7 @@ export async function writePage(): Promise<void> {
     memcachedPart(results.memcached),
     savePart(results.saveAndResume),
     pointsPart(results.points),
-    await scalingPart(results.scaling),
+    await scalingPart(results.scaling, picture),
   ];
   const text = readFileSync(page, "utf8");
   const [before, rest] = text.split(BEGIN);

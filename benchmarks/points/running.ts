@@ -12,14 +12,18 @@ import type { Order, Timing } from "./run-process.js";
 
 const runProcess = join(root, "dist", "benchmarks", "points", "run-process.js");
 
-/** Throws `Unavailable` without a compiler for it. */
-export function guestModule(): string {
+/** Deep stacks need it; in C's own, each activation has some bytes too. */
+const STACK_BYTES = 8 * 2 ** 20;
+
+/** The guest.c of a folder. Throws `Unavailable` without a compiler for it. */
+export function guestModule(folder = "points"): string {
   const { command, version } = clang();
-  const source = join(root, "benchmarks", "points", "guest.c");
+  const source = join(root, "benchmarks", folder, "guest.c");
   const headers = join(root, "guest-examples");
   const files = [source, join(headers, "vermilion.h")];
-  return cached("points", "guest.wasm", { words: [...command, version], files }, (output) => {
-    runCommand([...command, "-O2", `-I${headers}`, source, "-o", output]);
+  const options = ["-O2", `-Wl,-z,stack-size=${STACK_BYTES}`];
+  return cached("points", "guest.wasm", { words: [...command, version, ...options], files }, (output) => {
+    runCommand([...command, ...options, `-I${headers}`, source, "-o", output]);
   });
 }
 
@@ -67,20 +71,24 @@ export function runGuest(scratch: string, module: string, workload: Workload, ho
 
 /**
  * `vermilion` with these arguments until its guest has written `until`, then killed by SIGKILL. Milliseconds from its start to
- * the first byte, and to that one.
+ * the first byte, and to that one; and all that it has written.
  */
-export function runUntil(args: readonly string[], until: string): Promise<{ first: number; then: number }> {
+export function runUntil(
+  args: readonly string[],
+  until: string,
+): Promise<{ first: number; then: number; output: string }> {
   return new Promise((resolve, reject) => {
     const startedAt = performance.now();
     const child = spawn(process.execPath, [commandLine, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     let [first, then] = [Number.NaN, Number.NaN];
-    let errors = "";
+    let [output, errors] = ["", ""];
     child.stderr.on("data", (chunk: Buffer) => {
       errors += chunk.toString();
     });
     child.stdout.on("data", (chunk: Buffer) => {
       const elapsed = performance.now() - startedAt;
       if (Number.isNaN(first)) first = elapsed;
+      output += chunk.toString();
       if (!Number.isNaN(then) || !chunk.toString().includes(until)) return;
       then = elapsed;
       child.kill("SIGKILL");
@@ -88,7 +96,7 @@ export function runUntil(args: readonly string[], until: string): Promise<{ firs
     child.on("error", reject);
     child.on("close", (status) => {
       if (Number.isNaN(then)) reject(new Error(`vermilion ${args.join(" ")}: status ${status}: ${errors}`));
-      else resolve({ first, then });
+      else resolve({ first, then, output });
     });
   });
 }

@@ -104,5 +104,7 @@ test("plots are SVG and name what they show", async () => {
   const svg = await plotOverhead(overhead(program("hash-map", [100, 100], [90, 95])), ["vermilion"], "A title");
   expect(svg).toMatch(/^<svg.*hash-map.*<\/svg>\n$/s);
   const points = [1, 10].map((x) => ({ x, y: [x] }));
-  expect(await plotScaling({ name: "Save", x: "MiB", y: "ms", points })).toContain("MiB");
+  const from = { question: "heap", commit: "c", startedAt: "2026-01-01" };
+  const series = { name: "Save", x: "MiB", y: "ms", expected: "linear", ...from, points } as const;
+  expect(await plotScaling("Heap", [series])).toContain("MiB");
 });
