@@ -26,7 +26,7 @@ export interface GuestOptions extends KeepOptions, ReplicateOptions {
   readonly replay: boolean;
   readonly uncertain?: "repeat" | "skip";
   readonly durability?: "process" | "system";
-  readonly recoveryTarget?: number | null;
+  readonly recoveryTarget?: number | "none";
   readonly persistSync?: boolean;
   readonly failAt?: number;
   readonly failAfter?: number;
@@ -127,7 +127,7 @@ export function logOptions({
   if (log === undefined && uncertain === undefined && durability === undefined && recoveryTarget === undefined) {
     return undefined;
   }
-  return { uncertain, durability, recoveryTargetMilliseconds: recoveryTarget };
+  return { uncertain, durability, recoveryTargetMilliseconds: recoveryTarget === "none" ? null : recoveryTarget };
 }
 
 /** What asks for a persistence point. Taken like those of `savingSignals`. */
@@ -198,8 +198,9 @@ export function milliseconds(text: string): number {
   return value;
 }
 
-function recoveryTarget(text: string): number | null {
-  return text === "none" ? null : period(text);
+/** Not null: commander takes that for an option without a value. */
+function recoveryTarget(text: string): number | "none" {
+  return text === "none" ? text : period(text);
 }
 
 function bandwidth(text: string): number {

@@ -53,6 +53,11 @@ describe("SIGKILL, with --log and stdout a pipe", () => {
     expect(stderr).toContain("from the beginning");
   });
 
+  test("--recovery-target none: no persistence point is made, and a recovery begins with the program", async () => {
+    await killed("no target", "--log", "--recovery-target", "none");
+    expect(readdirSync(join(shop.work, "no target")).filter((name) => name.startsWith("log-"))).toEqual(["log-0"]);
+  });
+
   test("--no-replay: the log is not followed", async () => {
     await killed("no replay", "--log");
     const { status, stdout } = await shop.run(["run", "--image", "no replay", "--no-replay", counter]);
