@@ -35,6 +35,8 @@ export interface CodeTarget {
   readonly exnref: boolean;
   /** Told where each instruction is written. */
   readonly positions?: PositionMap | undefined;
+  /** Told where each site is written: what the engine's stack traces of a guest that stands there say. */
+  readonly sites?: PositionMap | undefined;
   /** Index of a helper by name. */
   helper(name: string): number;
 }

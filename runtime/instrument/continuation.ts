@@ -21,6 +21,7 @@ import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
 import { memoryTypes, writeLimits } from "./memory-types.js";
 import { HOST_CALL, HOST_RETURN, type Place, Places } from "./places.js";
 import { flagPlace } from "./poll-flag.js";
+import { PositionMap } from "./position-map.js";
 import { TypeTable } from "./type-table.js";
 
 /** Imports of a continuation module, to be matched by index in "function". */
@@ -33,6 +34,8 @@ export interface ContinuationModule {
 }
 
 const RESULT_EXPORT = "c";
+/** Modules whose sites are known; a test may build thousands. */
+const MOST_KEPT = 1024;
 
 /** Name of the export for the nth place asked for. */
 export function continuationExport(index: number): string {
@@ -45,6 +48,9 @@ export class ContinuationBuilder {
   readonly #graph: CallGraph;
   readonly #tracking: boolean;
   readonly #places: Places;
+  /** By the number of a module that was built; the oldest first. */
+  readonly #sites = new Map<number, PositionMap>();
+  #built = 0;
 
   constructor(module: Module, graph: CallGraph, tracking: boolean) {
     this.#module = module;
@@ -58,13 +64,20 @@ export class ContinuationBuilder {
     return this.#places.find(name);
   }
 
+  /** The name of the site at an offset in a module that was built: see continuation-names.ts for its number. */
+  siteIn(built: number, offset: number): number | undefined {
+    return this.#sites.get(built)?.originOf(offset);
+  }
+
   /** One module with a continuation for each place, exported in order. */
   build(places: readonly number[], mode: PollMode): ContinuationModule {
     const module = this.#module;
     const types = new TypeTable(module.types);
     const appendix = new Appendix(module, this.#graph.features, types, this.#tracking);
     const imports = new ImportedFunctions(FRAME_STACK_FUNCTIONS.length);
+    const sites = new PositionMap();
     const target: CodeTarget = {
+      sites,
       helpers: this.#helperIndices(appendix, imports),
       fuelGlobal: module.globals.length,
       unwindingGlobal: module.globals.length + 1,
@@ -90,8 +103,16 @@ export class ContinuationBuilder {
       }
     }
     const out = this.#assemble(code, functionTypes, types, appendix, imports.list);
-    writeContinuationNames(out, FRAME_STACK_FUNCTIONS.length + imports.list.length, functions);
+    sites.moduleBegin = code.length - out.length; // the code is what it ends with
+    this.#keepSites(++this.#built, sites);
+    const firstFunction = FRAME_STACK_FUNCTIONS.length + imports.list.length;
+    writeContinuationNames(out, { built: this.#built, firstFunction, functions });
     return { bytes: out.view(), importedFunctions: imports.list };
+  }
+
+  #keepSites(built: number, sites: PositionMap): void {
+    this.#sites.set(built, sites);
+    if (this.#sites.size > MOST_KEPT) this.#sites.delete(this.#sites.keys().next().value as number);
   }
 
   #helperIndices(appendix: Appendix, imports: ImportedFunctions): HelperIndices {

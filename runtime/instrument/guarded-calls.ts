@@ -80,6 +80,7 @@ export function writeCall(context: WriterContext, i: number, site: Site): void {
   const { analysis, code, target, locals } = context;
   const typeIndex = calleeTypeIndex(analysis, i);
   const { params } = analysis.module.types[typeIndex] as FunctionType;
+  target.sites?.note(code.position, site.offset);
   if (analysis.opcodes[i] === Op.call) {
     const callee = analysis.operands[i] as number;
     openGuard(context, typeIndex, params);
@@ -100,6 +101,7 @@ export function resumeCall(context: WriterContext, site: Site): void {
   if (continuation === undefined) throw new Error("a continuation is written for a continuation module only");
   const { results } = analysis.module.types[calleeTypeIndex(analysis, site.instruction)] as FunctionType;
   const typeIndex = types.index([], results);
+  target.sites?.note(code.position, site.offset);
   openGuard(context, typeIndex, []);
   code.call(continuation.next);
   code.withIndex(Op.callIndirect, typeIndex);

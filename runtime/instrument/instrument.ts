@@ -14,7 +14,7 @@ import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import { BodyWriter } from "./body-writer.js";
 import type { CallGraph } from "./call-graph.js";
-import type { CodeTarget, Form } from "./code-target.js";
+import type { CodeTarget, Form, PollMode } from "./code-target.js";
 import { dispatchedFunctions } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix } from "./helpers.js";
@@ -117,6 +117,21 @@ function writeExports(out: ByteWriter, module: Module, appendix: Appendix): void
   });
 }
 
+/** Where the main module's code is written for. */
+export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix, mode: PollMode): CodeTarget {
+  return {
+    helpers: appendix.indices(),
+    fuelGlobal: appendix.fuelGlobal,
+    unwindingGlobal: appendix.unwindingGlobal,
+    flag: mode === "flag" ? flagPlace(module, graph.features) : undefined,
+    unwindTag: appendix.unwindTag,
+    exitTag: appendix.exitTag,
+    continuation: undefined,
+    exnref: graph.features.exnref,
+    helper: (name) => appendix.index(name),
+  };
+}
+
 /** Bodies of the guest's functions, rewritten where they can unwind, then our helpers'. */
 function writeCode(
   out: ByteWriter,
@@ -128,18 +143,7 @@ function writeCode(
   positions: PositionMap | undefined,
 ): void {
   const analysis = new FunctionAnalysis(module, graph);
-  const target: CodeTarget = {
-    helpers: appendix.indices(),
-    fuelGlobal: appendix.fuelGlobal,
-    unwindingGlobal: appendix.unwindingGlobal,
-    flag: mode === "flag" ? flagPlace(module, graph.features) : undefined,
-    unwindTag: appendix.unwindTag,
-    exitTag: appendix.exitTag,
-    continuation: undefined,
-    exnref: graph.features.exnref,
-    helper: (name) => appendix.index(name),
-    positions,
-  };
+  const target: CodeTarget = { ...mainTarget(module, graph, appendix, mode), positions };
   const writer = new BodyWriter(analysis, target, types, mode, out);
   const definedCount = module.bodies.length / 2;
   out.u32(definedCount + appendix.helperCount);

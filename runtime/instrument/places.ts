@@ -35,15 +35,13 @@ export interface Place {
 export class Places {
   readonly #module: Module;
   readonly #graph: CallGraph;
-  readonly #analysis: FunctionAnalysis;
+  /** By function; the least recently used first. */
+  readonly #analyses = new Map<number, FunctionAnalysis>();
   readonly #known = new Map<number, Place | undefined>();
-  /** The function that #analysis holds. */
-  #analyzed = -1;
 
   constructor(module: Module, graph: CallGraph) {
     this.#module = module;
     this.#graph = graph;
-    this.#analysis = new FunctionAnalysis(module, graph);
   }
 
   /** The shape of a frame that was left at a place; undefined when this module has no such place. */
@@ -69,47 +67,66 @@ export class Places {
         inLoop: false,
       };
     }
-    const site = this.#findSite(name);
-    if (site === undefined) return undefined;
-    const { functionIndex, type } = this.#analysis;
-    const layout = frameLayout(this.#analysis, site);
-    const values = [...layout.others, ...layout.words].map((local) => this.#analysis.typeOfLocal(local));
+    const found = this.#findSite(name);
+    if (found === undefined) return undefined;
+    const { site, analysis } = found;
+    const { functionIndex, type } = analysis;
+    const layout = frameLayout(analysis, site);
+    const values = [...layout.others, ...layout.words].map((local) => analysis.typeOfLocal(local));
     return {
       ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
-      calleeResults: site.kind === SiteKind.call ? this.#calleeResults(site.instruction) : undefined,
+      calleeResults: site.kind === SiteKind.call ? this.#calleeResults(analysis, site.instruction) : undefined,
       recrossed: false,
-      inLoop: this.#isInLoop(site.instruction),
+      inLoop: this.#isInLoop(analysis, site.instruction),
     };
   }
 
-  #isInLoop(instruction: number): boolean {
-    const { opcodes, partners } = this.#analysis;
+  #isInLoop({ opcodes, partners }: FunctionAnalysis, instruction: number): boolean {
     for (let i = 0; i <= instruction; i++) {
       if (opcodes[i] === Op.loop && (partners[i] as number) > instruction) return true;
     }
     return false;
   }
 
-  #calleeResults(instruction: number): readonly ValueType[] {
-    const { opcodes, operands } = this.#analysis;
+  #calleeResults({ opcodes, operands }: FunctionAnalysis, instruction: number): readonly ValueType[] {
     const operand = operands[instruction] as number;
     const typeIndex = opcodes[instruction] === Op.call ? (this.#module.functionTypes[operand] as number) : operand;
     return this.#module.types[typeIndex]?.results ?? [];
   }
 
-  /** Analyses the function that holds a site and returns the site. */
-  #findSite(offset: number): Site | undefined {
+  /** Analyses the function that holds a site, and finds the site. */
+  #findSite(offset: number): FoundSite | undefined {
     const functionIndex = functionAtByte(this.#module, offset);
     if (functionIndex === undefined || this.#graph.mayUnwind[functionIndex] !== 1) return undefined;
-    if (this.#analyzed !== functionIndex) this.#analysis.analyze(functionIndex);
-    this.#analyzed = functionIndex;
-    return this.#analysis.sites.find((site) => site.offset === offset);
+    const analysis = this.#analysisOf(functionIndex);
+    const site = analysis.sites.find((each) => each.offset === offset);
+    return site && { site, analysis };
   }
 
-  /** Of a place in guest code. The analysis is that of its function until another place is asked for. */
-  siteOf(name: number): { readonly site: Site; readonly analysis: FunctionAnalysis } {
-    const site = this.#findSite(name);
-    if (site === undefined) throw new Error(`no site ${name}`);
-    return { site, analysis: this.#analysis };
+  #analysisOf(functionIndex: number): FunctionAnalysis {
+    let analysis = this.#analyses.get(functionIndex);
+    if (analysis === undefined) {
+      const [oldest] = this.#analyses.size < MOST_ANALYSES ? [] : this.#analyses;
+      analysis = oldest?.[1] ?? new FunctionAnalysis(this.#module, this.#graph);
+      if (oldest !== undefined) this.#analyses.delete(oldest[0]);
+      analysis.analyze(functionIndex);
+    } else this.#analyses.delete(functionIndex);
+    this.#analyses.set(functionIndex, analysis);
+    return analysis;
+  }
+
+  /** Of a place in guest code. The analysis is that of its function until some other places have been asked for. */
+  siteOf(name: number): FoundSite {
+    const found = this.#findSite(name);
+    if (found === undefined) throw new Error(`no site ${name}`);
+    return found;
   }
 }
+
+interface FoundSite {
+  readonly site: Site;
+  readonly analysis: FunctionAnalysis;
+}
+
+/** The frames of a stack go to and fro between a few functions, and to analyse an interpreter's largest takes milliseconds. */
+const MOST_ANALYSES = 8;

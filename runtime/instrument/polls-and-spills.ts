@@ -54,6 +54,7 @@ export function pollUnless(context: WriterContext, site: Site): void {
 /** Asks the host; when it says so, saves the frame and unwinds. */
 export function pollAndSpill(context: WriterContext, site: Site): void {
   const { code, target } = context;
+  target.sites?.note(code.position, site.offset);
   code.call(target.helpers.poll);
   code.bytes(Op.if, EMPTY_BLOCK);
   spill(context, site);

@@ -5,7 +5,7 @@
  * its continuation in a table; a continuation takes the slot of the next inner frame from the frame stack and calls it.
  *
  * A place may have two continuations: one that was compiled quickly, for a resume, and one that was compiled well, for
- * on-stack replacement.
+ * on-stack replacement, or ahead of a persistence point.
  */
 import { CONTINUATION_IMPORTS, continuationExport } from "../instrument/continuation.js";
 import { bodyByteLength } from "../wasm/module.js";
@@ -44,6 +44,20 @@ export class ContinuationRegistry {
     return this.#enter(bytes, this.enterable(bytes), (name) => this.#quick.get(name));
   }
 
+  /** Whether a frame that is left there would need a continuation that is not there, or not in good code. */
+  lacks(name: number): boolean {
+    if (this.#optimized.has(name)) return false;
+    return !this.#quick.has(name) || this.#instance.program.continuations.place(name)?.inLoop === true;
+  }
+
+  /** Continuations for these places, to be compiled by somebody else; `adopt` takes them over. */
+  build(places: readonly number[]): { readonly bytes: Uint8Array; adopt(module: WebAssembly.Module): void } {
+    const { program } = this.#instance;
+    const { bytes, importedFunctions } = program.continuations.build(places, program.mode);
+    const adopt = (module: WebAssembly.Module) => this.#add(places, { module, importedFunctions }, this.#optimized);
+    return { bytes: marked(bytes), adopt };
+  }
+
   /** Optimised code for the frames of a stack that are in loops, as far as the replacement affords it. */
   optimize(bytes: Uint8Array, replacement: Replacement): void {
     const frames = readFrames(bytes, this.#instance.program.continuations);
@@ -51,7 +65,7 @@ export class ContinuationRegistry {
     const byteLength = this.#bodyByteLength(loops);
     if (!replacement.affords(byteLength)) return;
     const startedAt = performance.now();
-    this.#provide(loops, this.#optimized, (module) => replacement.compile(Buffer.concat([module, MARK])));
+    this.#provide(loops, this.#optimized, (module) => replacement.compile(marked(module)));
     replacement.done(byteLength, performance.now() - startedAt);
   }
 
@@ -85,10 +99,12 @@ export class ContinuationRegistry {
     const names = new Set(frames.map(({ name }) => name));
     const missing = [...names].filter((name) => !slots.has(name)).sort((a, b) => a - b);
     if (missing.length === 0) return;
-    const { exports, stack } = this.#instance;
     const compiled = this.#compiled(missing, compile);
-    if (compiled === undefined) return;
-    const { module, importedFunctions } = compiled;
+    if (compiled !== undefined) this.#add(missing, compiled, slots);
+  }
+
+  #add(places: readonly number[], { module, importedFunctions }: CompiledContinuations, slots: Slots): void {
+    const { exports, stack } = this.#instance;
     const functions: Record<string, WebAssembly.ImportValue> = {};
     for (const index of importedFunctions) functions[`${index}`] = this.#instance.functionAt(index) as Fn;
     const continuations = new WebAssembly.Instance(module, {
@@ -97,8 +113,8 @@ export class ContinuationRegistry {
       [CONTINUATION_IMPORTS.function]: functions,
       [CONTINUATION_IMPORTS.table]: { continuations: this.#table },
     });
-    const first = this.#table.grow(missing.length);
-    missing.forEach((name, i) => {
+    const first = this.#table.grow(places.length);
+    places.forEach((name, i) => {
       this.#table.set(first + i, continuations.exports[continuationExport(i)]);
       slots.set(name, first + i);
     });
@@ -111,6 +127,10 @@ export class ContinuationRegistry {
     const module = compile(bytes);
     return module && { module, importedFunctions };
   }
+}
+
+function marked(bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([bytes, MARK]);
 }
 
 /** The engine knows compiled code by the bytes of its module, so those that are compiled in another way must differ. */

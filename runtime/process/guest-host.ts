@@ -40,6 +40,7 @@ export function machineHostOf(program: Program, guest: GuestParts): MachineHost 
       isDue: () => (points.isDue() || epochs.logWantsPoint) && !system.isBehindLog(),
       passesCall: () => points.passesCall(),
       isDueAtCall: () => (points.isDueAtCall() || epochs.logWantsPoint) && !system.isReplaying,
+      patience: () => points.patience,
       isDueAfterCall: () => epochs.guestAsks,
       askedAfter: new Set([VERMILION_MODULE]),
       persist: (state, frames) => epochs.persist(state, frames),

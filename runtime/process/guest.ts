@@ -29,8 +29,8 @@ import type { OpenedLog } from "./log/opened-log.js";
 import { describeFollowed } from "./log-following.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import { nextCall } from "./next-call.js";
-import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js";
-import { type Compile, compileOptimized } from "./optimizing-compiler.js";
+import { ReplacementSchedule } from "./on-stack-replacement.js";
+import type { RemoteCompiler } from "./optimizing-compiler.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import type { Program } from "./program.js";
@@ -65,7 +65,7 @@ export class Guest {
     control: ControlBlock,
     tell: (report: Report) => void,
     hostFunctions: HostFunctions,
-    compile: Compile = compileOptimized,
+    compiler: RemoteCompiler,
   ) {
     const { opened, holdup, wasiOptions, loadCounting } = openGuest(order, { control, tell, hostFunctions });
     this.#control = control;
@@ -105,7 +105,7 @@ export class Guest {
       });
       const [system, points, memories, epochs] = [this.#system, this.#points, this.#memories, this.#epochs];
       const parts: GuestParts = { control, points, system, hostFunctions, memories, epochs };
-      this.#machine = this.#createMachine(parts, new ReplacementSchedule(compile), loadCounting);
+      this.#machine = this.#createMachine(parts, compiler, loadCounting);
       this.#memories.check(this.#program.module);
       this.resumes = opened.state === undefined ? this.#fromBeginning() : this.#restore(opened.state);
       if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);
@@ -116,13 +116,15 @@ export class Guest {
   }
 
   /** G3. */
-  #createMachine(parts: GuestParts, replacement: Replacement, loadCounting: OpenedGuest["loadCounting"]): Machine {
+  #createMachine(parts: GuestParts, compiler: RemoteCompiler, loadCounting: OpenedGuest["loadCounting"]): Machine {
+    const replacement = new ReplacementSchedule(compiler.compile);
+    const create = () => new Machine(this.#program, machineHostOf(this.#program, parts), replacement, compiler);
     try {
-      return new Machine(this.#program, machineHostOf(this.#program, parts), replacement);
+      return create();
     } catch (error) {
       if (error !== NO_FLAG) throw error;
       this.#program = loadCounting();
-      return new Machine(this.#program, machineHostOf(this.#program, parts), replacement);
+      return create();
     }
   }
 

@@ -21,6 +21,8 @@ type Reason = "failure" | "point" | "callback";
 
 /** What a call that is left asks of its machine. */
 interface Safepoints {
+  /** Whether the persistence point that is due is to be made in front of a call of that function. */
+  isPointsMoment(index: number): boolean;
   /** Crosses a safepoint: says whether it is the one at which to fail. */
   burnFuel(): boolean;
   /** Saves the frames, with a record of the call innermost. */
@@ -98,7 +100,7 @@ export class HostCalls {
     return (...args) => {
       if (!isExact && points?.passesCall?.() === true) this.#madeAgain = false;
       else {
-        const reason = this.#askBefore(isExact);
+        const reason = this.#askBefore(isExact, index);
         if (reason !== undefined) this.#suspendBefore(reason, HOST_CALL, index, args);
       }
       const callsLeft = this.#callsLeft;
@@ -126,17 +128,17 @@ export class HostCalls {
   }
 
   /** Not given the call's arguments: the engine then makes an array of them only for a call that is left. */
-  #askBefore(isExact: boolean): Reason | undefined {
+  #askBefore(isExact: boolean, index: number): Reason | undefined {
     const wanted = isExact && this.#safepoints.burnFuel();
     if (wanted || this.#host.failurePending()) return "failure";
-    return this.#isPointDue() ? "point" : undefined;
+    return this.#isPointDue(index) ? "point" : undefined;
   }
 
   /** A call that is made again has been asked about: otherwise it would never be made. */
-  #isPointDue(): boolean {
+  #isPointDue(index: number): boolean {
     const madeAgain = this.#madeAgain;
     this.#madeAgain = false;
-    return !madeAgain && this.#host.points?.isDueAtCall() === true;
+    return !madeAgain && this.#host.points?.isDueAtCall() === true && this.#safepoints.isPointsMoment(index);
   }
 
   #countCall(name: string): boolean {

@@ -48,6 +48,8 @@ export interface PersistencePoints {
   isDueAfterCall?(): boolean;
   /** Modules behind whose calls that is asked; undefined: all. */
   readonly askedAfter?: ReadonlySet<string>;
+  /** For how many milliseconds the point that is due may wait for a better moment. Undefined: not at all. */
+  patience?(): number;
   /**
    * The guest has stopped, and goes on when this returns. A result is for the host call behind which it has stopped, instead
    * of the one that it has in the state: an i64.

@@ -25,7 +25,8 @@ import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
 import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js";
-import { compileOptimized } from "./optimizing-compiler.js";
+import { type BackgroundCompiler, compileOptimized } from "./optimizing-compiler.js";
+import { PointMoments } from "./point-moments.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
 import { countFrames, decodeStacks, type EntryCall, encodeStacks, type Task } from "./stacks.js";
@@ -64,6 +65,8 @@ export class Machine {
   #restored: readonly Task[] = [];
 
   /**
+   * `background`: compiles what the guest will need at its next persistence points.
+   *
    * @throws VermilionError UNKNOWN_IMPORT for an import that the host does not have, MODULE_INVALID when the engine
    * cannot instantiate the module.
    */
@@ -71,11 +74,13 @@ export class Machine {
     program: Program,
     host: MachineHost,
     replacement: Replacement = new ReplacementSchedule(compileOptimized),
+    background?: BackgroundCompiler,
   ) {
     this.#program = program;
     this.#replacement = replacement;
     this.#host = host;
     this.#hostCalls = new HostCalls(program, host, {
+      isPointsMoment: (index) => this.#stopReasons.isPointsMoment(index),
       burnFuel: () => this.#fuel.burn(),
       suspend: (reason, place, types, values) => {
         this.#stop = reason;
@@ -93,7 +98,9 @@ export class Machine {
     this.#fuel = new Fuel(this.#instance.fuel);
     this.#continuations = new ContinuationRegistry(this.#instance);
     const wasResumed = () => this.#restored.length > 0;
-    this.#stopReasons = new StopReasons({ program, host, fuel: this.#fuel, replacement, wasResumed });
+    const moments =
+      background && new PointMoments({ program, continuations: this.#continuations, compiler: background });
+    this.#stopReasons = new StopReasons({ program, host, fuel: this.#fuel, replacement, moments, wasResumed });
     program.module.memories.forEach((_, index) => {
       host.attachMemory(index, this.memory(index));
     });
@@ -258,10 +265,15 @@ export class Machine {
           // The innermost record is that of the call, and the only value in it the result.
           if (result !== undefined) new DataView(stopped.buffer, stopped.byteOffset).setBigInt64(0, result, true);
         }
-        if (this.#program.mode !== "exact") this.#continuations.optimize(stopped, this.#replacement);
+        if (this.#replaces()) this.#continuations.optimize(stopped, this.#replacement);
         if (this.#isFailing()) throw error;
       }
     }
+  }
+
+  /** A stop for another reason is used for that as well, if one would be due. */
+  #replaces(): boolean {
+    return this.#program.mode !== "exact" && (this.#stop === "replacement" || this.#replacement.isDue());
   }
 
   #isFailing(): boolean {

@@ -1,8 +1,8 @@
 /**
  * Compiling with the engine's optimising tier, at once and whole, so that nothing is ever run in baseline code.
  *
- * For the guest's thread the main thread does it: the guest waits, but a power failure must not wait for a compiler. Only
- * when the main thread is busy with its own work does nothing come; the guest then goes on without.
+ * For the guest's thread the main thread does it. Either the guest waits, but a power failure must not wait for a compiler, and
+ * when the main thread is busy with its own work nothing comes, and the guest goes on without; or it runs on meanwhile.
  */
 import { setFlagsFromString } from "node:v8";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
@@ -10,6 +10,13 @@ import type { ControlBlock } from "./control-block.js";
 
 /** Undefined: there is none now. */
 export type Compile = (bytes: Uint8Array) => WebAssembly.Module | undefined;
+
+/** While the guest runs; one at a time. */
+export interface BackgroundCompiler {
+  begin(bytes: Uint8Array): void;
+  /** What was begun, once; undefined: not yet. */
+  finished(): WebAssembly.Module | undefined;
+}
 
 /** Neither tier is chosen by module but by flags of the whole engine, for as long as one compilation takes. */
 const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
@@ -25,16 +32,31 @@ export function compileOptimized(bytes: Uint8Array): WebAssembly.Module {
   }
 }
 
-/** Main thread: compiles what comes in by a port, and keeps nothing alive for it. */
+interface Request {
+  readonly number: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+interface Answer {
+  readonly number: number;
+  readonly module: WebAssembly.Module;
+}
+
+/** Main thread: compiles what comes in by a port, one after the other, and keeps nothing alive for it. */
 export function serveCompiler(port: MessagePort, control: ControlBlock): void {
-  port.on("message", async (bytes: Uint8Array<ArrayBuffer>) => {
+  const compile = async ({ number, bytes }: Request): Promise<void> => {
     OPTIMIZED.forEach(setFlagsFromString);
     try {
-      port.postMessage(await WebAssembly.compile(bytes));
+      const answer: Answer = { number, module: await WebAssembly.compile(bytes) };
+      port.postMessage(answer);
     } finally {
       USUAL.forEach(setFlagsFromString);
       control.wakeWaiting();
     }
+  };
+  let last = Promise.resolve();
+  port.on("message", (request: Request) => {
+    last = last.then(() => compile(request));
   });
   port.unref();
 }
@@ -42,19 +64,52 @@ export function serveCompiler(port: MessagePort, control: ControlBlock): void {
 const LONGEST_WAIT_MS = 2000;
 const LOOK_EVERY_MS = 5;
 
-/** Guest's thread: has the other end of the port compile, and stops waiting when a failure comes. */
-export function remoteCompiler(port: MessagePort, control: ControlBlock): Compile {
-  let asked = 0;
-  let answered = 0;
-  return (bytes) => {
-    asked++;
-    port.postMessage(bytes);
+/** Guest's thread: has the other end of the port compile. */
+export class RemoteCompiler implements BackgroundCompiler {
+  readonly #port: MessagePort;
+  readonly #control: ControlBlock;
+  #asked = 0;
+  /** The number of what the guest does not wait for. */
+  #begun = 0;
+  #finished: WebAssembly.Module | undefined;
+
+  constructor(port: MessagePort, control: ControlBlock) {
+    this.#port = port;
+    this.#control = control;
+  }
+
+  /** Waits for it, but no more once a failure comes. */
+  readonly compile: Compile = (bytes) => {
+    const number = this.#ask(bytes);
     const deadline = performance.now() + LONGEST_WAIT_MS;
-    while (performance.now() < deadline && !control.failurePending) {
-      const answer: { message: WebAssembly.Module } | undefined = receiveMessageOnPort(port);
-      if (answer === undefined) control.waitForFailure(LOOK_EVERY_MS);
-      else if (++answered === asked) return answer.message; // earlier ones came too late
+    while (performance.now() < deadline && !this.#control.failurePending) {
+      const answer = this.#receive();
+      if (answer === undefined) this.#control.waitForFailure(LOOK_EVERY_MS);
+      else if (answer.number === number) return answer.module; // earlier ones came too late
     }
     return undefined;
   };
+
+  begin(bytes: Uint8Array): void {
+    this.#begun = this.#ask(bytes);
+  }
+
+  finished(): WebAssembly.Module | undefined {
+    while (this.#finished === undefined && this.#receive() !== undefined);
+    const finished = this.#finished;
+    this.#finished = undefined;
+    return finished;
+  }
+
+  #ask(bytes: Uint8Array): number {
+    this.#asked++;
+    this.#port.postMessage({ number: this.#asked, bytes });
+    return this.#asked;
+  }
+
+  #receive(): Answer | undefined {
+    const received: { message: Answer } | undefined = receiveMessageOnPort(this.#port);
+    if (received?.message.number === this.#begun) this.#finished = received.message.module;
+    return received?.message;
+  }
 }

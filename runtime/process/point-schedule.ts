@@ -13,6 +13,8 @@ import type { ControlBlock } from "./control-block.js";
 
 const MOST_CALLS_PER_LOOK = 16;
 const SLOW_CALLS_MILLISECONDS = 1;
+/** What the guest needs at a point is made within some tens of milliseconds. */
+const LEAST_PATIENCE_MILLISECONDS = 200;
 
 /** Persistence points during a run: whichever of the two comes first. */
 export interface PersistEvery {
@@ -110,6 +112,14 @@ export class PointSchedule {
     if (used >= this.#target) return true;
     this.#lookAt = Math.min(this.#dueAt ?? Number.POSITIVE_INFINITY, now + this.#target - used);
     return false;
+  }
+
+  /** For how many milliseconds a point that is due may wait for a moment at which it costs less. */
+  get patience(): number {
+    const { milliseconds } = this.#every;
+    const isPeriods = this.#dueAt !== undefined && performance.now() >= this.#dueAt && this.reason === "period";
+    if (milliseconds === undefined || !isPeriods) return 0;
+    return Math.max(2 * milliseconds, LEAST_PATIENCE_MILLISECONDS);
   }
 
   /** Whether the guest waits until the next point is durable: somebody asked for it, or wants all of them so. */

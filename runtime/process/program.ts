@@ -7,6 +7,7 @@ import { VermilionError } from "../../pmem/error.js";
 import { buildCallGraph, type CallGraph } from "../instrument/call-graph.js";
 import type { Form, PollMode } from "../instrument/code-target.js";
 import { ContinuationBuilder } from "../instrument/continuation.js";
+import { bodyOffsets, FunctionSites } from "../instrument/function-sites.js";
 import { Appendix } from "../instrument/helpers.js";
 import { instrument } from "../instrument/instrument.js";
 import { decodeMetadata, encodeMetadata, INSTRUMENTER_VERSION, readMetadata } from "../instrument/metadata.js";
@@ -44,12 +45,14 @@ export class Program {
   readonly tracking: boolean;
   readonly compiled: WebAssembly.Module;
   readonly #metadata: Uint8Array;
+  readonly #bodies: Uint32Array;
   readonly #cache: ModuleCache | undefined;
   #module: Module | undefined;
   #graph: CallGraph | undefined;
   #continuations: ContinuationBuilder | undefined;
   #continuationModules: ContinuationModules | undefined;
   #positions: PositionMap | undefined;
+  #sites: FunctionSites | undefined;
   #names: ReadonlyMap<number, string> | undefined;
 
   private constructor(bytes: Uint8Array, { mode, tracking }: Form, made: Made, cache: ModuleCache | undefined) {
@@ -58,6 +61,7 @@ export class Program {
     this.tracking = tracking;
     this.compiled = made.compiled;
     this.#metadata = made.metadata;
+    this.#bodies = made.bodies;
     this.#cache = cache;
   }
 
@@ -129,6 +133,13 @@ export class Program {
     return this.#positions;
   }
 
+  /** Where the sites of the instrumented module's functions stand. */
+  get sites(): FunctionSites {
+    const form = { mode: this.mode, tracking: this.tracking };
+    this.#sites ??= new FunctionSites(this.module, this.graph, form, this.#bodies);
+    return this.#sites;
+  }
+
   /** Function names of the name section. */
   get names(): ReadonlyMap<number, string> {
     this.#names ??= readFunctionNames(this.bytes);
@@ -139,6 +150,8 @@ export class Program {
 interface Made {
   readonly compiled: WebAssembly.Module;
   readonly metadata: Uint8Array;
+  /** As of bodyOffsets: the bytes themselves are kept by the engine only. */
+  readonly bodies: Uint32Array;
 }
 
 /** Of the form, in the cache and in messages. */
@@ -152,7 +165,7 @@ function fromInstrumented(bytes: Uint8Array, form: string, instrumented: Uint8Ar
   const compiled = compile(instrumented, `the instrumented form (${form}, of ${bytes.length} bytes)`, () =>
     validate(bytes),
   );
-  return { compiled, metadata: metadata.slice() };
+  return { compiled, metadata: metadata.slice(), bodies: bodyOffsets(instrumented) };
 }
 
 /** `explain` may throw a better reason: the cache is shared by engines of all versions. */

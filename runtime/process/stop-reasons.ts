@@ -3,6 +3,7 @@ import { bodyByteLength } from "../wasm/module.js";
 import type { Fuel } from "./fuel.js";
 import type { MachineHost } from "./machine-host.js";
 import type { Replacement } from "./on-stack-replacement.js";
+import type { PointMoments } from "./point-moments.js";
 import type { Program } from "./program.js";
 import { RunningFunctions } from "./running-functions.js";
 
@@ -13,6 +14,8 @@ export interface StopParts {
   readonly host: MachineHost;
   readonly fuel: Fuel;
   readonly replacement: Replacement;
+  /** Undefined: any moment is right for a point. */
+  readonly moments: PointMoments | undefined;
   /** Whether the guest may be running in continuations. */
   readonly wasResumed: () => boolean;
 }
@@ -32,10 +35,19 @@ export class StopReasons {
     if (fuel.isLeft) host.lowerFlag?.();
     else if (fuel.isGone()) return "failure";
     if (host.failurePending()) return "failure";
-    if (host.points?.isDue() === true) return "point";
+    if (host.points?.isDue() === true && this.isPointsMoment()) return "point";
     // Deterministic failures count safepoints; what they strike must not depend on the time.
     if (program.mode === "exact" || !replacement.isDue()) return undefined;
     return this.#isWorthReplacing() ? "replacement" : undefined;
+  }
+
+  /** Whether the point that is due is to be made now: in a poll, or in front of a call of the host's function. */
+  isPointsMoment(hostFunction?: number): boolean {
+    const { host, moments } = this.#parts;
+    if (moments === undefined) return true;
+    const isGood = moments.isGood(host.points?.patience?.() ?? 0, hostFunction);
+    if (isGood) moments.taken();
+    return isGood;
   }
 
   /** A first guess, before anything is stopped for it. */

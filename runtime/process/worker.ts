@@ -8,7 +8,7 @@ import { ControlBlock } from "./control-block.js";
 import { Guest } from "./guest.js";
 import { StartCancelled } from "./guest-preparation.js";
 import { HostFunctions } from "./host-functions.js";
-import { remoteCompiler } from "./optimizing-compiler.js";
+import { RemoteCompiler } from "./optimizing-compiler.js";
 import type { ExitOrder, Order, PrepareOrder, Report } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import { needsMoreStack } from "./stack-size.js";
@@ -18,7 +18,7 @@ const port = parentPort;
 invariant(port !== null, "the worker's entry runs in a worker");
 const given = workerData as WorkerData;
 const control = ControlBlock.over(given.control);
-const compile = remoteCompiler(given.compiler, control);
+const compiler = new RemoteCompiler(given.compiler, control);
 let guest: Guest | undefined;
 /** How the last run has ended. */
 let end: End = "over";
@@ -48,7 +48,7 @@ function setEngineFlags(): void {
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   setEngineFlags();
-  guest = new Guest(order, control, tell, functions, compile);
+  guest = new Guest(order, control, tell, functions, compiler);
   const { command, imagePath, resumes } = guest;
   if (resumes === undefined || !needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {
     return { kind: "prepared", image: imagePath, command, resumes };

@@ -1,0 +1,118 @@
+/**
+ * Chooses the moment of a persistence point that time has made due: where the guest can go on in code that is there.
+ *
+ * To go on, each frame needs a continuation of its place, and a program that does many things is at another place each time. To
+ * write and compile one holds the guest up for up to tens of milliseconds, and what is compiled that quickly is slow for as
+ * long as the activation lasts. So a look at the engine's stack trace says at which places the guest stands, without stopping
+ * it. If one of them lacks a continuation, these are written, and compiled well by another thread, while the guest runs on;
+ * soon it is at a place that has been seen before.
+ *
+ * What the trace says is believed only so far: whatever is lacking after all when the guest has stopped is made then.
+ */
+import { builtModule } from "../instrument/continuation-names.js";
+import { HOST_CALL } from "../instrument/places.js";
+import { bodyByteLength } from "../wasm/module.js";
+import type { ContinuationRegistry } from "./continuation-registry.js";
+import type { BackgroundCompiler } from "./optimizing-compiler.js";
+import type { Program } from "./program.js";
+import { type EngineFrame, wasmStack } from "./wasm-stack.js";
+
+/** A look takes a tenth of that. */
+const LOOK_EVERY_MS = 2;
+/**
+ * Times the patience, while something is being compiled: what a stop finds lacking then is compiled as well as that, and the
+ * guest would wait for it, because the engine's flags are those of the whole program.
+ */
+const MOST_PATIENCE = 2;
+/** Of the time that the guest runs, for writing continuations. */
+const SHARE = 0.1;
+/** Bytes of function bodies that continuations are written of in a millisecond, as long as that code is new to the engine itself. */
+const USUAL_SPEED = 4000;
+/** In all: a program that is never twice at the same place would fill memory with code. */
+const MOST_BYTES = 8 * 2 ** 20;
+
+export interface MomentParts {
+  readonly program: Program;
+  readonly continuations: ContinuationRegistry;
+  readonly compiler: BackgroundCompiler;
+}
+
+export class PointMoments {
+  readonly #program: Program;
+  readonly #continuations: ContinuationRegistry;
+  readonly #compiler: BackgroundCompiler;
+  readonly #begunAt = performance.now();
+  /** Since when a point is due; undefined: none is, as far as is known. */
+  #dueSince: number | undefined;
+  #lookAt = 0;
+  /** What is being compiled. */
+  #adopt: ((module: WebAssembly.Module) => void) | undefined;
+  #spent = 0;
+  #bytes = 0;
+
+  constructor({ program, continuations, compiler }: MomentParts) {
+    this.#program = program;
+    this.#continuations = continuations;
+    this.#compiler = compiler;
+  }
+
+  /**
+   * Whether to stop now for a point that is due; to be called in a poll, or in front of a call of the host's function with that
+   * index. `patience`: milliseconds for which a better moment may be waited for.
+   */
+  isGood(patience: number, hostFunction?: number): boolean {
+    const now = performance.now();
+    this.#dueSince ??= now;
+    const waited = now - this.#dueSince;
+    if (waited >= patience && (this.#adopt === undefined || waited >= MOST_PATIENCE * patience)) return true;
+    if (now < this.#lookAt) return false;
+    this.#takeCompiled();
+    const lacking = this.#lackingPlaces(hostFunction);
+    if (lacking.length === 0) return true;
+    this.#prepare(lacking);
+    this.#lookAt = performance.now() + LOOK_EVERY_MS;
+    return false;
+  }
+
+  /** The guest stops for it. */
+  taken(): void {
+    this.#dueSince = undefined;
+  }
+
+  #takeCompiled(): void {
+    const module = this.#adopt && this.#compiler.finished();
+    if (module === undefined) return;
+    this.#adopt?.(module);
+    this.#adopt = undefined;
+  }
+
+  #lackingPlaces(hostFunction: number | undefined): number[] {
+    const places = new Set(wasmStack().flatMap((frame) => this.#placeOf(frame) ?? []));
+    if (hostFunction !== undefined) places.add(HOST_CALL | hostFunction);
+    return [...places].filter((name) => this.#continuations.lacks(name));
+  }
+
+  #placeOf({ module, functionIndex, offset }: EngineFrame): number | undefined {
+    const { continuations, sites } = this.#program;
+    const built = builtModule(module);
+    const name = built === undefined ? sites.find(functionIndex, offset) : continuations.siteIn(built, offset);
+    return name === undefined || continuations.place(name) === undefined ? undefined : name;
+  }
+
+  /** Unless something is being compiled, or more has been written than the run so far is worth. */
+  #prepare(places: readonly number[]): void {
+    const { module, continuations } = this.#program;
+    const bytes = places.reduce((sum, name) => {
+      const place = continuations.place(name);
+      return sum + (place === undefined || name >= HOST_CALL ? 0 : bodyByteLength(module, place.functionIndex));
+    }, 0);
+    const now = performance.now();
+    const isAffordable = this.#spent + bytes / USUAL_SPEED <= SHARE * (now - this.#begunAt);
+    if (this.#adopt !== undefined || !isAffordable || this.#bytes + bytes > MOST_BYTES) return;
+    const { bytes: code, adopt } = this.#continuations.build([...places].sort((a, b) => a - b));
+    this.#adopt = adopt;
+    this.#compiler.begin(code);
+    this.#bytes += bytes;
+    this.#spent += performance.now() - now;
+  }
+}

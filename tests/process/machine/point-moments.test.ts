@@ -1,0 +1,122 @@
+import { describe, expect, test, vi } from "vitest";
+import { Machine } from "../../../runtime/process/machine.js";
+import type { MachineHost, PersistencePoints } from "../../../runtime/process/machine-host.js";
+import type { Replacement } from "../../../runtime/process/on-stack-replacement.js";
+import { type BackgroundCompiler, compileOptimized } from "../../../runtime/process/optimizing-compiler.js";
+import { Program } from "../../../runtime/process/program.js";
+import { assemble } from "./harness.js";
+
+/** Recursion, a table, polls in loops, and host calls, for as long as the host wants more. */
+const PROGRAM = `(module
+  (import "env" "more" (func $more (result i32)))
+  (import "env" "log" (func $log (param i32)))
+  (memory 1)
+  (type $binary (func (param i32 i32) (result i32)))
+  (table funcref (elem $sum))
+  (func $sum (type $binary) (local $i i32)
+    (loop $l
+      (local.set 0 (i32.xor (local.get 0) (i32.mul (local.get 1) (local.get $i))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $l (i32.lt_u (local.get $i) (i32.const 3000))))
+    (local.get 0))
+  (func $descend (param $n i32) (result i32)
+    (if (result i32) (i32.eqz (local.get $n))
+      (then (call_indirect (type $binary) (i32.const 7) (i32.const 9) (i32.const 0)))
+      (else (i32.add (call $descend (i32.sub (local.get $n) (i32.const 1))) (local.get $n)))))
+  (func (export "run") (local $turns i32)
+    (loop $again
+      (call $log (call $descend (i32.and (local.get $turns) (i32.const 7))))
+      (local.set $turns (i32.add (local.get $turns) (i32.const 1)))
+      (br_if $again (call $more)))))`;
+
+interface Observed {
+  readonly points: number;
+  /** Times that a stop found no continuation for some frame. */
+  readonly lacking: number;
+  readonly log: readonly number[];
+}
+
+const RUN_MILLISECONDS = 400;
+
+function run(background: BackgroundCompiler, patience: PersistencePoints["patience"]): Observed {
+  const program = Program.load(assemble(PROGRAM), { cacheDirectory: undefined, exact: false });
+  const quick = vi.spyOn(program.continuationModules, "compiled");
+  const log: number[] = [];
+  let points = 0;
+  const until = performance.now() + RUN_MILLISECONDS;
+  const host: MachineHost = {
+    functions: {
+      env: { more: () => (performance.now() < until ? 1 : 0), log: (value) => void log.push(Number(value)) },
+    },
+    attachMemory: () => {},
+    growMemory: () => true,
+    failurePending: () => false,
+    exitStatus: () => undefined,
+    points: {
+      isDue: () => true,
+      isDueAtCall: () => true,
+      ...(patience === undefined ? {} : { patience }),
+      persist: () => {
+        points++;
+        return undefined;
+      },
+    },
+  };
+  expect(new Machine(program, host, never, background).start("run")).toEqual({ kind: "returned", results: [] });
+  return { points, lacking: quick.mock.calls.length, log };
+}
+
+/** Finishes at once what is begun. */
+class Prompt implements BackgroundCompiler {
+  #module: WebAssembly.Module | undefined;
+  begin(bytes: Uint8Array): void {
+    expect(this.#module).toBe(undefined);
+    this.#module = compileOptimized(bytes);
+  }
+  finished(): WebAssembly.Module | undefined {
+    const module = this.#module;
+    this.#module = undefined;
+    return module;
+  }
+}
+
+const never: Replacement = {
+  begin: () => {},
+  isDue: () => false,
+  affords: () => false,
+  compile: () => undefined,
+  done: () => {},
+};
+
+const idle: BackgroundCompiler = { begin: () => {}, finished: () => undefined };
+
+/** One turn's values, in the order of the turns. */
+function expectedLog(count: number): number[] {
+  let sum = 7;
+  for (let i = 0; i < 3000; i++) sum ^= 9 * i;
+  return Array.from({ length: count }, (_, turn) => sum + ((turn & 7) * ((turn & 7) + 1)) / 2);
+}
+
+describe("the moment of a point that is due by time", () => {
+  test("comes when every frame has a continuation: none is made while the guest stands still", () => {
+    const { points, lacking, log } = run(new Prompt(), () => 1e9);
+    expect(points).toBeGreaterThan(10);
+    expect(lacking).toBe(0);
+    expect(log).toEqual(expectedLog(log.length));
+  });
+
+  test("does not come while they are being compiled, as long as there is patience", () => {
+    expect(run(idle, () => 1e9).points).toBe(0);
+  });
+
+  test("comes all the same when patience ends", () => {
+    const { points, lacking, log } = run(idle, () => 50);
+    expect(points).toBeGreaterThan(1);
+    expect(lacking).toBeGreaterThan(0);
+    expect(log).toEqual(expectedLog(log.length));
+  });
+
+  test("is now for one that cannot wait", () => {
+    expect(run(idle, undefined).points).toBeGreaterThan(100);
+  });
+});
