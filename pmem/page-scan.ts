@@ -18,28 +18,48 @@ export type ScanWay = "ioctl" | "pagemap" | "all";
 
 const WAYS: readonly ScanWay[] = ["ioctl", "pagemap", "all"];
 
-/** In pages of 4 KiB from `address`, sorted; both numbers are multiples of the kernel's page. */
-export function writtenPages(address: number, byteLength: number, ways: readonly ScanWay[] = WAYS): PageRun[] {
-  let runs: PageRun[] | undefined;
-  if (ways.includes("ioctl")) runs = throughPagemap((pagemap) => byIoctl(pagemap, address, byteLength));
-  if (runs === undefined && ways.includes("pagemap")) {
-    runs = throughPagemap((pagemap) => byReading(pagemap, address, byteLength));
+/** The kernel's tables, open: to open them may take as long as to scan a small memory. */
+export class PageScan {
+  /** Undefined where the kernel, or who built its cage, does not let us. */
+  readonly #pagemap: number | undefined;
+  readonly #ways: readonly ScanWay[];
+
+  constructor(ways: readonly ScanWay[] = WAYS) {
+    this.#ways = ways;
+    this.#pagemap = openPagemap();
   }
-  return runs ?? [{ page: 0, count: byteLength / PAGE_BYTE_LENGTH }];
+
+  /** In pages of 4 KiB from `address`, sorted; both numbers are multiples of the kernel's page. */
+  written(address: number, byteLength: number): PageRun[] {
+    const pagemap = this.#pagemap;
+    let runs: PageRun[] | undefined;
+    if (pagemap !== undefined && this.#ways.includes("ioctl")) runs = byIoctl(pagemap, address, byteLength);
+    if (pagemap !== undefined && runs === undefined && this.#ways.includes("pagemap")) {
+      runs = byReading(pagemap, address, byteLength);
+    }
+    return runs ?? [{ page: 0, count: byteLength / PAGE_BYTE_LENGTH }];
+  }
+
+  close(): void {
+    if (this.#pagemap !== undefined) closeSync(this.#pagemap);
+  }
 }
 
-/** Undefined where the kernel, or who built its cage, does not let us. */
-function throughPagemap(scan: (descriptor: number) => PageRun[] | undefined): PageRun[] | undefined {
-  let descriptor: number;
+/** Once. */
+export function writtenPages(address: number, byteLength: number, ways: readonly ScanWay[] = WAYS): PageRun[] {
+  const scan = new PageScan(ways);
   try {
-    descriptor = openSync("/proc/self/pagemap", "r");
+    return scan.written(address, byteLength);
+  } finally {
+    scan.close();
+  }
+}
+
+function openPagemap(): number | undefined {
+  try {
+    return openSync("/proc/self/pagemap", "r");
   } catch {
     return undefined;
-  }
-  try {
-    return scan(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

@@ -11,7 +11,7 @@ import {
   remainingRuns,
   unitedRuns,
 } from "./page-map.js";
-import { writtenPages } from "./page-scan.js";
+import { PageScan } from "./page-scan.js";
 import { checkReservation } from "./reservation.js";
 import { WriteProtection } from "./write-protection.js";
 
@@ -47,6 +47,8 @@ export class PrivateMemory implements MemoryBacking {
   #mapped: PageMap;
   #byteLength: number;
   #attachment: Attachment | undefined;
+  /** As long as it is attached. */
+  #scan: PageScan | undefined;
   /** V4. */
   #fromStore: readonly PageRun[] = [];
   /** Null: this kernel cannot; undefined: nothing was settled yet. */
@@ -93,6 +95,7 @@ export class PrivateMemory implements MemoryBacking {
       checkReservation(this.path, address, this.#byteLength, reservedByteLength);
     }
     this.#attachment = { owner, address, reservedByteLength };
+    this.#scan = new PageScan();
     for (const extent of this.#mapped) this.#place(this.#attachment, extent);
     this.#fromStore = this.#mapped;
   }
@@ -144,8 +147,8 @@ export class PrivateMemory implements MemoryBacking {
 
   /** Pages that may differ from `mapped`, of which some may not after all. */
   written(): PageRun[] {
-    if (this.#attachment === undefined || this.byteLength === 0) return [];
-    return writtenPages(this.#attachment.address, this.byteLength);
+    if (this.#attachment === undefined || this.#scan === undefined || this.byteLength === 0) return [];
+    return this.#scan.written(this.#attachment.address, this.byteLength);
   }
 
   /** All of it; gone once the guest runs. */
@@ -170,6 +173,7 @@ export class PrivateMemory implements MemoryBacking {
     const [first, last] = [this.#mapped[0], this.#mapped.at(-1)];
     const attachment = this.#attachment;
     this.#attachment = undefined;
+    this.#scan?.close();
     this.#protection?.close();
     this.#byteLength = attachment?.owner.buffer.byteLength ?? this.#byteLength;
     if (attachment === undefined || first === undefined || last === undefined) return;

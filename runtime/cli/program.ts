@@ -13,7 +13,7 @@ import { EXIT } from "./status.js";
 export async function runProgram(argv: readonly string[], keepCode: (end: End) => void): Promise<never> {
   const [, , command] = argv;
   if (command !== undefined && GUEST_COMMANDS.includes(command) && !argv.includes("--supervise"))
-    Process.prepareThread({ engineFlags: ENGINE_FLAGS, purpose: command }); // a supervisor runs no guest
+    Process.prepareThread({ promptMainThread: true, engineFlags: ENGINE_FLAGS, purpose: command }); // a supervisor runs no guest
   else if (command === "explore" || command === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
   const { runCommandLine } = await import("./command-line.js");
   const status = await runCommandLine(argv);

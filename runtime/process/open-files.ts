@@ -9,7 +9,9 @@ export function openFiles(image: string): string {
 
 /** The names of such files that a saved state of the system interface needs. */
 export function keptFilesOf(wasiState: unknown): string[] {
-  const names = JSON.stringify(wasiState ?? null).matchAll(/"kept":"([^"\\]+)"/g);
+  const text = JSON.stringify(wasiState ?? null);
+  if (!text.includes('"kept":')) return []; // nearly always; and at the end of a power's hold-up an expression costs 0.1 ms
+  const names = text.matchAll(/"kept":"([^"\\]+)"/g);
   return [...new Set([...names].flatMap(([, name]) => (isKeptFile(name) ? [name] : [])))];
 }
 

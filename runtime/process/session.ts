@@ -36,6 +36,8 @@ const RUNNING_PATIENCE_MILLISECONDS = 1000;
 
 /** What a program gives the threads of its guests. */
 export interface ThreadOptions {
+  /** Whether the main thread shall wake at once, at the price of shorter slices when others need its processor. */
+  readonly promptMainThread?: boolean;
   /** Flags of V8, which the thread sets for the whole program. */
   readonly engineFlags?: readonly string[];
   /** What the thread is for: its compiled code is kept under that name, for the next start. */
@@ -78,12 +80,15 @@ export class Session {
   /** Whoever waits for the answer before ending the worker. */
   #idle: (() => void) | undefined;
 
-  constructor(stackMegabytes: number = STACK_MEGABYTES.usual, { engineFlags = [], purpose }: ThreadOptions = {}) {
+  constructor(
+    stackMegabytes: number = STACK_MEGABYTES.usual,
+    { promptMainThread = false, engineFlags = [], purpose }: ThreadOptions = {},
+  ) {
     const { port1: compiler, port2 } = new MessageChannel();
     serveCompiler(compiler, this.#control);
     const workerData: WorkerData = {
       ...{ control: this.#control.buffer, compiler: port2 },
-      ...{ engineFlags, purpose, execArgv: process.execArgv },
+      ...{ promptMainThread, engineFlags, purpose, execArgv: process.execArgv },
     };
     this.#worker = new Worker(new URL("../process/worker-entry.cjs", import.meta.url), {
       workerData,

@@ -54,6 +54,8 @@ interface Header {
 }
 
 const NOT_BEGUN = -1;
+/** Of the header, before it. */
+const LENGTH_BYTES = 4;
 
 export function encodeStacks({ entry, tasks }: Stacks): Uint8Array {
   const header: Header = {
@@ -62,9 +64,17 @@ export function encodeStacks({ entry, tasks }: Stacks): Uint8Array {
     tasks: tasks.map(({ kind, frames }) => ({ kind, byteLength: frames?.length ?? NOT_BEGUN })),
   };
   const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(text.length);
-  return Buffer.concat([length, text, ...tasks.flatMap(({ frames }) => (frames === undefined ? [] : [frames]))]);
+  const framesByteLength = tasks.reduce((sum, { frames }) => sum + (frames?.length ?? 0), 0);
+  const bytes = new Uint8Array(LENGTH_BYTES + text.length + framesByteLength);
+  new DataView(bytes.buffer).setUint32(0, text.length, true);
+  bytes.set(text, LENGTH_BYTES);
+  let offset = LENGTH_BYTES + text.length;
+  for (const { frames } of tasks) {
+    if (frames === undefined) continue;
+    bytes.set(frames, offset);
+    offset += frames.length;
+  }
+  return bytes;
 }
 
 /** Of one task. */
@@ -83,19 +93,19 @@ function damaged(reason: string): never {
 
 export function decodeStacks(bytes: Uint8Array): Stacks {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (buffer.length < 4) damaged("too short");
+  if (buffer.length < LENGTH_BYTES) damaged("too short");
   const textLength = buffer.readUInt32LE(0);
-  if (4 + textLength > buffer.length) damaged("the header is longer than the section");
+  if (LENGTH_BYTES + textLength > buffer.length) damaged("the header is longer than the section");
   let header: Header;
   try {
-    header = JSON.parse(buffer.toString("utf8", 4, 4 + textLength)) as Header;
+    header = JSON.parse(buffer.toString("utf8", LENGTH_BYTES, LENGTH_BYTES + textLength)) as Header;
   } catch {
     damaged("the header is no JSON");
   }
   if (typeof header?.exportName !== "string" || !Array.isArray(header.args) || !Array.isArray(header.tasks)) {
     damaged("the header lacks a field");
   }
-  let offset = 4 + textLength;
+  let offset = LENGTH_BYTES + textLength;
   const tasks = header.tasks.map(({ kind, byteLength }): Task => {
     if (!KINDS.includes(kind) || !Number.isSafeInteger(byteLength) || byteLength < NOT_BEGUN) damaged("a task is odd");
     if (byteLength === NOT_BEGUN) return { kind, frames: undefined };

@@ -6,6 +6,8 @@ export interface WorkerData {
   readonly control: SharedArrayBuffer;
   /** Takes the bytes of modules and gives them back compiled: see optimizing-compiler.ts. */
   readonly compiler: MessagePort;
+  /** Whether the main thread is to wake at once: see libc().runPromptly. */
+  readonly promptMainThread: boolean;
   /** Of the engine, for the whole program; the worker sets them before it compiles a guest. */
   readonly engineFlags: readonly string[];
   /** What the worker is for: its compiled code is kept under that name. Undefined: it is not kept. */

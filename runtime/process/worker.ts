@@ -39,6 +39,11 @@ function carryOut(message: Order, functions: HostFunctions): Report {
   return { kind: "ended", outcome };
 }
 
+/** A power failure is a signal to the main thread, and this machine may have more to do than it has processors. */
+function quickenMainThread(): void {
+  if (given.promptMainThread) libc().runPromptly(process.pid); // the main thread has the number of its process
+}
+
 /** Behind all that Node loads of its own code, which is compiled ahead for other flags: see Process.prepareThread. */
 function setEngineFlags(): void {
   libc();
@@ -47,6 +52,7 @@ function setEngineFlags(): void {
 }
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
+  quickenMainThread();
   setEngineFlags();
   guest = new Guest(order, control, tell, functions, compiler);
   const { command, imagePath, resumes } = guest;

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { constants, openSync, readFileSync, readSync, statSync } from "node:fs";
+import { constants, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -269,3 +269,24 @@ test("the SIGPWR handler of a C program runs once per resume, also when it is in
     "power restored (signal 30, time 3)",
   ]);
 });
+
+/** In nanoseconds, of a thread; undefined: this kernel has no slices of their own, or does not show them. */
+function slice(thread: string): number | undefined {
+  const [, digits] = /^se\.slice\s*:\s*(\d+)$/m.exec(readFileSync(`/proc/${thread}/sched`, "latin1")) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+test.skipIf(slice("self") === undefined)(
+  "the thread that takes signals is woken at once, the guest's as usual",
+  async () => {
+    const running = shop.start(["run", "--image", "prompt", counter]);
+    await running.printed("1");
+    const { pid } = running.child;
+    expect(slice(`${pid}`)).toBe(100_000);
+    const others = readdirSync(`/proc/${pid}/task`).filter((thread) => thread !== `${pid}`);
+    expect(others.length).toBeGreaterThan(1);
+    for (const thread of others) expect(slice(`${pid}/task/${thread}`)).not.toBe(100_000);
+    running.kill("SIGKILL");
+    await running.ended;
+  },
+);

@@ -14,7 +14,7 @@ import type { ImageStorage, StorageFile } from "./storage.js";
  *
  * I3  The state file of the next epoch exists, empty, and its name is durable, since Image.markRunning() or persist(), and a
  *     segment of the page store since Image.create(): the commit, which may have to fit into the last milliseconds of power,
- *     creates and renames nothing, unless the segment gets full.
+ *     creates and renames nothing, and flushes no names, unless the segment gets full.
  * I5  The pages of an epoch that is dropped are free only when its state file is gone durably.
  */
 export class EpochFiles {
@@ -28,7 +28,7 @@ export class EpochFiles {
   readonly #store: MemoryStore | undefined;
   readonly #slots: HeaderSlots;
   #next: StorageFile | undefined;
-  /** I5: removed, not yet durably. */
+  /** I5: removed, not yet durably. That can wait for the next file that is created. */
   #unlinked: PageRun[][] = [];
 
   constructor({ directory, storage, epochs, entries, store }: ImageParts, slots: HeaderSlots, keep: KeepPolicy) {
@@ -58,7 +58,7 @@ export class EpochFiles {
     return this.#storage.create(name);
   }
 
-  /** A name was added to the directory. */
+  /** A name was added to the directory. Names that were removed are no reason to flush it. */
   addName(): void {
     this.#entries.dirty = true;
   }
@@ -105,7 +105,7 @@ export class EpochFiles {
   removed(free: readonly PageRun[][]): void {
     this.#releaseUnlinked(); // that flush was behind what was removed before
     this.#unlinked.push(...free);
-    this.#entries.dirty = free.length > 0;
+    this.#entries.dirty = false;
   }
 
   /** What the policy does not keep goes. */
@@ -113,7 +113,6 @@ export class EpochFiles {
     for (const epoch of this.expired(this.#slots.current.epoch, Date.now())) {
       this.#unlinked.push(this.#epochs.drop(epoch));
       this.#storage.remove(stateName(epoch));
-      this.#entries.dirty = true;
     }
   }
 

@@ -4,9 +4,8 @@ import { beyondLimit, imageError } from "./damage.js";
 import type { EpochFiles } from "./epoch-files.js";
 import type { EpochReason, EpochRecord, TrapRecord } from "./epoch-record.js";
 import { type ImageHeader, MAX_STATE_BYTES } from "./header.js";
-import type { ImageDirectory } from "./image-directory.js";
 import type { MemoryStore } from "./memory-store.js";
-import { HEADER_NAME, TRAP_NAME } from "./names.js";
+import { TRAP_NAME } from "./names.js";
 import { encodePageMaps } from "./page-maps.js";
 import type { SavedState } from "./reading.js";
 import { encodeState, type ImageState } from "./state-file.js";
@@ -23,7 +22,9 @@ export interface PointFacts {
 
 /** Where it is written, and behind what. */
 export interface EpochPlace {
-  readonly directory: ImageDirectory;
+  readonly path: string;
+  /** Whether the image is still there. */
+  readonly exists: boolean;
   readonly store: MemoryStore;
   readonly files: EpochFiles;
   readonly header: ImageHeader;
@@ -61,11 +62,11 @@ export const MEMORY_ONLY: ImageState = {
 };
 
 /** Flushes nothing. IMAGE_MISSING: it was removed meanwhile. IMAGE_LIMIT, and the codes of the disk. */
-export function writeEpoch({ directory, store, files, header, goesOn }: EpochPlace, saving: Saving): WrittenEpoch {
+export function writeEpoch({ path, exists, store, files, header, goesOn }: EpochPlace, saving: Saving): WrittenEpoch {
   const { status, state, facts, trap = null, later } = saving;
-  if (directory.statOf(HEADER_NAME) === undefined) {
+  if (!exists) {
     const reason = "the image was removed while its program ran, and nothing can be saved";
-    throw imageError("IMAGE_MISSING", directory.path, reason, "start the program again");
+    throw imageError("IMAGE_MISSING", path, reason, "start the program again");
   }
   const maps = store.write(later);
   const record: EpochRecord = {
@@ -81,7 +82,7 @@ export function writeEpoch({ directory, store, files, header, goesOn }: EpochPla
   const epoch = isTrap ? header.epoch : header.highestEpoch + 1;
   const { chunks, byteLength, checksum } = encodeState(epoch, { record, state, pages: encodePageMaps(maps) });
   if (byteLength > MAX_STATE_BYTES) {
-    throw beyondLimit(directory.path, `its state has ${byteLength} bytes`, MAX_STATE_BYTES);
+    throw beyondLimit(path, `its state has ${byteLength} bytes`, MAX_STATE_BYTES);
   }
   const file = isTrap ? files.create(TRAP_NAME) : files.prepareNext();
   file.write(chunks, 0);

@@ -1,3 +1,5 @@
+import { fstatSync } from "node:fs";
+import { attempt } from "../../../pmem/error.js";
 import type { Commit } from "./commit.js";
 import { imageError } from "./damage.js";
 import { encodeSlot, type ImageHeader, SLOT_BYTE_LENGTH } from "./header.js";
@@ -26,6 +28,11 @@ export class HeaderSlots {
 
   get current(): ImageHeader {
     return this.#current;
+  }
+
+  /** Whether the file that they are in is still the header of some image: false when that was removed. */
+  get exist(): boolean {
+    return attempt("examine", this.#path, () => fstatSync(this.#file.descriptor).nlink > 0);
   }
 
   get poisoned(): boolean {

@@ -334,7 +334,7 @@ export class Image {
   /** Everything but the slot, not flushed. */
   #write(saving: Saving): WrittenEpoch {
     const { header } = this;
-    const place = { directory: this.#directory, store: this.#running(), files: this.#files, header };
+    const place = { path: this.path, exists: this.#slots.exist, store: this.#running(), files: this.#files, header };
     return writeEpoch({ ...place, goesOn: this.#saved !== undefined }, saving);
   }
 

@@ -15,6 +15,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { VermilionError } from "../../../pmem/error.js";
 import { Image } from "../../../runtime/process/image/image.js";
 import type { ImageStorage } from "../../../runtime/process/image/storage.js";
+import { Recorder } from "./simulated-disk.js";
 import {
   COMMAND,
   createSaved,
@@ -171,6 +172,38 @@ describe("a life", () => {
     image.commit(stateOf(1), FACTS);
     image.close();
     expect(Image.read(join(scratch, "elsewhere")).readState()).toEqual(stateOf(1));
+  });
+
+  test("removed while in use, also if there is another in its place: IMAGE_MISSING", () => {
+    const image = Image.create(path, options);
+    image.markRunning();
+    for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true });
+    createSaved(path, stateOf(7));
+    expect(() => image.commit(stateOf(1), FACTS)).toThrow(errorCode("IMAGE_MISSING"));
+    image.close();
+    expect(Image.read(path).readState()).toEqual(stateOf(7));
+  });
+
+  test("a save writes and flushes files, and does nothing to names, also after epochs were dropped", () => {
+    const recorder = new Recorder();
+    createSaved(path);
+    for (let epoch = 2; epoch <= 4; epoch++) {
+      const image = Image.open(path, { ...VERSION, storage: recorder.wrap });
+      const memory = savedBytes(image, 0, 1);
+      image.markRunning();
+      expect(existsSync(join(path, `state-${epoch - 2}`))).toBe(false);
+      memory[1] = epoch;
+      recorder.operations.splice(0);
+      image.commit(stateOf(epoch), FACTS);
+      expect(recorder.operations.map(({ kind }) => kind)).toEqual([
+        ...new Array(3).fill("write"),
+        "sync",
+        "sync",
+        "write",
+        "sync",
+      ]);
+      image.close();
+    }
   });
 
   test("in place: memory is the file; opening reads no byte of it", () => {
