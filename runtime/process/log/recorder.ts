@@ -70,7 +70,9 @@ export class Recorder {
   wrap(live: SystemCalls, unstable: boolean): SystemCalls {
     const wrapped: Record<string, SystemCall> = {};
     for (const [name, call] of Object.entries(live)) wrapped[name] = this.#general(name, call, unstable);
-    const { fd_write, clock_time_get } = live;
+    const { fd_read, fd_seek, fd_write, clock_time_get } = live;
+    if (fd_read !== undefined) wrapped["fd_read"] = this.#reading(fd_read, wrapped["fd_read"] as SystemCall);
+    if (fd_seek !== undefined) wrapped["fd_seek"] = this.#seeking(fd_seek);
     if (fd_write !== undefined) wrapped["fd_write"] = this.#writing(fd_write, wrapped["fd_write"] as SystemCall);
     if (clock_time_get !== undefined) wrapped["clock_time_get"] = this.#readingClock(clock_time_get);
     return wrapped;
@@ -122,6 +124,63 @@ export class Recorder {
       memory.has((out as number) >>> 0, 4);
       const moved = memory.u32((out as number) >>> 0);
       writer.word(kind, checkOf4(fd as number, iovecs as number, count as number, out as number), moved);
+      return 0;
+    };
+  }
+
+  /** A read into one buffer. */
+  #reading(call: SystemCall, general: SystemCall): SystemCall {
+    const kind = kindOf("fd_read");
+    const memory = this.#memory;
+    /** Where the count is, and the bytes. */
+    const ranges = [0, 4, 0, 0];
+    return (fd, iovecs, count, out) => {
+      const list = (iovecs as number) >>> 0;
+      const isShared = this.#landingOf(fd as number) === Landing.AT_SHARED_POSITION;
+      if (count !== 1 || isShared || !memory.has(list, 8)) return general(fd!, iovecs!, count!, out!);
+      const { writer } = this;
+      const pointer = memory.u32(list); // what is read may overwrite it
+      writer.mark(kind);
+      const result = call(fd!, iovecs!, count!, out!);
+      const check = checkOf4(fd as number, iovecs as number, count, out as number);
+      if (result !== 0) return this.#ended(kind, check, result);
+      const at = (out as number) >>> 0;
+      memory.has(at, 4);
+      const moved = memory.u32(at);
+      memory.has(pointer, moved);
+      ranges[0] = at;
+      ranges[2] = pointer;
+      ranges[3] = moved;
+      const same = moved + 4 >= LONG_PAYLOAD ? writer.recordOf(memory.bytes, ranges, moved + 4) : 0;
+      if (same > 0) {
+        writer.open(4);
+        writer.u32(same);
+        writer.commit(kind | Flag.SAME, check);
+        return 0;
+      }
+      writer.open(moved + 4);
+      writer.u32(moved);
+      writer.bytes(memory.bytes, pointer, moved);
+      writer.commit(kind, check);
+      return 0;
+    };
+  }
+
+  #seeking(call: SystemCall): SystemCall {
+    const kind = kindOf("fd_seek");
+    const memory = this.#memory;
+    return (fd, offset, whence, out) => {
+      const { writer } = this;
+      writer.mark(kind);
+      const result = call(fd!, offset!, whence!, out!);
+      const check = checkOf([fd!, offset!, whence!, out!]);
+      if (result !== 0) return this.#ended(kind, check, result);
+      const at = (out as number) >>> 0;
+      memory.has(at, 8);
+      writer.open(8);
+      writer.u32(memory.u32(at));
+      writer.u32(memory.u32(at + 4));
+      writer.commit(kind, check);
       return 0;
     };
   }
