@@ -70,6 +70,17 @@ async function main(): Promise<void> {
   const deadline = performance.now() + Number(values.minutes) * 60_000;
   const sizes: Sizes = { quick, directory: values.images, deadline };
   const answers = new Answers(surroundings);
+  const before = others(values.output ?? resultsPath(surroundings), questions);
+  const keep = () => {
+    if (quick && values.output === undefined) return;
+    const results = {
+      ...{ quick, runs },
+      series: [...before.series, ...answers.series],
+      distributions: [...before.distributions, ...answers.distributions],
+      skipped: { ...before.skipped, ...Object.fromEntries(answers.skipped) },
+    };
+    writeResults("scaling", surroundings, results, values.output);
+  };
   for (let round = 0; round < runs; round++) {
     for (const question of questions) {
       if (isOver(sizes) || (question.once === true && round > 0)) continue;
@@ -80,6 +91,7 @@ async function main(): Promise<void> {
         if (!(error instanceof Unavailable)) throw error;
         answers.skipped.set(question.name, error.message);
       }
+      keep(); // now, so that nothing is lost should a later one fail
       console.log(`${question.name}: ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
     }
   }
@@ -89,15 +101,6 @@ async function main(): Promise<void> {
   }
   for (const { what, events, p50, p99, p999 } of answers.distributions)
     console.log(`\n${what}: ${events} events, p50 ${p50}, p99 ${p99}, p99.9 ${p999} ms`);
-  if (quick && values.output === undefined) return; // nothing to keep
-  const before = others(values.output ?? resultsPath(surroundings), questions);
-  const results = {
-    ...{ quick, runs },
-    series: [...before.series, ...answers.series],
-    distributions: [...before.distributions, ...answers.distributions],
-    skipped: { ...before.skipped, ...Object.fromEntries(answers.skipped) },
-  };
-  console.log(`written to ${writeResults("scaling", surroundings, results, values.output)}`);
 }
 
 await main();

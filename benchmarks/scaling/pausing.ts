@@ -43,8 +43,8 @@ function against(name: string, x: string, expected: Axes["expected"], shapes: (q
   return question;
 }
 
-export const pausesByHeap = against("heap of a point", "MiB of heap", "constant", (quick) => {
-  const sizes = upTo(quick ? 16 : 2048, 1, 4, 16, 64, 256, 1024, 2048);
+export const pausesByHeap = against("memory at a point", "MiB of memory", "constant", (quick) => {
+  const sizes = upTo(quick ? 16 : 1024, 1, 4, 16, 64, 256, 1024);
   return new Map(sizes.map((mebibytes) => [mebibytes, { ...SMALL, mebibytes }]));
 });
 

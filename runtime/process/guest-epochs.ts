@@ -16,7 +16,7 @@ import type { PointFacts } from "./image/epoch-writing.js";
 import type { Holdup } from "./image/holdup.js";
 import type { Image } from "./image/image.js";
 import type { MachineState } from "./image/state-file.js";
-import { logName, removeLogs } from "./log/files.js";
+import { logName, removeLogs, removeLogsBetween } from "./log/files.js";
 import type { HostFunction } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
 import { type PointCalls, pointCalls } from "./point-calls.js";
@@ -165,9 +165,19 @@ export class GuestEpochs {
     const log = this.#system.isRecording ? this.#system.logNumber + 1 : this.#nextLog;
     this.#image.commit({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
     if (this.#holdup?.cut !== undefined) return; // the disk knows nothing of it, and needs what is there
+    const before = this.#savedLog;
     this.#savedLog = log;
     this.#removeUnusedFiles();
-    removeLogs(this.#image.path);
+    this.#removeLogs(before, log + 1);
+  }
+
+  /**
+   * What came before log `end`. `first`: the log of the point before; undefined: this guest has made none, and others may have
+   * left logs. With many epochs the directory is long, so it is looked at only then.
+   */
+  #removeLogs(first: number | undefined, end: number): void {
+    if (first === undefined) removeLogs(this.#image.path, end);
+    else removeLogsBetween(this.#image.path, first, end);
   }
 
   #facts(why: EpochReason, wasi: unknown): PointFacts {
@@ -236,11 +246,13 @@ export class GuestEpochs {
 
   /** `removed`: the commit has removed the logs of before, and there are no others. */
   #pointMade(log: number, removed = false): void {
+    const before = this.#savedLog;
     this.#savedLog = log;
     this.#removeUnusedFiles();
-    if (this.#logIsOver) this.#system.endLog();
-    else if (removed) return; // the guest waits: no look at the directory
-    removeLogs(this.#image.path, this.#system.isRecording ? log : undefined);
+    if (this.#logIsOver) {
+      this.#system.endLog();
+      removeLogs(this.#image.path);
+    } else if (!removed) this.#removeLogs(before, this.#system.isRecording ? log : log + 1);
   }
 
   #persistNow(machine: MachineState, frames: number, why: EpochReason): void {

@@ -44,8 +44,9 @@ export function listEpochs(image: string): EpochSummary[] {
     const pinned = pinnedEpochs(directory);
     return keptEpochs(directory, header.highestEpoch).flatMap((epoch) => {
       if (directory.statOf(`state-${epoch}`) === undefined) return []; // dropped since we have looked
-      const { record, byteLength } = readBeginning(directory, epoch);
-      const pages = pageCountOf(usedPages(header.inPlace ? [] : readMaps(directory, epoch)));
+      const beginning = readBeginning(directory, epoch);
+      const { record, byteLength } = beginning;
+      const pages = pageCountOf(usedPages(header.inPlace ? [] : readMaps(directory, epoch, beginning)));
       const { parent, at, why, pagesWritten, hostCalls, memoryByteLengths } = record;
       return [
         {

@@ -9,6 +9,9 @@ import { segmentNumber, stateName, stateNumber, TRAP_NAME } from "./names.js";
 import type { SavedState } from "./reading.js";
 import type { ImageStorage, StorageFile } from "./storage.js";
 
+/** State files that no slot may name: of a commit in flight (I6 in image.ts), and the next one. */
+const MOST_AHEAD = 2;
+
 /**
  * The state files of an image that this process holds: the next one made ahead, old ones dropped, their pages given back.
  *
@@ -128,11 +131,8 @@ export class EpochFiles {
   removeUncommitted(): void {
     const { status, state, highestEpoch } = this.#slots.current;
     if (status !== "running") this.close();
-    const next = this.#next === undefined ? undefined : highestEpoch + 1;
-    for (const name of this.#directory.names()) {
-      const epoch = stateNumber(name);
-      if (epoch !== undefined && epoch > highestEpoch && epoch !== next) this.#storage.remove(name);
-    }
+    const first = highestEpoch + (this.#next === undefined ? 1 : 2);
+    for (let epoch = first; epoch <= highestEpoch + MOST_AHEAD; epoch++) this.#storage.remove(stateName(epoch));
     if (status !== "trapped" || state === undefined) this.#storage.remove(TRAP_NAME);
   }
 

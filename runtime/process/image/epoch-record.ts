@@ -22,6 +22,8 @@ export const KEEP_LAST: KeepPolicy = { epochs: 1, milliseconds: null };
 export interface EpochRecord {
   /** The epoch that this one went on from; null: none, it began with the program. */
   readonly parent: number | null;
+  /** Every epoch that ever was from this number on, up to this one, is on the line that led here. Null: not known, of early images. */
+  readonly unbranchedSince: number | null;
   /** Wall clock, milliseconds since 1970. */
   readonly at: number;
   readonly why: EpochReason;
@@ -54,10 +56,22 @@ const MAX_MEMORY_BYTES = 2 ** 32;
 /** An image may come from others: each field is checked. IMAGE_DAMAGED. */
 export function parseEpochRecord(value: unknown, path: string): EpochRecord {
   const record = isObject(value) ? value : {};
-  const { parent, at, why, pagesWritten, hostCalls, memoryByteLengths, keptFiles, keep, trap } = record;
+  const {
+    parent,
+    unbranchedSince = null,
+    at,
+    why,
+    pagesWritten,
+    hostCalls,
+    memoryByteLengths,
+    keptFiles,
+    keep,
+    trap,
+  } = record;
   const reason = REASONS.find((known) => known === why);
   if (
     !(parent === null || isCount(parent)) ||
+    !(unbranchedSince === null || isCount(unbranchedSince)) ||
     !isCount(at) ||
     reason === undefined ||
     !isCount(pagesWritten) ||
@@ -69,7 +83,18 @@ export function parseEpochRecord(value: unknown, path: string): EpochRecord {
   ) {
     throw damaged(path, "what it says about its epoch is malformed");
   }
-  return { parent, at, why: reason, pagesWritten, hostCalls, memoryByteLengths, keptFiles, keep, trap };
+  return {
+    parent,
+    unbranchedSince,
+    at,
+    why: reason,
+    pagesWritten,
+    hostCalls,
+    memoryByteLengths,
+    keptFiles,
+    keep,
+    trap,
+  };
 }
 
 /** As a name in `open-files`; never a path. */

@@ -28,8 +28,8 @@ export interface EpochPlace {
   readonly store: MemoryStore;
   readonly files: EpochFiles;
   readonly header: ImageHeader;
-  /** Whether it goes on from the header's epoch; false: from the program's beginning. */
-  readonly goesOn: boolean;
+  /** Of the header's epoch, if it goes on from there; undefined: from the program's beginning. */
+  readonly before: EpochRecord | undefined;
 }
 
 export interface Saving {
@@ -62,24 +62,26 @@ export const MEMORY_ONLY: ImageState = {
 };
 
 /** Flushes nothing. IMAGE_MISSING: it was removed meanwhile. IMAGE_LIMIT, and the codes of the disk. */
-export function writeEpoch({ path, exists, store, files, header, goesOn }: EpochPlace, saving: Saving): WrittenEpoch {
+export function writeEpoch({ path, exists, store, files, header, before }: EpochPlace, saving: Saving): WrittenEpoch {
   const { status, state, facts, trap = null, later } = saving;
   if (!exists) {
     const reason = "the image was removed while its program ran, and nothing can be saved";
     throw imageError("IMAGE_MISSING", path, reason, "start the program again");
   }
   const maps = store.write(later);
+  const isTrap = status === "trapped"; // no persistence point, and of no epoch but the one that it came from
+  const epoch = isTrap ? header.epoch : header.highestEpoch + 1;
+  const goesStraightOn = before !== undefined && header.epoch === header.highestEpoch;
   const record: EpochRecord = {
     ...facts,
-    parent: goesOn ? header.epoch : null,
+    parent: before === undefined ? null : header.epoch,
+    unbranchedSince: goesStraightOn ? (before.unbranchedSince ?? header.epoch) : epoch,
     at: Date.now(),
     pagesWritten: store.writtenPageCount,
     memoryByteLengths: store.memories.map(({ byteLength }) => byteLength),
     keep: files.keep,
     trap,
   };
-  const isTrap = status === "trapped"; // no persistence point, and of no epoch but the one that it came from
-  const epoch = isTrap ? header.epoch : header.highestEpoch + 1;
   const { chunks, byteLength, checksum } = encodeState(epoch, { record, state, pages: encodePageMaps(maps) });
   if (byteLength > MAX_STATE_BYTES) {
     throw beyondLimit(path, `its state has ${byteLength} bytes`, MAX_STATE_BYTES);

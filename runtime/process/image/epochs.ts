@@ -3,6 +3,7 @@ import { VermilionError } from "../../../pmem/error.js";
 import { usedPages } from "../../../pmem/free-pages.js";
 import { type PageMap, type PageRun, remainingRuns } from "../../../pmem/page-map.js";
 import { damaged } from "./damage.js";
+import { EpochLine, EpochTree } from "./epoch-kinship.js";
 import type { EpochRecord, KeepPolicy } from "./epoch-record.js";
 import type { ImageDirectory } from "./image-directory.js";
 import { pinName, pinNumber, stateName, stateNumber } from "./names.js";
@@ -38,36 +39,44 @@ export function readBeginning(directory: ImageDirectory, epoch: number): Beginni
   }
 }
 
-/** Where the memories of an epoch lie. IMAGE_DAMAGED. */
-export function readMaps(directory: ImageDirectory, epoch: number): readonly PageMap[] {
-  const { record, pages } = readBeginning(directory, epoch);
+/** Where the memories of an epoch lie; `beginning`: of the same file. IMAGE_DAMAGED. */
+export function readMaps(
+  directory: ImageDirectory,
+  epoch: number,
+  { record, pages }: Beginning = readBeginning(directory, epoch),
+): readonly PageMap[] {
   const name = stateName(epoch);
   const bytes = directory.readPart(name, pages.offset, pages.byteLength) ?? new Uint8Array(0);
   if (crc32(bytes) !== pages.checksum) throw damaged(directory.pathOf(name), `section "pages" has a wrong checksum`);
   return decodePageMaps(bytes, record.memoryByteLengths, directory.pathOf(name));
 }
 
-interface Entry {
-  readonly record: EpochRecord;
-  /** The nearest epoch before it that is kept, as far as that is known. */
-  parent: number | null;
-  /** Read from its file when needed, but for the newest. */
-  maps: readonly PageMap[] | undefined;
+/** What is kept in mind of an epoch. */
+interface Known {
+  /** Wall clock, milliseconds since 1970. */
+  readonly at: number;
+  readonly keptFiles: readonly string[];
 }
 
 /**
  * The epochs that an image keeps, for whoever holds it: who goes when there is a new one, and which pages that leaves to
- * nobody.
+ * nobody (epoch-kinship.ts).
  *
- * E1  A page is used by an epoch and by those that went on from it, until each of them has replaced it: by a part of the
- *     tree without gaps. So what an epoch shares with any other it shares with its parent or a child, if those are known.
- * E2  Whose parent is gone is the root of a tree of its own. Of two roots nobody knows what they share: with more than one,
- *     an epoch is compared with all others.
+ * E1  Mostly they all lie on one line, which the newest one's record says. Then no other need be read before it goes, and neither
+ *     opening an image nor a point takes longer the more epochs there are, but for the list of the directory.
+ * E2  Otherwise all of their records are read once.
  */
 export class Epochs {
   readonly #directory: ImageDirectory;
   readonly #highest: number;
-  #entries: Map<number, Entry> | undefined;
+  #listed: number[] | undefined;
+  #kinship: EpochLine | EpochTree | undefined;
+  /** As far as they were read. */
+  readonly #known = new Map<number, Known>();
+  /** Of the newest, which may not be on the disk yet. */
+  readonly #maps = new Map<number, readonly PageMap[]>();
+  /** How many of them need each file; undefined: nobody has asked yet. */
+  #needs: Map<string, number> | undefined;
 
   constructor(directory: ImageDirectory, highestEpoch: number) {
     this.#directory = directory;
@@ -76,81 +85,114 @@ export class Epochs {
 
   /** Pages that any of them needs, sorted and joined; undefined: they are too many to read. */
   usedPages(): readonly PageRun[] | undefined {
-    const entries = this.#all();
-    if (entries.size > MOST_EPOCHS_READ) return undefined;
-    return usedPages([...entries.keys()].flatMap((epoch) => this.#mapsOf(epoch)));
+    const epochs = this.#numbers;
+    if (epochs.length > MOST_EPOCHS_READ) return undefined;
+    return usedPages(epochs.flatMap((epoch) => this.#mapsOf(epoch) ?? []));
   }
 
   /** A new one, which may not be on the disk yet. */
-  add(epoch: number, record: EpochRecord, maps: readonly PageMap[]): void {
-    const entries = this.#all();
-    const { parent } = record;
-    const before = parent === null ? undefined : entries.get(parent);
-    const grandparent = before?.parent ?? null;
-    if (grandparent !== null) {
-      const entry = entries.get(grandparent);
-      if (entry !== undefined) entry.maps = undefined; // those of the last two are at hand
-    }
-    entries.set(epoch, { record, parent, maps });
+  add(epoch: number, { parent, at, keptFiles }: EpochRecord, maps: readonly PageMap[]): void {
+    const kinship = this.#kin;
+    const isOnLine = kinship instanceof EpochTree || kinship.newest === undefined || kinship.newest === parent;
+    if (isOnLine) kinship.add(epoch, parent);
+    else this.#branched().add(epoch, parent);
+    this.#numbers.push(epoch);
+    this.#known.set(epoch, { at, keptFiles });
+    for (const name of keptFiles) this.#needs?.set(name, (this.#needs.get(name) ?? 0) + 1);
+    this.#maps.set(epoch, maps);
+    for (const other of this.#maps.keys()) if (other !== epoch && other !== parent) this.#maps.delete(other);
   }
 
   /**
    * Those of the line that leads to `current` that the policy does not keep, nor a pin; the oldest first, so that whoever dies
-   * while they are removed leaves a line without a gap, of which the rest goes the next time.
+   * while they are removed leaves a line without a gap, of which the rest goes the next time. Behind one that is young enough, all
+   * are taken to be.
    */
   expired(current: number, { epochs, milliseconds }: KeepPolicy, now: number): number[] {
-    const entries = this.#all();
+    const line = this.#kin.lineTo(current) ?? this.#branched().lineTo(current) ?? [];
     const gone: number[] = [];
-    let rank = 0;
-    for (let epoch: number | null = current; epoch !== null; rank++) {
-      const entry: Entry | undefined = entries.get(epoch);
-      if (entry === undefined) break;
-      const young = milliseconds !== null && now - entry.record.at <= milliseconds;
-      if (epoch !== current && rank >= epochs && !young && !this.#isPinned(epoch)) gone.push(epoch);
-      epoch = entry.parent;
+    for (let rank = line.length - 1, index = 0; rank >= epochs; rank--, index++) {
+      const epoch = line[index] ?? current;
+      const at = milliseconds === null ? undefined : this.#read(epoch)?.at;
+      if (milliseconds !== null && at !== undefined && now - at <= milliseconds) break;
+      if (epoch !== current && !this.#isPinned(epoch)) gone.push(epoch);
     }
-    return gone.reverse();
+    return gone;
   }
 
   /** Takes an epoch out, and says which pages nobody needs then. Its file must still be there, unless it never was. */
   drop(epoch: number): PageRun[] {
-    const entries = this.#all();
-    const entry = entries.get(epoch);
-    if (entry === undefined) return [];
-    const own = usedPages([...this.#mapsOf(epoch)]);
-    const neighbours = this.#neighbours(epoch, entry);
-    let free: readonly PageRun[] = own;
-    for (const neighbour of neighbours) free = remainingRuns(free, usedPages([...this.#mapsOf(neighbour)]));
-    for (const child of entries.values()) if (child.parent === epoch) child.parent = entry.parent;
-    entries.delete(epoch);
+    const index = this.#numbers[0] === epoch ? 0 : this.#numbers.indexOf(epoch);
+    if (index < 0) return [];
+    let free: readonly PageRun[] = usedPages(this.#mapsOf(epoch) ?? []);
+    for (const way of this.#kin.waysFrom(epoch)) {
+      const neighbour = this.#firstReadable(way);
+      if (neighbour !== undefined) free = remainingRuns(free, usedPages(neighbour));
+    }
+    const names = this.#needs === undefined ? [] : (this.#read(epoch)?.keptFiles ?? []);
+    for (const name of names) this.#needs?.set(name, (this.#needs.get(name) ?? 0) - 1);
+    this.#kin.remove(epoch);
+    if (index === 0) this.#numbers.shift();
+    else this.#numbers.splice(index, 1);
+    this.#known.delete(epoch);
+    this.#maps.delete(epoch);
     return [...free];
   }
 
   /** Names of files in `open-files` that any of them needs. */
   keptFiles(): Set<string> {
-    return new Set([...this.#all().values()].flatMap(({ record }) => record.keptFiles));
+    if (this.#needs === undefined) {
+      this.#needs = new Map();
+      for (const epoch of this.#numbers) {
+        for (const name of this.#read(epoch)?.keptFiles ?? []) this.#needs.set(name, (this.#needs.get(name) ?? 0) + 1);
+      }
+    }
+    return new Set([...this.#needs].flatMap(([name, count]) => (count > 0 ? [name] : [])));
   }
 
-  #neighbours(epoch: number, { parent }: Entry): number[] {
-    const entries = this.#all();
-    const others = [...entries].filter(([other]) => other !== epoch);
-    const roots = [...entries].filter(([, entry]) => entry.parent === null || !entries.has(entry.parent));
-    if (roots.length > 1) return others.map(([other]) => other); // E2
-    return others.filter(([other, entry]) => other === parent || entry.parent === epoch).map(([other]) => other); // E1
+  get #numbers(): number[] {
+    this.#listed ??= keptEpochs(this.#directory, this.#highest);
+    return this.#listed;
   }
 
-  #all(): Map<number, Entry> {
-    this.#entries ??= new Map(
-      keptEpochs(this.#directory, this.#highest).flatMap((epoch) => {
-        const record = whole(() => readBeginning(this.#directory, epoch).record);
-        return record === undefined ? [] : [[epoch, { record, parent: record.parent, maps: undefined }]];
-      }),
-    );
-    return this.#entries;
+  get #kin(): EpochLine | EpochTree {
+    if (this.#kinship !== undefined) return this.#kinship;
+    const [oldest, newest] = [this.#numbers[0], this.#numbers.at(-1)];
+    const record = newest === undefined ? undefined : whole(() => readBeginning(this.#directory, newest).record);
+    const isLine = oldest === undefined || oldest === newest || oldest >= (record?.unbranchedSince ?? Infinity); // E1
+    this.#kinship = isLine ? new EpochLine(this.#numbers) : this.#branched();
+    return this.#kinship;
   }
 
-  #mapsOf(epoch: number): readonly PageMap[] {
-    return this.#all().get(epoch)?.maps ?? whole(() => readMaps(this.#directory, epoch)) ?? [];
+  /** E2. */
+  #branched(): EpochTree {
+    if (this.#kinship instanceof EpochTree) return this.#kinship;
+    const parents = this.#numbers.flatMap((epoch): [number, number | null][] => {
+      const record = whole(() => readBeginning(this.#directory, epoch).record);
+      return record === undefined ? [] : [[epoch, record.parent]];
+    });
+    this.#kinship = new EpochTree(parents);
+    return this.#kinship;
+  }
+
+  /** Undefined: it is damaged. */
+  #read(epoch: number): Known | undefined {
+    const known = this.#known.get(epoch) ?? whole(() => readBeginning(this.#directory, epoch).record);
+    if (known !== undefined) this.#known.set(epoch, { at: known.at, keptFiles: known.keptFiles });
+    return known;
+  }
+
+  #firstReadable(way: Iterable<number>): readonly PageMap[] | undefined {
+    for (const epoch of way) {
+      const maps = this.#mapsOf(epoch);
+      if (maps !== undefined) return maps;
+    }
+    return undefined;
+  }
+
+  /** Undefined: it is damaged. */
+  #mapsOf(epoch: number): readonly PageMap[] | undefined {
+    return this.#maps.get(epoch) ?? whole(() => readMaps(this.#directory, epoch));
   }
 
   #isPinned(epoch: number): boolean {

@@ -335,7 +335,7 @@ export class Image {
   #write(saving: Saving): WrittenEpoch {
     const { header } = this;
     const place = { path: this.path, exists: this.#slots.exist, store: this.#running(), files: this.#files, header };
-    return writeEpoch({ ...place, goesOn: this.#saved !== undefined }, saving);
+    return writeEpoch({ ...place, before: this.#saved?.record }, saving);
   }
 
   #adopt(saved: SavedState): void {

@@ -6,19 +6,26 @@
  *     before the old pages go. So whatever is cut off, each epoch finds its pages in one of the two places.
  */
 import { usedPages } from "../../../pmem/free-pages.js";
-import { PAGE_BYTE_LENGTH, type PageMap, type PageRun, pageCountOf, remainingRuns } from "../../../pmem/page-map.js";
+import {
+  PAGE_BYTE_LENGTH,
+  type PageMap,
+  type PageRun,
+  pageCountOf,
+  remainingRuns,
+  unitedRuns,
+} from "../../../pmem/page-map.js";
 import { type MovedRun, PageStore } from "../../../pmem/page-store.js";
 import { SEGMENT_PAGES, segmentOf } from "../../../pmem/segments.js";
 import { imageError, noSuchEpoch } from "./damage.js";
 import type { KeepPolicy } from "./epoch-record.js";
-import { Epochs, keptEpochs } from "./epochs.js";
+import { Epochs, keptEpochs, readMaps } from "./epochs.js";
 import { type ImageHeader, MAX_STATE_BYTES } from "./header.js";
 import { ImageDirectory } from "./image-directory.js";
 import { ImageLock } from "./lock.js";
 import { ImageSegments } from "./memory-store.js";
 import { pinName, segmentNumber, stateName, stateNumber, TRAP_NAME } from "./names.js";
 import { encodePageMaps } from "./page-maps.js";
-import { isResumable, readCurrent, readEpoch, readHeader, type SavedState } from "./reading.js";
+import { isResumable, readCurrent, readHeader } from "./reading.js";
 import { withPages } from "./state-file.js";
 import type { ImageStorage } from "./storage.js";
 
@@ -78,9 +85,12 @@ export function dropEpoch(path: string, epoch: number, wrap?: Wrap): void {
     if (directory.statOf(pinName(epoch)) !== undefined) {
       throw imageError("EPOCH_IN_USE", path, `epoch ${epoch} is pinned`, "vermilion history --unpin lets go of it");
     }
+    const epochs = new Epochs(directory, header.highestEpoch);
+    const free = header.inPlace ? [] : epochs.drop(epoch);
     storage.remove(stateName(epoch));
     storage.syncDirectory(); // U1
-    giveBack(held);
+    // With many epochs only its own pages are looked at, and given back; `collect` finds whatever else is free.
+    giveBack(held, epochs.usedPages(), free);
   });
 }
 
@@ -107,8 +117,8 @@ export function collect(path: string, policy: KeepPolicy | undefined, wrap?: Wra
       if (isLeftover || name.endsWith(".new")) storage.remove(name);
     }
     storage.syncDirectory(); // U1
-    compact(held);
-    giveBack(held);
+    if (!header.inPlace) compact(held);
+    giveBack(held, header.inPlace ? [] : pagesOf(allMaps(held)));
     return { epochs: expired, before, after: diskByteLength(directory) };
   });
 }
@@ -118,25 +128,52 @@ interface Named {
   readonly name: string;
   /** Of the epoch in the file. */
   readonly epoch: number;
-  readonly saved: SavedState;
+  readonly maps: readonly PageMap[];
 }
 
-function allStates({ directory, header }: Held): Named[] {
-  const states = keptEpochs(directory, header.highestEpoch).map((epoch) => ({
-    name: stateName(epoch),
-    epoch,
-    saved: readEpoch(directory, header, epoch),
-  }));
-  const trap = header.status === "trapped" && header.state !== undefined ? readCurrent(directory, header) : undefined;
-  return trap === undefined ? states : [...states, { name: TRAP_NAME, epoch: header.epoch, saved: trap }];
+/** One after the other: there may be a hundred thousand. IMAGE_DAMAGED: nobody knows what one of them needs. */
+function* allMaps(held: Held): Generator<Named> {
+  const { directory, header } = held;
+  for (const epoch of keptEpochs(directory, header.highestEpoch)) {
+    yield { name: stateName(epoch), epoch, maps: readMaps(directory, epoch) };
+  }
+  yield* trapMaps(held);
 }
 
-/** Segments without pages in use go, holes are made in the others. */
-function giveBack(held: Held): void {
+function trapMaps({ directory, header }: Held): Named[] {
+  if (header.status !== "trapped" || header.state === undefined) return [];
+  return [{ name: TRAP_NAME, epoch: header.epoch, maps: readCurrent(directory, header).maps }];
+}
+
+/** Beyond that many extents those that were read are joined with the rest, which makes few of them. */
+const EXTENTS_JOINED = 65_536;
+
+/** All that they need, sorted and joined. */
+function pagesOf(states: Iterable<Named>): readonly PageRun[] {
+  let used: readonly PageRun[] = [];
+  let more: PageMap[] = [];
+  let extents = 0;
+  for (const { maps } of states) {
+    more.push(...maps);
+    extents += maps.reduce((sum, { length }) => sum + length, 0);
+    if (extents < Math.max(EXTENTS_JOINED, used.length)) continue;
+    used = unitedRuns(used, usedPages(more));
+    more = [];
+    extents = 0;
+  }
+  return unitedRuns(used, usedPages(more));
+}
+
+/**
+ * Segments without pages in use go, holes are made in the others. `kept`: what the epochs need; undefined: everything that is there,
+ * but for `free`.
+ */
+function giveBack(held: Held, kept: readonly PageRun[] | undefined, free: readonly PageRun[] = []): void {
   if (held.header.inPlace) return;
-  const used = usedPages(allStates(held).flatMap(({ saved }) => [...saved.maps]));
-  const store = openStore(held, used);
+  const trap = pagesOf(trapMaps(held));
+  const store = openStore(held, kept && unitedRuns(kept, trap));
   try {
+    if (kept === undefined) store.release(remainingRuns(free, trap));
     store.compact();
   } finally {
     store.close();
@@ -144,7 +181,7 @@ function giveBack(held: Held): void {
   held.storage.syncDirectory();
 }
 
-function openStore({ directory, storage }: Held, used: readonly PageRun[]): PageStore {
+function openStore({ directory, storage }: Held, used: readonly PageRun[] | undefined): PageStore {
   return new PageStore(directory.path, new ImageSegments(directory, storage, () => {}), [], () => used);
 }
 
@@ -153,10 +190,8 @@ const SPARSE = 0.5;
 
 /** Moves what is in use out of shared segments that are mostly not. */
 function compact(held: Held): void {
-  if (held.header.inPlace) return;
   const { directory, storage } = held;
-  const states = allStates(held);
-  const used = usedPages(states.flatMap(({ saved }) => [...saved.maps]));
+  const used = pagesOf(allMaps(held));
   const sparse = new Set(
     directory.names().flatMap((name) => {
       const segment = segmentNumber(name);
@@ -173,9 +208,9 @@ function compact(held: Held): void {
     const moved = store.copy(used.filter(({ page }) => sparse.has(segmentOf(page)))); // no run crosses to another segment
     store.flush();
     storage.syncDirectory();
-    for (const { name, epoch, saved } of states) {
-      const maps = saved.maps.map((map) => movedMap(map, moved));
-      if (maps.every((map, index) => map.every((extent, at) => extent === saved.maps[index]?.[at]))) continue;
+    for (const { name, epoch, maps: before } of allMaps(held)) {
+      const maps = before.map((map) => movedMap(map, moved));
+      if (maps.every((map, index) => map.every((extent, at) => extent === before[index]?.[at]))) continue;
       const bytes = directory.read(name, MAX_STATE_BYTES) ?? new Uint8Array(0);
       const file = storage.create(`${name}.new`);
       try {

@@ -45,6 +45,11 @@ export function removeLogs(image: string, oldestNeeded = Number.POSITIVE_INFINIT
   }
 }
 
+/** Those from one number on, up to another: without a look at the directory, which may be long. Failing is harmless. */
+export function removeLogsBetween(image: string, first: number, end: number): void {
+  for (let number = first; number < end; number++) rmSync(logPath(image, number), { force: true });
+}
+
 /** Files that were made in the image's directory are there after a power cut. */
 export function syncNames(image: string): void {
   const descriptor = attempt("flush the image", image, () =>

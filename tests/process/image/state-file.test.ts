@@ -7,6 +7,7 @@ import { errorCode, PAGE, stateOf } from "./support.js";
 
 const RECORD: EpochRecord = {
   parent: 4,
+  unbranchedSince: 2,
   at: 1_700_000_000_000,
   why: "period",
   pagesWritten: 3,
