@@ -56,6 +56,8 @@ export class GuestEpochs {
   #savedLog: number | undefined;
   /** The same of a point whose commit is in flight. */
   #laterLog: number | undefined;
+  /** There are no logs before that number; undefined: nobody has looked. */
+  #logsFrom: number | undefined;
   /** The program has asked for a point, and it will have this number. */
   #guestPoint: bigint | undefined;
 
@@ -93,9 +95,10 @@ export class GuestEpochs {
    */
   beginLog({ log, eintr, call }: RunOrder, unreplayable: string | undefined): void {
     this.#logOrder = log;
-    const { path, header } = this.#image;
+    const { header } = this.#image;
     if (this.#system.isReplaying) {
       this.#system.configure(log ?? { uncertain: "repeat", durability: "process" }, true);
+      this.#removeLogs(this.#firstLog);
       return;
     }
     const refusal = log && this.#logRefusal(unreplayable);
@@ -103,12 +106,24 @@ export class GuestEpochs {
     if (log === undefined || refusal !== undefined) {
       if (refusal !== undefined) this.#tell({ kind: "notice", message: `no log: ${refusal.message}` });
       this.#logOrder = undefined;
-      removeLogs(path);
+      this.#removeLogs();
       return;
     }
     this.#system.configure(log, false);
     const beginning = { callback: header.epoch > 0, eintr, call: call };
     this.#system.beginLog(this.#nextLog, header.epoch, beginning);
+    this.#removeLogs(this.#nextLog);
+  }
+
+  /**
+   * Those before log `end`; without it, all. With many epochs the directory is long, so it is looked at only once, for what others
+   * have left.
+   */
+  #removeLogs(end?: number): void {
+    const { path } = this.#image;
+    if (this.#logsFrom === undefined) removeLogs(path, end);
+    else removeLogsBetween(path, this.#logsFrom, end ?? Math.max(this.#nextLog, this.#system.logNumber) + 1);
+    this.#logsFrom = end ?? this.#nextLog;
   }
 
   /** A log that was followed, in a run that shall have none: it is needed until the next persistence point. */
@@ -165,19 +180,9 @@ export class GuestEpochs {
     const log = this.#system.isRecording ? this.#system.logNumber + 1 : this.#nextLog;
     this.#image.commit({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
     if (this.#holdup?.cut !== undefined) return; // the disk knows nothing of it, and needs what is there
-    const before = this.#savedLog;
     this.#savedLog = log;
     this.#removeUnusedFiles();
-    this.#removeLogs(before, log + 1);
-  }
-
-  /**
-   * What came before log `end`. `first`: the log of the point before; undefined: this guest has made none, and others may have
-   * left logs. With many epochs the directory is long, so it is looked at only then.
-   */
-  #removeLogs(first: number | undefined, end: number): void {
-    if (first === undefined) removeLogs(this.#image.path, end);
-    else removeLogsBetween(this.#image.path, first, end);
+    this.#removeLogs();
   }
 
   #facts(why: EpochReason, wasi: unknown): PointFacts {
@@ -240,19 +245,15 @@ export class GuestEpochs {
   #settleCommit(): void {
     this.#image.settleCommit();
     if (this.#laterLog === undefined) return;
-    this.#pointMade(this.#laterLog, this.#savedLog !== undefined);
+    this.#pointMade(this.#laterLog);
     this.#laterLog = undefined;
   }
 
-  /** `removed`: the commit has removed the logs of before, and there are no others. */
-  #pointMade(log: number, removed = false): void {
-    const before = this.#savedLog;
+  #pointMade(log: number): void {
     this.#savedLog = log;
     this.#removeUnusedFiles();
-    if (this.#logIsOver) {
-      this.#system.endLog();
-      removeLogs(this.#image.path);
-    } else if (!removed) this.#removeLogs(before, this.#system.isRecording ? log : log + 1);
+    if (this.#logIsOver) this.#system.endLog();
+    this.#removeLogs(this.#system.isRecording ? log : undefined);
   }
 
   #persistNow(machine: MachineState, frames: number, why: EpochReason): void {
@@ -269,10 +270,11 @@ export class GuestEpochs {
       const wasi = this.#system.save({ flushLater });
       const log = this.#continuedLog();
       const state = { machine, wasi, process: { frames, log } };
-      const first = this.#savedLog ?? log;
+      const first = this.#logsFrom ?? log;
       const remove = Array.from({ length: log - first }, (_, index) => logName(first + index));
       this.#image.persistLater(state, this.#facts(why, wasi), { guestFiles: flushLater, remove }, this.#committer);
       this.#laterLog = log;
+      this.#logsFrom = log; // the commit removes those before
     } catch (error) {
       for (const descriptor of flushLater) closeSync(descriptor);
       throw error;

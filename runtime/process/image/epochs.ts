@@ -14,9 +14,12 @@ import { BEGINNING_BYTE_LENGTH, type Beginning, decodeBeginning } from "./state-
 const MOST_EPOCHS_READ = 256;
 
 /** Numbers of the state files that some header slot has named, ascending. */
-export function keptEpochs(directory: ImageDirectory, highestEpoch: number): number[] {
-  return directory
-    .names()
+export function keptEpochs(
+  directory: ImageDirectory,
+  highestEpoch: number,
+  names: readonly string[] = directory.names(),
+): number[] {
+  return names
     .flatMap((name) => stateNumber(name) ?? [])
     .filter((epoch) => epoch > 0 && epoch <= highestEpoch)
     .sort((a, b) => a - b);
@@ -69,6 +72,7 @@ interface Known {
 export class Epochs {
   readonly #directory: ImageDirectory;
   readonly #highest: number;
+  readonly #names: readonly string[] | undefined;
   #listed: number[] | undefined;
   #kinship: EpochLine | EpochTree | undefined;
   /** As far as they were read. */
@@ -78,9 +82,15 @@ export class Epochs {
   /** How many of them need each file; undefined: nobody has asked yet. */
   #needs: Map<string, number> | undefined;
 
-  constructor(directory: ImageDirectory, highestEpoch: number) {
+  /** `names`: of the directory's files, if somebody has just listed it. */
+  constructor(directory: ImageDirectory, highestEpoch: number, names?: readonly string[]) {
     this.#directory = directory;
     this.#highest = highestEpoch;
+    this.#names = names;
+  }
+
+  has(epoch: number): boolean {
+    return this.#numbers.includes(epoch);
   }
 
   /** Pages that any of them needs, sorted and joined; undefined: they are too many to read. */
@@ -151,7 +161,7 @@ export class Epochs {
   }
 
   get #numbers(): number[] {
-    this.#listed ??= keptEpochs(this.#directory, this.#highest);
+    this.#listed ??= keptEpochs(this.#directory, this.#highest, this.#names);
     return this.#listed;
   }
 

@@ -105,7 +105,7 @@ export function createImage(path: string, options: CreateOptions): ImageParts {
     const entries: NewEntries = { dirty: true };
     const epochs = new Epochs(directory, 0);
     store = openStore({
-      ...{ directory, storage, inPlace, memoryByteLengths: [], maps: [] },
+      ...{ directory, storage, names: [], inPlace, memoryByteLengths: [], maps: [] },
       kept: () => [],
       created: () => {
         entries.dirty = true;
@@ -173,7 +173,8 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
       throw damaged(directory.pathOf(HEADER_NAME), damage);
     }
     const entries: NewEntries = { dirty: true };
-    const epochs = new Epochs(directory, header.highestEpoch);
+    const names = directory.names();
+    const epochs = new Epochs(directory, header.highestEpoch, names);
     const parts = { directory, storage, lock, command, moduleBytes, epochs, entries };
     const created = (): void => {
       entries.dirty = true;
@@ -183,7 +184,7 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
       if (begins && header.epoch === 0 && !header.inPlace) {
         // Killed before its first persistence point: a log may lead through it again, from the beginning.
         store = openStore({
-          ...{ directory, storage, inPlace: false, memoryByteLengths: [], maps: [], created },
+          ...{ directory, storage, names, inPlace: false, memoryByteLengths: [], maps: [], created },
           kept: () => [],
         });
       }
@@ -194,7 +195,7 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
     checkMemories(directory, header.inPlace, saved);
     checkFewPages(directory, storage, saved.maps);
     store = openStore({
-      ...{ directory, storage, inPlace: header.inPlace, maps: saved.maps, created },
+      ...{ directory, storage, names, inPlace: header.inPlace, maps: saved.maps, created },
       memoryByteLengths: saved.record.memoryByteLengths,
       kept: () => epochs.usedPages(),
     });

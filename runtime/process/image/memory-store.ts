@@ -106,19 +106,19 @@ class RegionStore implements MemoryStore {
 export class ImageSegments implements SegmentFiles {
   readonly #directory: ImageDirectory;
   readonly #storage: ImageStorage;
+  readonly #names: readonly string[];
   readonly #created: () => void;
 
-  constructor(directory: ImageDirectory, storage: ImageStorage, created: () => void) {
+  /** `names`: of the directory's files. */
+  constructor(directory: ImageDirectory, storage: ImageStorage, names: readonly string[], created: () => void) {
     this.#directory = directory;
     this.#storage = storage;
+    this.#names = names;
     this.#created = created;
   }
 
   list(): number[] {
-    return this.#directory
-      .names()
-      .flatMap((name) => segmentNumber(name) ?? [])
-      .sort((a, b) => a - b);
+    return this.#names.flatMap((name) => segmentNumber(name) ?? []).sort((a, b) => a - b);
   }
 
   /** A segment with other names belongs to a fork as well: only read. */
@@ -141,6 +141,8 @@ export class ImageSegments implements SegmentFiles {
 export interface StoreOptions {
   readonly directory: ImageDirectory;
   readonly storage: ImageStorage;
+  /** Of the directory's files. */
+  readonly names: readonly string[];
   readonly inPlace: boolean;
   /** Of the epoch that is opened, in bytes; a new image has none. */
   readonly memoryByteLengths: readonly number[];
@@ -153,10 +155,10 @@ export interface StoreOptions {
 
 /** Of a new image, or of one whose files have been checked. */
 export function openStore(options: StoreOptions): MemoryStore {
-  const { directory, storage, inPlace, memoryByteLengths, maps, kept, created } = options;
+  const { directory, storage, names, inPlace, memoryByteLengths, maps, kept, created } = options;
   if (!inPlace) {
     const saved = memoryByteLengths.map((byteLength, index) => ({ byteLength, map: maps[index] ?? [] }));
-    return new PageStore(directory.path, new ImageSegments(directory, storage, created), saved, kept);
+    return new PageStore(directory.path, new ImageSegments(directory, storage, names, created), saved, kept);
   }
   const regions = new RegionStore(directory, storage);
   try {

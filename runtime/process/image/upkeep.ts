@@ -77,7 +77,8 @@ export function pin(path: string, epoch: number, pinned: boolean, wrap?: Wrap): 
 export function dropEpoch(path: string, epoch: number, wrap?: Wrap): void {
   holding(path, wrap, (held) => {
     const { directory, storage, header } = held;
-    if (!keptEpochs(directory, header.highestEpoch).includes(epoch)) throw noSuchEpoch(path, epoch);
+    const epochs = new Epochs(directory, header.highestEpoch);
+    if (!epochs.has(epoch)) throw noSuchEpoch(path, epoch);
     if (isResumable(header) && header.epoch === epoch) {
       const next = "go back to another one first (vermilion resume --at), or remove the image";
       throw imageError("EPOCH_IN_USE", path, `epoch ${epoch} is the current one`, next);
@@ -85,7 +86,6 @@ export function dropEpoch(path: string, epoch: number, wrap?: Wrap): void {
     if (directory.statOf(pinName(epoch)) !== undefined) {
       throw imageError("EPOCH_IN_USE", path, `epoch ${epoch} is pinned`, "vermilion history --unpin lets go of it");
     }
-    const epochs = new Epochs(directory, header.highestEpoch);
     const free = header.inPlace ? [] : epochs.drop(epoch);
     storage.remove(stateName(epoch));
     storage.syncDirectory(); // U1
@@ -182,7 +182,12 @@ function giveBack(held: Held, kept: readonly PageRun[] | undefined, free: readon
 }
 
 function openStore({ directory, storage }: Held, used: readonly PageRun[] | undefined): PageStore {
-  return new PageStore(directory.path, new ImageSegments(directory, storage, () => {}), [], () => used);
+  return new PageStore(
+    directory.path,
+    new ImageSegments(directory, storage, directory.names(), () => {}),
+    [],
+    () => used,
+  );
 }
 
 /** Segments that are shared are copied once less than this part of them is in use: the rest cannot be given back. */

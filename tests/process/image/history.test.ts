@@ -11,10 +11,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { listEpochs } from "../../../runtime/process/history.js";
 import { forkImage } from "../../../runtime/process/image/forking.js";
 import { Image } from "../../../runtime/process/image/image.js";
+import { ImageDirectory } from "../../../runtime/process/image/image-directory.js";
 import { collect, dropEpoch, pin } from "../../../runtime/process/image/upkeep.js";
 import { verifyImage } from "../../../runtime/process/image/verifying.js";
 import { COMMAND, errorCode, FACTS, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
@@ -40,7 +41,7 @@ function expected(line: readonly number[]): Uint8Array {
 }
 
 /** Goes on from an epoch (undefined: a new image; 0: the current one) with so many more, all persisted. */
-function live(at: number | undefined, count: number, epochs = 100): void {
+function live(at: number | undefined, count: number, epochs = 100, store = fill): void {
   const image =
     at === undefined
       ? Image.create(path, { moduleBytes: MODULE, command: COMMAND, ...VERSION })
@@ -52,7 +53,7 @@ function live(at: number | undefined, count: number, epochs = 100): void {
   image.keep = { epochs, milliseconds: null };
   image.markRunning();
   for (let i = 0; i < count; i++) {
-    fill(new Uint8Array(memory.buffer), image.header.highestEpoch + 1);
+    store(new Uint8Array(memory.buffer), image.header.highestEpoch + 1);
     image.persist(stateOf(image.header.highestEpoch + 1), { ...FACTS, why: "period" });
   }
   image.close();
@@ -68,6 +69,28 @@ function expectEpoch(image: string, epoch: number, line: readonly number[]): voi
 const numbers = (image = path) => listEpochs(image).map(({ epoch }) => epoch);
 
 describe("the history", () => {
+  test("a branch's origin goes: what both branches had of it stays, while the program runs on", () => {
+    live(undefined, 2);
+    pin(path, 1, true);
+    live(2, 1); // 3
+    // Drops 2, then 4, which has a page of 2 that 5 has no more, nor 1: only 3 has it.
+    live(2, 9, 2, (bytes, epoch) => {
+      const from = epoch === 4 ? 0 : 2 * PAGE;
+      bytes.fill(epoch, from, from + 5000);
+    });
+    expect(numbers()).toEqual([1, 3, 11, 12]);
+    expectEpoch(path, 3, [1, 2, 3]);
+    expectEpoch(path, 1, [1]);
+  });
+
+  test("however many epochs there are, the directory is listed once for a run", () => {
+    live(undefined, 20);
+    const listed = vi.spyOn(ImageDirectory.prototype, "names");
+    live(0, 8, 40);
+    expect(listed).toHaveBeenCalledTimes(1);
+    vi.restoreAllMocks();
+  });
+
   test("a tree: going back begins a branch, and every epoch can be gone back to", () => {
     live(undefined, 3);
     live(2, 2);
