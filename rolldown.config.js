@@ -41,6 +41,11 @@ export default defineConfig([
   },
   {
     ...common,
+    input: { "cli/load-program": "dist/runtime/cli/load-program.js" },
+    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
+  },
+  {
+    ...common,
     plugins: [kept],
     input: { "cli/program": "dist/runtime/cli/program.js" },
     output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify, codeSplitting: false },
@@ -54,7 +59,7 @@ export default defineConfig([
     output: {
       ...{ dir: "dist/runtime", entryFileNames: "[name].js", chunkFileNames: "process/shared-[name].js", minify },
       // What looks for the worker beside its own folder must be in such a one.
-      codeSplitting: { groups: [{ name: "session", test: /runtime[/]process[/]session[.]js$/ }] },
+      codeSplitting: { groups: [{ name: "guest-thread", test: /runtime[/]process[/]guest-thread[.]js$/ }] },
     },
   },
 ]);

@@ -1,20 +1,19 @@
-/**
- * The program behind main.ts. A guest's thread takes longest to start, so it starts first and boots while the rest is loaded
- * and the options are parsed.
- */
+/** The program behind main.ts. */
 import { setFlagsFromString } from "node:v8";
 import { Process } from "../index.js";
 import type { End } from "../process/code-cache.js";
+import type { GuestThread } from "../process/guest-thread.js";
 import { ENGINE_FLAGS } from "./engine-flags.js";
-import { GUEST_COMMANDS } from "./guest-commands.js";
 import { EXIT } from "./status.js";
 
-/** `keepCode` keeps the code of this program, at its end. */
-export async function runProgram(argv: readonly string[], keepCode: (end: End) => void): Promise<never> {
-  const [, , command] = argv;
-  if (command !== undefined && GUEST_COMMANDS.includes(command) && !argv.includes("--supervise"))
-    Process.prepareThread({ promptMainThread: true, engineFlags: ENGINE_FLAGS, purpose: command }); // a supervisor runs no guest
-  else if (command === "explore" || command === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
+/** `keepCode` keeps the code of this program, at its end. `thread`: of the guest, if the command runs one. */
+export async function runProgram(
+  argv: readonly string[],
+  keepCode: (end: End) => void,
+  thread: GuestThread | undefined,
+): Promise<never> {
+  if (thread !== undefined) Process.useThread(thread);
+  else if (argv[2] === "explore" || argv[2] === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
   const { runCommandLine } = await import("./command-line.js");
   const status = await runCommandLine(argv);
   keepCode(status === EXIT.powerFailure ? "saved" : "over");

@@ -23,6 +23,8 @@ export class ContinuationRegistry {
   readonly #table = new WebAssembly.Table({ element: "anyfunc", initial: 0 });
   readonly #quick: Slots = new Map();
   readonly #optimized: Slots = new Map();
+  /** The stack that was read last: it is asked about several times on its way in. */
+  #last: { readonly bytes: Uint8Array; readonly frames: Frame[] } | undefined;
 
   constructor(instance: MachineInstance) {
     this.#instance = instance;
@@ -34,7 +36,7 @@ export class ContinuationRegistry {
    * @throws VermilionError IMAGE_DAMAGED when they do not fit the program.
    */
   enterable(bytes: Uint8Array): Frame[] {
-    const frames = readFrames(bytes, this.#instance.program.continuations);
+    const frames = this.#framesOf(bytes);
     this.#provide(frames, this.#quick);
     return frames;
   }
@@ -60,7 +62,7 @@ export class ContinuationRegistry {
 
   /** Optimised code for the frames of a stack that are in loops, as far as the replacement affords it. */
   optimize(bytes: Uint8Array, replacement: Replacement): void {
-    const frames = readFrames(bytes, this.#instance.program.continuations);
+    const frames = this.#framesOf(bytes);
     const loops = frames.filter(({ place, name }) => place.inLoop && !this.#optimized.has(name));
     const byteLength = this.#bodyByteLength(loops);
     if (!replacement.affords(byteLength)) return;
@@ -71,7 +73,7 @@ export class ContinuationRegistry {
 
   /** As `enter`, in optimised code where there is any. */
   enterOptimized(bytes: Uint8Array): unknown {
-    const frames = readFrames(bytes, this.#instance.program.continuations);
+    const frames = this.#framesOf(bytes);
     this.#provide(
       frames.filter(({ name }) => !this.#optimized.has(name)),
       this.#quick,
@@ -79,10 +81,19 @@ export class ContinuationRegistry {
     return this.#enter(bytes, frames, (name) => this.#optimized.get(name) ?? this.#quick.get(name));
   }
 
+  /** Bytes that were read do not change but for values. */
+  #framesOf(bytes: Uint8Array): Frame[] {
+    if (this.#last?.bytes !== bytes) {
+      this.#last = { bytes, frames: readFrames(bytes, this.#instance.program.continuations) };
+    }
+    return this.#last.frames;
+  }
+
   #enter(bytes: Uint8Array, frames: readonly Frame[], slotOf: (name: number) => number | undefined): unknown {
     const records = new Uint8Array(bytes);
     const view = new DataView(records.buffer);
     for (const frame of frames) view.setUint32(frame.nameOffset, slotOf(frame.name) as number, true);
+    this.#last = undefined;
     this.#instance.placeRecords(records);
     return (this.#table.get(this.#instance.nextRecord()) as Fn)();
   }

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
 import { defaultImageDirectory } from "./command.js";
+import { type GuestThread, startGuestThread } from "./guest-thread.js";
 import type { ImageSummary, Inspection } from "./inspect.js";
 import { checkPersistEvery } from "./point-schedule.js";
 import {
@@ -17,7 +18,7 @@ import {
   surroundings,
 } from "./process-options.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
-import { type Prepared, Session, type SessionEvents, type ThreadOptions } from "./session.js";
+import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 
@@ -63,13 +64,9 @@ export class Process {
     ];
   }
 
-  /**
-   * Starts the thread of the next process now, while its options are not known yet: saves some 25 ms. It sets the engine's
-   * flags when it is there, not earlier: Node's own code, compiled ahead, is good for the flags that Node was built with,
-   * and is compiled again under others.
-   */
-  static prepareThread(options: ThreadOptions = {}): void {
-    spare ??= new Session(STACK_MEGABYTES.usual, options);
+  /** The thread of the next process, which was started while its options were not known yet: saves some 25 ms. */
+  static useThread(thread: GuestThread): void {
+    spare ??= new Session(thread);
     spare.hold(false);
   }
 
@@ -161,7 +158,7 @@ export class Process {
     const { toCall, listen } = options;
     const preopens = options.preopens?.map(absolutePreopen);
     const place = { kind: "open", image: resolve(image), preopens, listen, at: undefined, follow: true } as const;
-    const session = new Session(STACK_MEGABYTES.deepResume);
+    const session = new Session(startGuestThread(STACK_MEGABYTES.deepResume));
     try {
       session.hold(true);
       const events = { notice: options.onNotice, instrumenting: options.onInstrument, replaying: options.onReplay };
@@ -330,7 +327,7 @@ export class Process {
     let report = await this.#session.prepare(this.#order, events);
     if (report.kind === "needsStack") {
       await this.#endSession();
-      this.#session = new Session(STACK_MEGABYTES.deepResume);
+      this.#session = new Session(startGuestThread(STACK_MEGABYTES.deepResume));
       report = await this.#session.prepare(this.#order, events);
     }
     if (report.kind === "prepared") this.#prepared = report;

@@ -1,15 +1,14 @@
-import { MessageChannel, SHARE_ENV, Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import { ControlBlock } from "./control-block.js";
+import { type GuestThread, startGuestThread } from "./guest-thread.js";
 import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
 import { PollReminder } from "./poll-reminder.js";
 import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { serveCommit } from "./remote-commit.js";
 import { deserializeError } from "./serialized-error.js";
-import { STACK_MEGABYTES } from "./stack-size.js";
-import type { WorkerData } from "./worker-data.js";
 
 export type Prepared = Extract<Report, { kind: "prepared" }>;
 
@@ -34,16 +33,6 @@ const PATIENCE_MILLISECONDS = 200;
 /** A guest that was killed and still runs is in a host function that does not return. */
 const RUNNING_PATIENCE_MILLISECONDS = 1000;
 
-/** What a program gives the threads of its guests. */
-export interface ThreadOptions {
-  /** Whether the main thread shall wake at once, at the price of shorter slices when others need its processor. */
-  readonly promptMainThread?: boolean;
-  /** Flags of V8, which the thread sets for the whole program. */
-  readonly engineFlags?: readonly string[];
-  /** What the thread is for: its compiled code is kept under that name, for the next start. */
-  readonly purpose?: string;
-}
-
 export interface SessionEvents {
   /** One line for the user: what is not as he would expect. */
   readonly notice?: ((message: string) => void) | undefined;
@@ -61,7 +50,7 @@ export interface SessionEvents {
  * every run: what a guest's engine state was is gone with its thread, and the image is the only memory.
  */
 export class Session {
-  readonly #control = ControlBlock.create();
+  readonly #control: ControlBlock;
   readonly #worker: Worker;
   #events: SessionEvents = {};
   #settle: ((arrival: Arrival) => void) | undefined;
@@ -80,25 +69,10 @@ export class Session {
   /** Whoever waits for the answer before ending the worker. */
   #idle: (() => void) | undefined;
 
-  constructor(
-    stackMegabytes: number = STACK_MEGABYTES.usual,
-    { promptMainThread = false, engineFlags = [], purpose }: ThreadOptions = {},
-  ) {
-    const { port1: compiler, port2 } = new MessageChannel();
-    serveCompiler(compiler, this.#control);
-    const workerData: WorkerData = {
-      ...{ control: this.#control.buffer, compiler: port2 },
-      ...{ promptMainThread, engineFlags, purpose, execArgv: process.execArgv },
-    };
-    this.#worker = new Worker(new URL("../process/worker-entry.cjs", import.meta.url), {
-      workerData,
-      transferList: [port2],
-      resourceLimits: { stackSizeMb: stackMegabytes },
-      execArgv: [], // what this program was started with (--eval, --input-type ...) is not for the worker
-      env: SHARE_ENV, // nobody changes it there, and a copy takes milliseconds
-      trackUnmanagedFds: false, // ours are closed by their owners; the FFI's are not known to Node anyway
-      name: "vermilion guest",
-    });
+  constructor(thread: GuestThread = startGuestThread()) {
+    this.#control = ControlBlock.over(thread.control);
+    this.#worker = thread.worker;
+    serveCompiler(thread.compiler, this.#control);
     this.#worker.on("message", (report: Report) => this.#receive(report));
     this.#worker.on("error", (error) => this.#gone(error));
     this.#worker.on("exit", () => this.#gone(new VermilionError("WORKER_ENDED", "the guest's thread ended early")));

@@ -44,7 +44,7 @@ function quickenMainThread(): void {
   if (given.promptMainThread) libc().runPromptly(process.pid); // the main thread has the number of its process
 }
 
-/** Behind all that Node loads of its own code, which is compiled ahead for other flags: see Process.prepareThread. */
+/** Behind all that Node loads of its own code, which is compiled ahead for other flags: see ThreadOptions. */
 function setEngineFlags(): void {
   libc();
   performance.now(); // loads a module when first used
