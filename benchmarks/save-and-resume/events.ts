@@ -15,9 +15,11 @@ export interface SaveTimes {
   /** Unwinding and spilling the frames, and taking globals and tables. */
   readonly unwinding: number;
   readonly describing: number;
-  /** Writing and flushing linear memory. */
+  /** Finding what has changed, and writing it. */
   readonly memory: number;
+  /** Writing the state file. */
   readonly state: number;
+  /** Flushing both, writing the slot and flushing it. */
   readonly flip: number;
   /** From kill(2) to the durable slot. */
   readonly total: number;
@@ -28,7 +30,7 @@ export interface SaveTimes {
 
 export interface WatchedEvent {
   readonly save: SaveTimes;
-  /** From beginning to open the image to the guest's first output. */
+  /** From the first look at the image to the guest's first output. */
   readonly resume: number;
 }
 
@@ -44,6 +46,8 @@ interface Finished {
   readonly spawnedAt: number;
   readonly firstOutputAt: number;
   readonly killedAt: number;
+  /** Of the saved stacks; NaN: it was not asked for messages as data. */
+  readonly frames: number;
 }
 
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
@@ -75,7 +79,8 @@ function runAndCut(args: readonly string[], ready: string, environment: Record<s
     });
     child.on("error", reject);
     child.on("close", (status) => {
-      if (status === POWER_FAILURE_STATUS) resolve({ spawnedAt, firstOutputAt, killedAt });
+      const [, frames] = /"power-failed".*"frames":(\d+)/.exec(errors) ?? [];
+      if (status === POWER_FAILURE_STATUS) resolve({ spawnedAt, firstOutputAt, killedAt, frames: Number(frames) });
       else reject(new Error(`${args.join(" ")}: status ${status}: ${errors}`));
     });
   });
@@ -97,26 +102,31 @@ export function nodeStart(): Promise<number> {
   });
 }
 
-/** The process is created, or resumed, and every step of its next save is watched. */
+/** The process is created, or resumed, by the command line with a stopwatch in it, and every step of its next save is watched. */
 export async function watchedEvent(scratch: string, guest: Guest, create: boolean): Promise<WatchedEvent> {
   const result = join(scratch, "result.json");
-  const program = create ? ["--module", guest.module, "--", ...guest.args] : [];
-  const args = [watched, "--image", join(scratch, "image"), "--result", result, ...program];
-  const { firstOutputAt, killedAt } = await runAndCut(args, guest.touches ? "t" : "r", {});
+  const image = join(scratch, "image");
+  const command = create
+    ? ["run", "--json", "--image", image, guest.module, ...guest.args]
+    : ["resume", "--json", image];
+  const args = [watched, result, ...command];
+  const environment = { XDG_CACHE_HOME: scratch };
+  const { firstOutputAt, killedAt, frames } = await runAndCut(args, guest.touches ? "t" : "r", environment);
   const nanoseconds = JSON.parse(readFileSync(result, "utf8")) as Record<string, number>;
   const at = (name: string): number => (nanoseconds[name] ?? Number.NaN) / 1e6;
+  const written = nanoseconds["written"] === undefined ? at("described") : at("written"); // else no page had changed
   const total = at("saved") - killedAt;
   return {
     save: {
       noticing: at("seen") - killedAt,
       unwinding: at("unwound") - at("seen"),
       describing: at("described") - at("unwound"),
-      memory: at("flushed") - at("described"),
-      state: at("flipping") - at("flushed"),
+      memory: written - at("described"),
+      state: at("flipping") - written,
       flip: at("saved") - at("flipping"),
       total,
       beyondFlush: total - at("flushing"),
-      frames: nanoseconds["frames"] ?? Number.NaN,
+      frames,
     },
     resume: firstOutputAt - at("opening"),
   };

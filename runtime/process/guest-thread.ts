@@ -2,7 +2,7 @@
  * The start of a guest's thread. Apart from session.ts, which speaks with it, and of few imports: the command line starts the
  * thread before it loads its own code, since nothing takes longer than Node's start of a thread.
  */
-import { MessageChannel, type MessagePort, SHARE_ENV, Worker } from "node:worker_threads";
+import { MessageChannel, SHARE_ENV, Worker } from "node:worker_threads";
 import { ControlBlock } from "./control-block.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 import type { WorkerData } from "./worker-data.js";
@@ -20,12 +20,13 @@ export interface ThreadOptions {
   readonly purpose?: string;
 }
 
-/** To be adopted by a session before the event loop turns. */
+/** To be adopted by a session before the event loop turns. Part of the public types, which need nothing of Node's. */
 export interface GuestThread {
-  readonly worker: Worker;
+  /** A Worker. */
+  readonly worker: object;
   readonly control: SharedArrayBuffer;
-  /** The main thread's end. */
-  readonly compiler: MessagePort;
+  /** The main thread's end of a MessageChannel. */
+  readonly compiler: object;
 }
 
 export function startGuestThread(

@@ -1,4 +1,4 @@
-import type { Worker } from "node:worker_threads";
+import type { MessagePort, Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import { ControlBlock } from "./control-block.js";
@@ -71,8 +71,8 @@ export class Session {
 
   constructor(thread: GuestThread = startGuestThread()) {
     this.#control = ControlBlock.over(thread.control);
-    this.#worker = thread.worker;
-    serveCompiler(thread.compiler, this.#control);
+    this.#worker = thread.worker as Worker;
+    serveCompiler(thread.compiler as MessagePort, this.#control);
     this.#worker.on("message", (report: Report) => this.#receive(report));
     this.#worker.on("error", (error) => this.#gone(error));
     this.#worker.on("exit", () => this.#gone(new VermilionError("WORKER_ENDED", "the guest's thread ended early")));

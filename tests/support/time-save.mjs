@@ -1,128 +1,102 @@
 /**
- * Runs a guest in an image until SIGPWR has saved it, and says when each step was over:
+ * The command line with a stopwatch in it, whose hands are the calls that the guest's thread makes into Node:
  *
- *   node time-save.mjs --image DIR --result FILE [--library DIR] [--module FILE ARGS...]
+ *   node time-save.mjs RESULT COMMAND ARGS...
  *
- * With --module the image is created, otherwise resumed. As `vermilion` does it, a worker runs the guest and the main
- * thread handles the signal; the difference is that here every step is watched. Writes to --result, all in nanoseconds
- * of the monotonic clock that all processes share:
+ * What runs is what users run: the bundles, the code that earlier runs have kept, both threads. After each flush of a
+ * header it writes to RESULT, all in nanoseconds of the monotonic clock that all processes share:
  *
- *   opening    the worker begins to open the image      signalled  the main thread's handler has been called
- *   seen       the guest's thread sees the request      unwound    frames, globals and tables are taken
- *   described  open files are flushed and described     flushed    linear memory is durable
- *   flipping   the state file is durable                saved      the header's slot is durable
+ *   opening    the image is touched for the first time  seen       the guest's thread has lowered the flag of its polls
+ *   unwound    frames, globals and tables are taken     described  open files are flushed and described
+ *   written    linear memory is written                 flipping   the state file is written
+ *   saved      memory, state file and the header's slot are durable
  *
- * and `flushing`, how long of all that the disk was waited for, and `frames`.
+ * and `flushing`, how long of all that from `unwound` on the disk was waited for. Of what there is none it says nothing.
  */
-import { writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import threads from "node:worker_threads";
 
-const now = () => Number(process.hrtime.bigint());
-const { values, positionals } = parseArgs({
-  args: isMainThread ? process.argv.slice(2) : workerData.args,
-  allowPositionals: true,
-  options: {
-    image: { type: "string" },
-    result: { type: "string" },
-    module: { type: "string" },
-    library: { type: "string", default: new URL("../../dist/", import.meta.url).pathname },
-  },
-});
-const load = (path) => import(join(values.library, "runtime", path));
-const { ControlBlock } = await load("process/control-block.js");
+const require = createRequire(import.meta.url);
+const clock = process.hrtime;
+/** Numbers, not bigints: nothing may be slow here. */
+const now = () => {
+  const [seconds, nanoseconds] = clock();
+  return seconds * 1e9 + nanoseconds;
+};
 
-if (isMainThread) {
-  const control = ControlBlock.create();
-  let signalled;
-  process.on("SIGPWR", () => {
-    signalled ??= now();
-    control.requestFailure();
-  });
-  const worker = new Worker(new URL(import.meta.url), {
-    workerData: { args: process.argv.slice(2), control: control.buffer },
-    resourceLimits: { stackSizeMb: 256 },
-  });
-  worker.on("error", (error) => {
-    console.error(error);
-    process.exit(70);
-  });
-  worker.on("message", (result) => {
-    writeFileSync(values.result, JSON.stringify({ ...result, signalled }));
-    process.exit(85); // as the command line does
-  });
-} else {
-  const [{ Guest }, { HostFunctions }, { Machine }, { Wasi }, { ImageDirectory }] = await Promise.all(
-    ["guest", "host-functions", "machine", "../wasi/index", "image/image-directory"].map((name) =>
-      load(`process/${name}.js`),
-    ),
-  );
-  const at = {};
-  let flushing = 0;
+if (threads.isMainThread) watchMainThread();
+else watchGuest();
 
-  /** Calls `after` with the duration of every call of a method. */
-  function watch(prototype, name, after) {
-    const method = prototype[name];
-    prototype[name] = function (...args) {
-      const startedAt = now();
-      const result = method.apply(this, args);
-      after(now() - startedAt, result, args);
-      return result;
+function watchMainThread() {
+  const main = process.env.VERMILION_MAIN ?? fileURLToPath(new URL("../../dist/runtime/cli/main.cjs", import.meta.url));
+  const [, , result, ...command] = process.argv;
+  process.argv.splice(1, process.argv.length, main, ...command);
+  threads.Worker = class extends threads.Worker {
+    constructor(entry, options) {
+      const workerData = { ...options.workerData, watched: { entry: fileURLToPath(entry), result } };
+      super(new URL(import.meta.url), { ...options, workerData });
+    }
+  };
+  require(main);
+}
+
+function watchGuest() {
+  const { entry, result } = threads.workerData.watched;
+  /** What open descriptors are. */
+  const names = new Map();
+  /** The last calls: what was called, of which file, and from when to when. */
+  const calls = [];
+  let opening;
+
+  function watch(object, name, fileOf = () => undefined) {
+    const call = object[name];
+    object[name] = (...args) => {
+      const from = now();
+      const returned = call.apply(object, args);
+      calls.push({ name, file: fileOf(args, returned), from, to: now() });
+      if (calls.length > 2000) calls.splice(0, 1000);
+      return returned;
     };
   }
 
-  for (const name of ["start", "resume"]) {
-    watch(Machine.prototype, name, (_, outcome) => {
-      at.unwound = now();
-      at.frames = outcome.frames;
-      flushing = 0; // what was waited for before is not the save's
-    });
-  }
-  watch(Wasi.prototype, "save", () => {
-    at.described = now();
+  const ofDescriptor = ([descriptor]) => names.get(descriptor);
+  watch(fs, "openSync", ([path], descriptor) => {
+    const name = basename(String(path));
+    names.set(descriptor, name);
+    if (name === "header") opening ??= now();
+    return name;
   });
-  watch(ImageDirectory.prototype, "syncDirectory", (duration) => {
-    flushing += duration;
-  });
-  for (const name of ["create", "open"]) {
-    watch(ImageDirectory.prototype, name, (_, file, [fileName]) => {
-      watch(file, "sync", (duration) => {
-        flushing += duration;
-        if (fileName === "header") at.saved = now();
-        else if (fileName.startsWith("pages-")) at.flushed = now();
-        else at.flipping = now();
-      });
-    });
-  }
+  watch(fs, "writeSync");
+  watch(fs, "writevSync", ofDescriptor);
+  watch(fs, "fstatSync", ofDescriptor);
+  watch(fs, "fsyncSync", ofDescriptor);
+  watch(performance, "now");
+  watch(fs, "fdatasyncSync", ofDescriptor);
+  const flush = fs.fdatasyncSync;
+  fs.fdatasyncSync = (descriptor) => {
+    flush(descriptor);
+    if (names.get(descriptor) === "header") fs.writeFileSync(result, JSON.stringify({ opening, ...steps(calls) }));
+  };
+  require(entry);
+}
 
-  const control = ControlBlock.over(workerData.control);
-  Object.defineProperty(control, "failurePending", {
-    get() {
-      const pending = Reflect.get(ControlBlock.prototype, "failurePending", this);
-      if (pending) at.seen ??= now();
-      return pending;
-    },
-  });
-  const surroundings = {
-    ...{ image: values.image, stdio: [0, 1, 2], onChangedFile: "fail", exact: false, persistOn: [] },
-    cacheDirectory: join(dirname(values.image), "cache"),
+/** Of the save whose last call is the last of these; of a header that is written for another reason it makes no sense. */
+function steps(calls) {
+  const lastOf = (list, is) => list.findLast(is);
+  const unwound = lastOf(calls, ({ name }) => name === "now")?.from; // a save begins by looking at the clock
+  const saving = calls.filter(({ from }) => from > unwound);
+  const flushes = saving.filter(({ name }) => name === "fdatasyncSync" || name === "fsyncSync");
+  const writeOf = (prefix) => lastOf(saving, ({ name, file }) => name === "writevSync" && file?.startsWith(prefix))?.to;
+  return {
+    unwound,
+    seen: lastOf(calls, ({ name, from }) => name === "writeSync" && from < unwound)?.from,
+    described: saving.find(({ name }) => name === "fstatSync")?.from,
+    written: writeOf("pages-"),
+    flipping: writeOf("state-"),
+    saved: calls.at(-1).to,
+    flushing: flushes.reduce((sum, { from, to }) => sum + to - from, 0),
   };
-  const command = {
-    ...{ module: values.module, args: ["guest", ...positionals], env: [], preopens: [], invoke: null },
-    ...{ listen: [], instance: false, maxMemoryByteLength: null, maximumDescriptors: null },
-  };
-  at.opening = now();
-  const guest = new Guest(
-    values.module === undefined
-      ? { kind: "open", preopens: undefined, ...surroundings }
-      : { kind: "create", command, moduleBytes: undefined, ifUnfinished: "fail", inPlace: false, ...surroundings },
-    control,
-    () => {},
-    new HostFunctions(),
-  );
-  const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () => {});
-  if (outcome.kind !== "powerFailed") throw new Error(JSON.stringify(outcome));
-  at.flushed ??= at.described; // no page had changed
-  parentPort.postMessage({ ...at, flushing });
 }
