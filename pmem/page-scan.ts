@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { libc } from "./libc.js";
-import { appendRun, PAGE_BYTE_LENGTH, type PageRun } from "./page-map.js";
+import { appendRun, endOf, joinedRuns, PAGE_BYTE_LENGTH, type PageRun } from "./page-map.js";
 
 /**
  * Which pages of a private mapping its process has written, as the kernel's page tables know it.
@@ -76,25 +76,49 @@ const RANGE_WORDS = 3;
 /** Kept: a scan may take less time than to make 100 KB. */
 let words: BigUint64Array<ArrayBuffer> | undefined;
 
+/**
+ * Two passes. The kernel answers a question for WRITTEN alone from the page tables (2 to 3 ns a page), any other from what it
+ * knows of each page (50 ns: a miss of the cache), so the second pass looks only where the first has found something.
+ */
 function byIoctl(pagemap: number, address: number, byteLength: number): PageRun[] | undefined {
+  const whole = [{ page: 0, count: byteLength / PAGE_BYTE_LENGTH }];
+  const maybe = scanned(pagemap, address, whole, WRITTEN_AT_ALL);
+  return maybe && scanned(pagemap, address, joinedRuns(maybe, MAX_GAP_PAGES), WRITTEN_AND_OURS);
+}
+
+/** What the kernel is asked: categories that are inverted, all of which are wanted, any of which, and that are returned. */
+type Question = readonly [bigint, bigint, bigint, bigint];
+const WRITTEN_AT_ALL: Question = [0n, CATEGORY.WRITTEN, 0n, CATEGORY.WRITTEN];
+const EXCLUDED = CATEGORY.FILE | CATEGORY.PFNZERO;
+const WRITTEN_AND_OURS: Question = [
+  ...([EXCLUDED, EXCLUDED | CATEGORY.WRITTEN] as const),
+  ...([CATEGORY.PRESENT | CATEGORY.SWAPPED, CATEGORY.FILE] as const),
+];
+/** To look at so many pages takes as long as another call. */
+const MAX_GAP_PAGES = 16;
+
+function scanned(
+  pagemap: number,
+  address: number,
+  where: readonly PageRun[],
+  question: Question,
+): PageRun[] | undefined {
   const { control, addressOf } = libc();
   words ??= new BigUint64Array(SCAN_WORDS + RANGE_WORDS * RANGES_AT_ONCE);
   const base = addressOf(new Uint8Array(words.buffer));
-  const end = BigInt(address + byteLength);
+  const ranges = BigInt(base + 8 * SCAN_WORDS);
   const runs: PageRun[] = [];
-  const excluded = CATEGORY.FILE | CATEGORY.PFNZERO;
-  const every = excluded | CATEGORY.WRITTEN;
-  for (let start = BigInt(address); start < end; start = words[SCAN_WALK_END] ?? end) {
-    const ranges = BigInt(base + 8 * SCAN_WORDS);
-    words.set([
-      ...[BigInt(8 * SCAN_WORDS), 0n, start, end, 0n, ranges, BigInt(RANGES_AT_ONCE), 0n],
-      ...[excluded, every, CATEGORY.PRESENT | CATEGORY.SWAPPED, CATEGORY.FILE], // inverted, all of, any of, returned
-    ]);
-    const count = control(pagemap, PAGEMAP_SCAN, base);
-    if (count < 0) return undefined;
-    for (let at = SCAN_WORDS; at < SCAN_WORDS + RANGE_WORDS * count; at += RANGE_WORDS) {
-      const [from, to] = [Number(words[at]) - address, Number(words[at + 1]) - address];
-      appendRun(runs, from / PAGE_BYTE_LENGTH, (to - from) / PAGE_BYTE_LENGTH);
+  for (const run of where) {
+    const end = BigInt(address + endOf(run) * PAGE_BYTE_LENGTH);
+    let start = BigInt(address + run.page * PAGE_BYTE_LENGTH);
+    for (; start < end; start = words[SCAN_WALK_END] ?? end) {
+      words.set([BigInt(8 * SCAN_WORDS), 0n, start, end, 0n, ranges, BigInt(RANGES_AT_ONCE), 0n, ...question]);
+      const count = control(pagemap, PAGEMAP_SCAN, base);
+      if (count < 0) return undefined;
+      for (let at = SCAN_WORDS; at < SCAN_WORDS + RANGE_WORDS * count; at += RANGE_WORDS) {
+        const [from, to] = [Number(words[at]) - address, Number(words[at + 1]) - address];
+        appendRun(runs, from / PAGE_BYTE_LENGTH, (to - from) / PAGE_BYTE_LENGTH);
+      }
     }
   }
   return runs;
