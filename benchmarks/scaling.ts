@@ -8,8 +8,8 @@
  * their slopes: 0 is constant, 1 linear. What each series is stands in scaling/*.ts.
  *
  * --series: questions whose names contain one of these; in a file of results that has others already, those stay. --minutes:
- * nothing is begun after that time; all of it takes about 25. "many pauses" takes percentiles from 10,000 persistence points of
- * each kind, "many saves" those of power failures of a process that is resumed again and again.
+ * nothing is begun after that time; all of it takes about 25. "many" are percentiles: of 10,000 persistence points of each kind, and
+ * of power failures of a process that is resumed again and again for some minutes.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -20,6 +20,7 @@ import { describeSurroundings, formatTable, headline, median, resultsPath, write
 import { Answers } from "./scaling/answers.js";
 import { epochs } from "./scaling/epochs.js";
 import { logs } from "./scaling/logs.js";
+import { manySaves } from "./scaling/many-saves.js";
 import { modules } from "./scaling/modules.js";
 import { manyPauses, pausesByDepth, pausesByHeap, pausesByPages, runTimes } from "./scaling/pausing.js";
 import { depths, heaps, objects } from "./scaling/saving.js";
@@ -27,7 +28,7 @@ import { isOver, type Question, type Sizes } from "./scaling/series.js";
 
 const QUESTIONS: readonly Question[] = [
   ...[heaps, depths, objects, pausesByHeap, pausesByDepth, pausesByPages, runTimes, logs, modules, epochs],
-  ...[manyPauses],
+  ...[...manyPauses, ...manySaves],
 ];
 const FULL_MINUTES = 25;
 
