@@ -5,6 +5,7 @@ import { invariant, VermilionError } from "./error.js";
 export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
 export const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
 const MADV_POPULATE_WRITE = 23;
+const MADV_DONTNEED = 4;
 export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NON_BLOCKING: 4, UNLOCK: 8 } as const;
 const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
 const MFD_CLOEXEC = 1;
@@ -47,6 +48,8 @@ export interface Libc {
   control(descriptor: number, request: number, address: number): number;
   /** In another thread: pages are there for their first store. Where they are not to be had, nothing happens. */
   fill(address: number, byteLength: number): void;
+  /** Pages of a shared mapping are not this process's any more, and stay the file's. Failing is harmless. */
+  forget(address: number, byteLength: number): void;
   /** userfaultfd(2), close-on-exec, for faults of this program's own code: a descriptor, or a negative errno. */
   createFaultDescriptor(): number;
   isZero(address: number, byteLength: number): boolean;
@@ -154,6 +157,9 @@ function bind(): Libc {
     },
     flock: (descriptor, operation) => errnoOf(flock(descriptor, operation)),
     control: (descriptor, request, address) => orErrno(ioctl(descriptor, request, address)),
+    forget: (address, byteLength) => {
+      madvise(address, byteLength, MADV_DONTNEED);
+    },
     fill: (address, byteLength) => madvise.async(address, byteLength, MADV_POPULATE_WRITE, () => undefined),
     createFaultDescriptor: () => orErrno(syscall(SYS_USERFAULTFD[arch], O_CLOEXEC | UFFD_USER_MODE_ONLY)),
     isZero: (address, byteLength) => {

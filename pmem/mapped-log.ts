@@ -12,15 +12,18 @@
  * W3  What lies behind the last append reads as zeros.
  *
  * The first store to each page is a fault, and with a file on disk a dear one: 2 us for what else costs 0.1. Another thread
- * can take them beforehand, if there is one (`fill`).
+ * can take them beforehand, if there is one (`fill`). As long as it does, whoever changes a mapping of the process waits for it.
  */
-import { closeSync, constants, fdatasyncSync, fstatSync, ftruncateSync, openSync } from "node:fs";
+import { closeSync, constants, fdatasyncSync, fstatSync, ftruncateSync, openSync, renameSync } from "node:fs";
 import { attempt, errnoError, invariant, VermilionError } from "./error.js";
 import { libc, MAP, PROT } from "./libc.js";
+import type { LogChores } from "./log-chores.js";
 import { checkReservation } from "./reservation.js";
 
 const WASM_PAGE = 65_536;
 const FIRST_PAGES = 16;
+/** Of a new log. */
+export const FIRST_BYTES = FIRST_PAGES * WASM_PAGE;
 /** 2 GiB: offsets of words stay small integers of the engine. */
 const MOST_PAGES = 32_768;
 /** 16 MiB: what was filled and is not used may still be written to the disk. */
@@ -58,14 +61,16 @@ export class LogWindow {
 }
 
 export class MappedLog {
-  readonly path: string;
+  #path: string;
   readonly #window: LogWindow;
   readonly #descriptor: number;
   #byteLength = 0;
+  /** Up to where pages have been asked to be filled. */
+  #filled = 0;
   #closed = false;
 
   private constructor(path: string, window: LogWindow, descriptor: number) {
-    this.path = path;
+    this.#path = path;
     this.#window = window;
     this.#descriptor = descriptor;
   }
@@ -76,7 +81,7 @@ export class MappedLog {
     const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
     return MappedLog.#opened(path, window, flags, (log) => {
       attempt("empty", path, () => ftruncateSync(log.#descriptor, 0));
-      log.#map(FIRST_PAGES * WASM_PAGE);
+      log.#map(FIRST_BYTES);
     });
   }
 
@@ -90,6 +95,14 @@ export class MappedLog {
       }
       log.#map(Math.max(FIRST_PAGES, Math.ceil(size / WASM_PAGE)) * WASM_PAGE);
     });
+  }
+
+  /** One that is mapped in the window already, as chores have made it. */
+  static adopt(path: string, window: LogWindow, descriptor: number): MappedLog {
+    const log = new MappedLog(path, window, descriptor);
+    log.#byteLength = FIRST_BYTES;
+    log.#filled = FIRST_BYTES;
+    return log;
   }
 
   static #opened(path: string, window: LogWindow, flags: number, prepare: (log: MappedLog) => void): MappedLog {
@@ -106,6 +119,10 @@ export class MappedLog {
       log.close();
       throw error;
     }
+  }
+
+  get path(): string {
+    return this.#path;
   }
 
   get byteLength(): number {
@@ -125,6 +142,7 @@ export class MappedLog {
     if (wanted > MOST_PAGES) return false;
     try {
       this.#map(wanted * WASM_PAGE);
+      this.fill();
       return true;
     } catch (error) {
       if (error instanceof VermilionError && error.code === "DISK_FULL") return false;
@@ -132,9 +150,30 @@ export class MappedLog {
     }
   }
 
+  /** Has the pages touched that are there; what grow() adds is touched at once. */
+  fill(): void {
+    const { address, fill } = this.#window;
+    if (this.#filled < this.#byteLength) fill(address + this.#filled, this.#byteLength - this.#filled);
+    this.#filled = this.#byteLength;
+  }
+
   /** Returns once every byte would survive a power cut. */
   flush(): void {
     attempt("flush the log", this.path, () => fdatasyncSync(this.#descriptor));
+  }
+
+  /** Gives it another name. */
+  rename(path: string): void {
+    attempt("name the log", path, () => renameSync(this.#path, path));
+    this.#path = path;
+  }
+
+  /** Instead of close(): somebody else lets go of it, and puts the next one in its place. */
+  handOver(next: string): LogChores {
+    invariant(!this.#closed, `${this.path} is closed`);
+    this.#closed = true;
+    const { memory, address } = this.#window;
+    return { memory, address, byteLength: this.#byteLength, descriptor: this.#descriptor, path: next };
   }
 
   close(): void {
@@ -159,7 +198,6 @@ export class MappedLog {
       this.#byteLength,
     );
     if (mapped !== 0) throw errnoError("map the log", this.path, mapped);
-    window.fill(window.address + this.#byteLength, byteLength - this.#byteLength);
     if (this.#byteLength === 0) window.release(byteLength);
     this.#byteLength = byteLength;
   }

@@ -16,6 +16,7 @@
  *     killed before it does. So its thread may be ended when the word is seen set after such a request.
  * C7  A commit is begun by the worker and ended by the main thread; while there is one, the worker begins no other. Why it
  *     failed is written before the word says so.
+ * C8  The same goes for the chores of a log, whose end is the descriptor of a file, or that there is none.
  */
 import { closeSync, writeSync } from "node:fs";
 import { clearSharedWord } from "../../pmem/shared-word.js";
@@ -29,8 +30,11 @@ const WORD = {
   flagDescriptor: 4,
   interruptible: 5,
   commit: 6,
-  count: 7,
+  chores: 7,
+  count: 8,
 } as const;
+/** Or a descriptor, which is not negative. */
+const CHORES = { inFlight: -2, none: -1 } as const;
 const COMMIT = { none: 0, inFlight: 1, failed: 2 } as const;
 /** For the text of a failed commit's error, zeros behind it. */
 const TEXT_BYTE_LENGTH = 2048;
@@ -53,6 +57,7 @@ export class ControlBlock {
     const block = new ControlBlock(new SharedArrayBuffer(WORDS_BYTE_LENGTH + TEXT_BYTE_LENGTH));
     Atomics.store(block.#words, WORD.wakeDescriptor, NO_DESCRIPTOR);
     Atomics.store(block.#words, WORD.flagDescriptor, NO_DESCRIPTOR);
+    Atomics.store(block.#words, WORD.chores, CHORES.none);
     return block;
   }
 
@@ -184,6 +189,26 @@ export class ControlBlock {
     if (failure !== undefined) this.#text.set(Buffer.from(failure).subarray(0, TEXT_BYTE_LENGTH));
     Atomics.store(this.#words, WORD.commit, failure === undefined ? COMMIT.none : COMMIT.failed);
     Atomics.notify(this.#words, WORD.commit);
+  }
+
+  /** Worker: C8. */
+  beginChores(): void {
+    Atomics.store(this.#words, WORD.chores, CHORES.inFlight);
+  }
+
+  /** Worker. Returns when no chores are being done, with the descriptor that the last have left. */
+  awaitChores(): number | undefined {
+    while (Atomics.load(this.#words, WORD.chores) === CHORES.inFlight) {
+      Atomics.wait(this.#words, WORD.chores, CHORES.inFlight);
+    }
+    const descriptor = Atomics.exchange(this.#words, WORD.chores, CHORES.none);
+    return descriptor < 0 ? undefined : descriptor;
+  }
+
+  /** Main thread. */
+  endChores(descriptor: number | undefined): void {
+    Atomics.store(this.#words, WORD.chores, descriptor ?? CHORES.none);
+    Atomics.notify(this.#words, WORD.chores);
   }
 
   /** Worker: an eventfd; the main thread closes it, which may be about to write to it at any time. */

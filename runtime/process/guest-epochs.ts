@@ -224,6 +224,7 @@ export class GuestEpochs {
       this.#longLog = this.#system.logByteLength + LONG_LOG;
       return asked === undefined ? undefined : 0n;
     } finally {
+      this.#system.tidyLog();
       this.#points.done();
     }
   }

@@ -36,6 +36,7 @@ import { frameCountOf, logNumberOf } from "./process-state.js";
 import type { Program } from "./program.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Report, Resumption, RunOrder } from "./protocol.js";
 import { remoteCommitter } from "./remote-commit.js";
+import { remoteKeeper } from "./remote-log-keeper.js";
 import type { EntryCall } from "./stacks.js";
 import { SystemInterface } from "./system-interface.js";
 import { trapFrames } from "./trap-frames.js";
@@ -85,6 +86,7 @@ export class Guest {
         notice: (message) => tell({ kind: "notice", message }),
         keptFiles: () => opened.image.keptFiles(),
         fill: (address, byteLength) => tell({ kind: "fill", address, byteLength }),
+        keeper: remoteKeeper(control, (chores) => tell({ kind: "log", chores })),
         replaying: (calls, progress) => tell({ kind: "replaying", calls, progress }),
       });
       closers.push(() => this.#system.close());

@@ -1,4 +1,5 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
+
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { FrameInspection } from "./frame-inspection.js";
@@ -7,6 +8,7 @@ import type { KeepPolicy } from "./image/epoch-record.js";
 import type { Cut, HoldupEnergy } from "./image/holdup-energy.js";
 import type { DescriptorInspection } from "./inspect.js";
 import type { PersistEvery } from "./point-schedule.js";
+import type { SentChores } from "./remote-log-keeper.js";
 import type { SignalName } from "./signals.js";
 
 /** What to do with an image that is there already and could go on. */
@@ -180,6 +182,8 @@ export type Report =
   | { readonly kind: "commit"; readonly commit: Commit }
   /** Pages of the log are to be touched, while the guest runs. */
   | { readonly kind: "fill"; readonly address: number; readonly byteLength: number }
+  /** The same for what the next log takes; the answer goes through the control block. */
+  | { readonly kind: "log"; readonly chores: SentChores }
   | { readonly kind: "notice"; readonly message: string }
   | { readonly kind: "ended"; readonly outcome: Outcome }
   | { readonly kind: "failed"; readonly error: SerializedError };

@@ -8,6 +8,7 @@ import { PointRequests } from "./point-requests.js";
 import { PollReminder } from "./poll-reminder.js";
 import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { serveCommit } from "./remote-commit.js";
+import { LogChoresServer } from "./remote-log-keeper.js";
 import { deserializeError } from "./serialized-error.js";
 
 export type Prepared = Extract<Report, { kind: "prepared" }>;
@@ -20,7 +21,18 @@ type Arrival = Answer | Cancelled | Error;
 /** What ends an order; all other reports come in between. */
 type Answer = Exclude<
   Report,
-  { kind: "notice" | "instrumenting" | "running" | "replaying" | "persisted" | "notPersisted" | "commit" | "fill" }
+  {
+    kind:
+      | "notice"
+      | "instrumenting"
+      | "running"
+      | "replaying"
+      | "persisted"
+      | "notPersisted"
+      | "commit"
+      | "fill"
+      | "log";
+  }
 >;
 
 /**
@@ -52,6 +64,7 @@ export interface SessionEvents {
 export class Session {
   readonly #control: ControlBlock;
   readonly #worker: Worker;
+  readonly #logChores = new LogChoresServer(this.#control);
   #events: SessionEvents = {};
   #settle: ((arrival: Arrival) => void) | undefined;
   readonly #points = new PointRequests();
@@ -188,6 +201,7 @@ export class Session {
     } else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
     else if (report.kind === "notPersisted") this.#points.answer(report.ticket, deserializeError(report.error));
     else if (report.kind === "commit") this.#commit = serveCommit(report.commit, this.#control);
+    else if (report.kind === "log") this.#logChores.serve(report.chores);
     else if (report.kind === "fill") libc().fill(report.address, report.byteLength);
     else this.#answer(report);
   }

@@ -33,7 +33,7 @@ import { decodeResults, encodeResults } from "./log/host-results.js";
 import type { Beginning, OpenedLog } from "./log/opened-log.js";
 import { Recorder, type SystemCall } from "./log/recorder.js";
 import { Replayer } from "./log/replayer.js";
-import { RunLog } from "./log/run-log.js";
+import { type LogKeeper, RunLog } from "./log/run-log.js";
 import type { LogWriter } from "./log/writer.js";
 import { type HostResult, RESTART, TELL } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
@@ -56,6 +56,7 @@ export interface SystemInterfaceParts {
   readonly keptFiles: () => ReadonlySet<string>;
   /** For the log's pages. */
   readonly fill?: Fill;
+  readonly keeper?: LogKeeper;
   /** Asked now and then during a replay; `progress` is from 0 to 1. */
   readonly replaying: (calls: number, progress: number) => void;
 }
@@ -86,7 +87,7 @@ export class SystemInterface {
   constructor(parts: SystemInterfaceParts) {
     this.#parts = parts;
     this.#sizes = sizesOf(parts.options);
-    this.#log = new RunLog(parts.image, parts.fill);
+    this.#log = new RunLog(parts.image, parts);
     const { log, state, options } = parts;
     if (log === undefined) {
       this.#wasi = state === undefined ? Wasi.create(options) : Wasi.restore(options, state);
@@ -198,6 +199,11 @@ export class SystemInterface {
     if (this.#moved.length > 0) recorder.descriptors(this.#moved);
     this.#log.leave(before);
     return this.#log.number;
+  }
+
+  /** Behind a persistence point: what the log before took is let go. */
+  tidyLog(): void {
+    this.#log.tidy();
   }
 
   /** From here on nothing is recorded. A state that was saved since the last call says what comes next. */

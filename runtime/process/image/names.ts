@@ -17,7 +17,7 @@ export const pinNumber = (name: string): number | undefined => numberIn(/^pinned
 /** Whether a file of this name can belong to an image; nothing else is ever removed. */
 export function isImageName(name: string): boolean {
   const known =
-    /^(?:header|header\.new|lock|open-files|module\.wasm|trap|(?:log|memory|pages|state|pinned)-\d+|(?:state-\d+|trap)\.new)$/;
+    /^(?:header|header\.new|lock|log\.new|open-files|module\.wasm|trap|(?:log|memory|pages|state|pinned)-\d+|(?:state-\d+|trap)\.new)$/;
   return known.test(name);
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { attempt } from "../../../pmem/error.js";
 
 const NAME = /^log-(\d{1,15})$/;
+const NEW_NAME = "log.new";
 
 export function logName(number: number): string {
   return `log-${number}`;
@@ -11,6 +12,11 @@ export function logName(number: number): string {
 
 export function logPath(image: string, number: number): string {
   return join(image, logName(number));
+}
+
+/** Of a log that is made ahead. */
+export function newLogPath(image: string): string {
+  return join(image, NEW_NAME);
 }
 
 /** Whether an image has that log. A link or anything else in its place is none. */
@@ -31,7 +37,7 @@ export function hasLog(image: string, number: number): boolean {
   }
 }
 
-/** Those with a lower number than the oldest that is needed; all, without one. Failing is harmless. */
+/** Those with a lower number than the oldest that is needed; all, without one, and one that was made ahead. Failing is harmless. */
 export function removeLogs(image: string, oldestNeeded = Number.POSITIVE_INFINITY): void {
   let names: string[];
   try {
@@ -40,8 +46,8 @@ export function removeLogs(image: string, oldestNeeded = Number.POSITIVE_INFINIT
     return;
   }
   for (const name of names) {
-    const number = NAME.exec(name)?.[1];
-    if (number !== undefined && Number(number) < oldestNeeded) rmSync(join(image, name), { force: true });
+    const number = name === NEW_NAME ? Number.MAX_VALUE : Number(NAME.exec(name)?.[1] ?? Number.NaN);
+    if (number < oldestNeeded) rmSync(join(image, name), { force: true });
   }
 }
 
