@@ -64,7 +64,7 @@ export interface SessionEvents {
 export class Session {
   readonly #control: ControlBlock;
   readonly #worker: Worker;
-  readonly #logChores = new LogChoresServer(this.#control);
+  readonly #logChores: LogChoresServer;
   #events: SessionEvents = {};
   #settle: ((arrival: Arrival) => void) | undefined;
   readonly #points = new PointRequests();
@@ -84,6 +84,7 @@ export class Session {
 
   constructor(thread: GuestThread = startGuestThread()) {
     this.#control = ControlBlock.over(thread.control);
+    this.#logChores = new LogChoresServer(this.#control);
     this.#worker = thread.worker as Worker;
     serveCompiler(thread.compiler as MessagePort, this.#control);
     this.#worker.on("message", (report: Report) => this.#receive(report));
