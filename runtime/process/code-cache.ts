@@ -2,14 +2,15 @@
  * What the engine has compiled of a bundle of ours, kept for the next start of the same program: parsing and compiling the
  * guest's thread takes 25 ms otherwise. docs/rationale.md#code-cache
  *
- *     code/<what was compiled, for what>     V8's code cache, the ends that it was kept after (bits), the CRC-32 of the bundle
+ *     code/<what was compiled, for what>     V8's code cache; after how many runs of each end it was kept, a byte each; the
+ *                                            CRC-32 of the bundle
  *
  * The engine refuses what another version of it has made, or the same one under other flags, which is why those are in the
  * name. It does not look at the source beyond its length, nor for damage, and takes the code as it is: so the checksums, and
  * nothing is read that somebody else may have written.
  *
  * What a run has compiled depends on how it ended, and a power failure must not wait for a compiler: so the code is kept again
- * after the first run that ended in another way.
+ * after the first runs that ended in another way. And of two runs that end alike, one needs what the other does not.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -24,6 +25,8 @@ const ENDS = ["over", "saved"] as const;
 export type End = (typeof ENDS)[number];
 /** Of V8's code cache, the same for any code of one source: magic number, version, length of the source, flags of the engine. */
 const HEADER_BYTES = 16;
+/** Of runs that end in the same way. */
+const RUNS_KEPT = 3;
 const WRITABLE_BY_OTHERS = 0o022;
 /** What Node's own loader gives a CommonJS file, and what rolldown.config.js makes of its import(). */
 const PARAMETERS = ["exports", "require", "module", "__filename", "__dirname", "importModule"];
@@ -71,9 +74,9 @@ export class CachedBundle {
     body(module.exports, require, module, this.#path, dirname(this.#path), importModule);
   }
 
-  /** Whether what was kept is of use for a run that ends so. */
-  holds(end: End): boolean {
-    return (this.#ends & bitOf(end)) !== 0;
+  /** How many runs that ended so have left their code in what was kept. */
+  runsKept(end: End): number {
+    return (this.#ends >>> shiftOf(end)) & 0xff;
   }
 
   /**
@@ -82,8 +85,8 @@ export class CachedBundle {
    * Node 20 and 22 even if they are set back.
    */
   keep(end: End): void {
-    if (this.#cachePath === undefined || this.holds(end)) return;
-    this.#ends |= bitOf(end);
+    if (this.#cachePath === undefined || this.runsKept(end) >= RUNS_KEPT) return;
+    this.#ends += 1 << shiftOf(end);
     const trailer = Buffer.alloc(TRAILER.byteLength);
     trailer.writeUInt32LE(this.#ends, TRAILER.ends);
     trailer.writeUInt32LE(this.#checksum, TRAILER.checksum);
@@ -93,8 +96,8 @@ export class CachedBundle {
   }
 }
 
-function bitOf(end: End): number {
-  return 1 << ENDS.indexOf(end);
+function shiftOf(end: End): number {
+  return 8 * ENDS.indexOf(end);
 }
 
 interface KeptCode {

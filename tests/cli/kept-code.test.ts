@@ -20,12 +20,12 @@ test("a run that is long enough for its guest to be optimised keeps code that th
   const cut = async ([command = "", ...rest]: readonly string[]) =>
     expect((await shop.run([command, "--fail-after", "400ms", ...rest], { env })).status).toBe(85);
   const run = ["run", "--image", "image", nBody, "2000000000"];
-  await cut(run);
+  for (let i = 0; i < 3; i++) await cut(run);
   const first = kept();
   expect([...first.keys()].map((name) => name.replace(/-v.*/, "")).sort()).toEqual(["command-run", "run"]);
   await cut(run);
   expect(kept()).toEqual(first);
-  await cut(["resume", "image"]);
+  for (let i = 0; i < 3; i++) await cut(["resume", "image"]);
   const second = kept();
   expect(second.size).toBe(4);
   await cut(["resume", "image"]);

@@ -1,5 +1,5 @@
 /** The log files of an image, `log-<n>`; which of them belongs to a saved state is said there. */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { attempt } from "../../../pmem/error.js";
 
@@ -47,13 +47,20 @@ export function removeLogs(image: string, oldestNeeded = Number.POSITIVE_INFINIT
   }
   for (const name of names) {
     const number = name === NEW_NAME ? Number.MAX_VALUE : Number(NAME.exec(name)?.[1] ?? Number.NaN);
-    if (number < oldestNeeded) rmSync(join(image, name), { force: true });
+    if (number < oldestNeeded) removeLog(join(image, name));
   }
 }
 
 /** Those from one number on, up to another: without a look at the directory, which may be long. Failing is harmless. */
 export function removeLogsBetween(image: string, first: number, end: number): void {
-  for (let number = first; number < end; number++) rmSync(logPath(image, number), { force: true });
+  for (let number = first; number < end; number++) removeLog(logPath(image, number));
+}
+
+/** Not by rmSync, for which Node 20 loads a module. */
+function removeLog(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {} // it is not there, or stays
 }
 
 /** Files that were made in the image's directory are there after a power cut. */
