@@ -46,18 +46,23 @@ export class ContinuationRegistry {
     return this.#enter(bytes, this.enterable(bytes), (name) => this.#quick.get(name));
   }
 
-  /** Whether a frame that is left there would need a continuation that is not there, or not in good code. */
-  lacks(name: number): boolean {
+  /** Whether a frame that is left there would need a continuation that is not there, or, if `optimized`, not in good code. */
+  lacks(name: number, optimized: boolean): boolean {
     if (this.#optimized.has(name)) return false;
-    return !this.#quick.has(name) || this.#instance.program.continuations.place(name)?.inLoop === true;
+    if (!this.#quick.has(name)) return true;
+    return optimized && this.#instance.program.continuations.place(name)?.inLoop === true;
   }
 
   /** Continuations for these places, to be compiled by somebody else; `adopt` takes them over. */
-  build(places: readonly number[]): { readonly bytes: Uint8Array; adopt(module: WebAssembly.Module): void } {
+  build(
+    places: readonly number[],
+    optimized: boolean,
+  ): { readonly bytes: Uint8Array; adopt(module: WebAssembly.Module): void } {
     const { program } = this.#instance;
     const { bytes, importedFunctions } = program.continuations.build(places, program.mode);
-    const adopt = (module: WebAssembly.Module) => this.#add(places, { module, importedFunctions }, this.#optimized);
-    return { bytes: marked(bytes), adopt };
+    const adopt = (module: WebAssembly.Module) =>
+      this.#add(places, { module, importedFunctions }, optimized ? this.#optimized : this.#quick);
+    return { bytes: optimized ? marked(bytes) : bytes, adopt };
   }
 
   /** Optimised code for the frames of a stack that are in loops, as far as the replacement affords it. */

@@ -13,10 +13,20 @@ export type Compile = (bytes: Uint8Array) => WebAssembly.Module | undefined;
 
 /** While the guest runs; one at a time. */
 export interface BackgroundCompiler {
+  /** Whether what it makes is optimised code. */
+  readonly isOptimizing: boolean;
   begin(bytes: Uint8Array): void;
   /** What was begun, once; undefined: not yet. */
   finished(): WebAssembly.Module | undefined;
 }
+
+/**
+ * From version 12 on the engine optimises a function by what it has seen in baseline code, also of functions that it inlines.
+ * One that another thread of the program compiles for the first time while there is no baseline tier has seen nothing, and where
+ * such a function is optimised once more the engine of Node 26 ends the program. So the flags are set there only while the guest
+ * waits.
+ */
+const MAY_SET_FLAGS_WHILE_GUEST_RUNS = Number.parseInt(process.versions.v8, 10) < 12;
 
 /** Neither tier is chosen by module but by flags of the whole engine, for as long as one compilation takes. */
 const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
@@ -35,6 +45,7 @@ export function compileOptimized(bytes: Uint8Array): WebAssembly.Module {
 interface Request {
   readonly number: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly optimized: boolean;
 }
 
 interface Answer {
@@ -44,13 +55,13 @@ interface Answer {
 
 /** Main thread: compiles what comes in by a port, one after the other, and keeps nothing alive for it. */
 export function serveCompiler(port: MessagePort, control: ControlBlock): void {
-  const compile = async ({ number, bytes }: Request): Promise<void> => {
-    OPTIMIZED.forEach(setFlagsFromString);
+  const compile = async ({ number, bytes, optimized }: Request): Promise<void> => {
+    if (optimized) OPTIMIZED.forEach(setFlagsFromString);
     try {
       const answer: Answer = { number, module: await WebAssembly.compile(bytes) };
       port.postMessage(answer);
     } finally {
-      USUAL.forEach(setFlagsFromString);
+      if (optimized) USUAL.forEach(setFlagsFromString);
       control.wakeWaiting();
     }
   };
@@ -66,6 +77,7 @@ const LOOK_EVERY_MS = 5;
 
 /** Guest's thread: has the other end of the port compile. */
 export class RemoteCompiler implements BackgroundCompiler {
+  readonly isOptimizing = MAY_SET_FLAGS_WHILE_GUEST_RUNS;
   readonly #port: MessagePort;
   readonly #control: ControlBlock;
   #asked = 0;
@@ -80,7 +92,7 @@ export class RemoteCompiler implements BackgroundCompiler {
 
   /** Waits for it, but no more once a failure comes. */
   readonly compile: Compile = (bytes) => {
-    const number = this.#ask(bytes);
+    const number = this.#ask(bytes, true);
     const deadline = performance.now() + LONGEST_WAIT_MS;
     while (performance.now() < deadline && !this.#control.failurePending) {
       const answer = this.#receive();
@@ -91,7 +103,7 @@ export class RemoteCompiler implements BackgroundCompiler {
   };
 
   begin(bytes: Uint8Array): void {
-    this.#begun = this.#ask(bytes);
+    this.#begun = this.#ask(bytes, this.isOptimizing);
   }
 
   finished(): WebAssembly.Module | undefined {
@@ -101,9 +113,9 @@ export class RemoteCompiler implements BackgroundCompiler {
     return finished;
   }
 
-  #ask(bytes: Uint8Array): number {
+  #ask(bytes: Uint8Array, optimized: boolean): number {
     this.#asked++;
-    this.#port.postMessage({ number: this.#asked, bytes });
+    this.#port.postMessage({ number: this.#asked, bytes, optimized });
     return this.#asked;
   }
 

@@ -4,7 +4,7 @@
  * To go on, each frame needs a continuation of its place, and a program that does many things is at another place each time. To
  * write and compile one holds the guest up for up to tens of milliseconds, and what is compiled that quickly is slow for as
  * long as the activation lasts. So a look at the engine's stack trace says at which places the guest stands, without stopping
- * it. If one of them lacks a continuation, these are written, and compiled well by another thread, while the guest runs on;
+ * it. If one of them lacks a continuation, these are written, and compiled by another thread, well if it can, while the guest runs on;
  * soon it is at a place that has been seen before.
  *
  * What the trace says is believed only so far: whatever is lacking after all when the guest has stopped is made then.
@@ -89,7 +89,7 @@ export class PointMoments {
   #lackingPlaces(hostFunction: number | undefined): number[] {
     const places = new Set(wasmStack().flatMap((frame) => this.#placeOf(frame) ?? []));
     if (hostFunction !== undefined) places.add(HOST_CALL | hostFunction);
-    return [...places].filter((name) => this.#continuations.lacks(name));
+    return [...places].filter((name) => this.#continuations.lacks(name, this.#compiler.isOptimizing));
   }
 
   #placeOf({ module, functionIndex, offset }: EngineFrame): number | undefined {
@@ -109,7 +109,10 @@ export class PointMoments {
     const now = performance.now();
     const isAffordable = this.#spent + bytes / USUAL_SPEED <= SHARE * (now - this.#begunAt);
     if (this.#adopt !== undefined || !isAffordable || this.#bytes + bytes > MOST_BYTES) return;
-    const { bytes: code, adopt } = this.#continuations.build([...places].sort((a, b) => a - b));
+    const { bytes: code, adopt } = this.#continuations.build(
+      [...places].sort((a, b) => a - b),
+      this.#compiler.isOptimizing,
+    );
     this.#adopt = adopt;
     this.#compiler.begin(code);
     this.#bytes += bytes;
