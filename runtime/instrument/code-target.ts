@@ -24,8 +24,6 @@ export interface Form {
 export interface CodeTarget {
   readonly helpers: HelperIndices;
   readonly fuelGlobal: number;
-  /** Not zero while frames are being saved. */
-  readonly unwindingGlobal: number;
   /** Only for the form that looks at it. */
   readonly flag: FlagPlace | undefined;
   readonly unwindTag: number;

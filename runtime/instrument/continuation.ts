@@ -15,7 +15,7 @@ import type { CallGraph } from "./call-graph.js";
 import type { CodeTarget, ContinuationTarget, PollMode } from "./code-target.js";
 import { writeContinuationNames } from "./continuation-names.js";
 import { ContinuationWriter } from "./continuation-writer.js";
-import { CHUNK, FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
+import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
 import { memoryTypes, writeLimits } from "./memory-types.js";
@@ -80,7 +80,6 @@ export class ContinuationBuilder {
       sites,
       helpers: this.#helperIndices(appendix, imports),
       fuelGlobal: module.globals.length,
-      unwindingGlobal: module.globals.length + 1,
       flag: mode === "flag" ? flagPlace(module, this.#graph.features) : undefined,
       unwindTag: module.tags.length,
       exitTag: module.tags.length + 1,
@@ -117,20 +116,19 @@ export class ContinuationBuilder {
 
   #helperIndices(appendix: Appendix, imports: ImportedFunctions): HelperIndices {
     const direct = (name: string): number => FRAME_STACK_FUNCTIONS.findIndex((fn) => fn.name === name);
-    const accessors = (verb: "put" | "get", known: ReadonlyMap<number, number>): Map<number, number> =>
-      new Map(
-        [...known].map(([type, index]) => {
-          const own = direct(accessorName(verb, type));
-          return [type, own >= 0 ? own : imports.index(index)];
-        }),
-      );
-    const { put, get } = appendix.indices();
+    const { putI32x8, put, get, frame, unwind } = appendix.indices();
+    const imported = (index: number): number => imports.index(index);
+    const loads = [...get].map(([type, index]): [number, number] => {
+      const own = direct(accessorName("get", type));
+      return [type, own >= 0 ? own : imported(index)];
+    });
     return {
       poll: direct("poll"),
-      putI32x8: direct("putI32x8"),
-      put: accessors("put", put),
-      get: accessors("get", get),
-      frame: Array.from({ length: CHUNK + 1 }, (_, count) => direct(`frame${count}`)),
+      putI32x8: imported(putI32x8),
+      put: new Map([...put].map(([type, index]) => [type, imported(index)])),
+      get: new Map(loads),
+      frame: frame.map(imported),
+      unwind: unwind.map(imported),
       stored: this.#tracking ? direct("stored") : undefined,
     };
   }
@@ -171,7 +169,7 @@ export class ContinuationBuilder {
     writeSection(out, SectionId.import, () => {
       const { memories, tables, globals, tags } = module;
       const functions = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
-      out.u32(functions + memories.length + tables.length + 2 + globals.length + 2 + tags.length + 2);
+      out.u32(functions + memories.length + tables.length + 2 + globals.length + 1 + tags.length + 2);
       const entry = (from: string, name: string, kind: number): void => {
         out.name(from);
         out.name(name);
@@ -204,10 +202,8 @@ export class ContinuationBuilder {
         out.u8(type);
         out.u8(mutable ? 1 : 0);
       });
-      for (const name of [EXPORT.fuel, EXPORT.unwinding]) {
-        entry(CONTINUATION_IMPORTS.main, name, ExternalKind.global);
-        out.copy(Uint8Array.of(ValueType.i32, 1));
-      }
+      entry(CONTINUATION_IMPORTS.main, EXPORT.fuel, ExternalKind.global);
+      out.copy(Uint8Array.of(ValueType.i32, 1));
       const tagEntry = (name: string, type: number): void => {
         entry(CONTINUATION_IMPORTS.main, name, ExternalKind.tag);
         out.u8(0);

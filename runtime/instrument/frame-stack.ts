@@ -40,7 +40,7 @@ const frameFunctions = Array.from({ length: CHUNK + 1 }, (_, count) => ({
 
 /** Slot order; `host` functions are the embedder's, passed through so that a table can hold them. */
 export const FRAME_STACK_FUNCTIONS: readonly (FrameStackFunction & { readonly host?: true })[] = [
-  { name: "poll", params: [], results: [i32], host: true },
+  { name: "poll", params: [], results: [], host: true },
   { name: "grow", params: [i32, i32], results: [i32], host: true },
   { name: "dropped", params: [i32, i32], results: [], host: true },
   { name: "refuse", params: [i32], results: [], host: true },

@@ -4,16 +4,13 @@
  *     try (type of callee)           ;; nothing is paid here while nothing is thrown
  *       call $f
  *     catch_all
- *       global.get $unwinding
- *       if
- *         <spill operands and live locals>   ;; frame-stack.ts
- *         call $frameN (.., site)
- *       end
+ *       <spill operands and live locals>   ;; frame-stack.ts
+ *       call $frameN (.., site)
  *       rethrow 0
  *     end
  *
- * The global tells the unwinding from exceptions of the guest's that pass: `catch $unwind` is a call into the engine for
- * every exception, which asks the exception for its tag. docs/rationale.md#handlers
+ * What is called there does nothing for exceptions of the guest's that pass (helpers.ts), so there is no branch:
+ * `catch $unwind` is a call into the engine for every exception, which asks it for its tag. docs/rationale.md#handlers
  *
  * Modules that use exnref get the same with try_table (an engine refuses a mix of both):
  *
@@ -24,11 +21,11 @@
  *         end
  *         br 1
  *       end
- *       global.get $unwinding  if <spill> end
+ *       <spill>
  *       throw_ref
  *     end
  */
-import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import { Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
@@ -53,21 +50,13 @@ function closeGuard(context: WriterContext, site: Site): void {
   const { code, target } = context;
   if (!target.exnref) {
     code.bytes(Op.catchAll);
-    spillIfUnwinding(context, site);
+    spill(context, site, target.helpers.frame);
     code.bytes(Op.rethrow, 0, Op.end);
     return;
   }
   code.bytes(Op.end, Op.br, 1, Op.end);
-  spillIfUnwinding(context, site);
+  spill(context, site, target.helpers.frame);
   code.bytes(Op.throwRef, Op.end);
-}
-
-function spillIfUnwinding(context: WriterContext, site: Site): void {
-  const { code, target } = context;
-  code.withIndex(Op.globalGet, target.unwindingGlobal);
-  code.bytes(Op.if, EMPTY_BLOCK);
-  spill(context, site);
-  code.bytes(Op.end);
 }
 
 function calleeTypeIndex({ module, opcodes, operands }: FunctionAnalysis, i: number): number {

@@ -18,15 +18,20 @@ const { i32, funcref, externref, exnref } = ValueType;
 /** Reasons of `refuse`, by number. */
 export const REFUSALS = ["externref", "exnref"] as const;
 
-/** Function indices that emitted code calls; what they are differs between main and continuation modules. */
+/**
+ * Function indices that emitted code calls; what they are differs between main and continuation modules. Those that save
+ * values do nothing unless frames are being saved.
+ */
 export interface HelperIndices {
   readonly poll: number;
   readonly putI32x8: number;
   /** By value type. */
   readonly put: ReadonlyMap<number, number>;
   readonly get: ReadonlyMap<number, number>;
-  /** By the number of i32 values in the last chunk. */
+  /** Ends a frame; by the number of i32 values in the last chunk. */
   readonly frame: readonly number[];
+  /** Ends a frame, and unwinds. */
+  readonly unwind: readonly number[];
   /** Undefined: stores are not tracked. */
   readonly stored: number | undefined;
 }
@@ -50,6 +55,14 @@ export function accessorName(verb: "put" | "get", type: number): string {
   const plain = PUT_NAMES.find(([candidate]) => candidate === type)?.[1];
   if (plain !== undefined) return verb + plain;
   return verb + (type === funcref ? "Funcref" : type === externref ? "Externref" : "Exnref");
+}
+
+function frameName(count: number): string {
+  return `frame${count}`;
+}
+
+function unwindName(count: number): string {
+  return `unwind${count}`;
 }
 
 /** The thunk of a segment instruction; continuations call it, since segments belong to the main instance. */
@@ -81,7 +94,7 @@ export class Appendix {
     this.unwindTag = module.tags.length;
     this.exitTag = module.tags.length + 1;
     for (const fn of dispatchedFunctions(tracking)) {
-      this.#add(fn.name, fn, (out) => {
+      const call = (out: ByteWriter): void => {
         fn.params.forEach((_, index) => {
           out.copy(Uint8Array.of(Op.localGet, index));
         });
@@ -90,8 +103,11 @@ export class Appendix {
         out.u8(Op.callIndirect);
         out.u32(types.index(fn.params, fn.results));
         out.u32(this.dispatchTable);
-      });
+      };
+      const saves = fn.params.length > 0 && /^(put|frame)/.test(fn.name);
+      this.#add(fn.name, fn, saves ? (out) => this.#ifUnwinding(out, call) : call);
     }
+    for (let count = 0; count <= CHUNK; count++) this.#addUnwind(count);
     this.#addReferences(features);
     for (const memory of features.memoryGrow) this.#addGrow(memory);
     for (const key of features.segmentOperations) this.#addThunk(key);
@@ -137,18 +153,43 @@ export class Appendix {
       putI32x8: this.index("putI32x8"),
       put: accessors("put"),
       get: accessors("get"),
-      frame: Array.from({ length: CHUNK + 1 }, (_, count) => this.index(`frame${count}`)),
+      frame: Array.from({ length: CHUNK + 1 }, (_, count) => this.index(frameName(count))),
+      unwind: Array.from({ length: CHUNK + 1 }, (_, count) => this.index(unwindName(count))),
       stored: this.#tracking ? this.index("stored") : undefined,
     };
+  }
+
+  /** Guards call what saves values in front of every exception that passes, also those of the guest's own. */
+  #ifUnwinding(out: ByteWriter, emit: (out: ByteWriter) => void): void {
+    out.u8(Op.globalGet);
+    out.u32(this.unwindingGlobal);
+    out.copy(Uint8Array.of(Op.if, EMPTY_BLOCK));
+    emit(out);
+    out.u8(Op.end);
+  }
+
+  /** Ends a frame as `frame<count>` does, and unwinds; nothing, if the host said that the guest is to go on. */
+  #addUnwind(count: number): void {
+    this.#add(unwindName(count), { params: new Array<ValueType>(count + 1).fill(i32), results: [] }, (out) => {
+      this.#ifUnwinding(out, () => {
+        for (let index = 0; index <= count; index++) out.copy(Uint8Array.of(Op.localGet, index));
+        out.u8(Op.call);
+        out.u32(this.index(frameName(count)));
+        out.u8(Op.throw);
+        out.u32(this.unwindTag);
+      });
+    });
   }
 
   /** References travel as i32: a function's index, or -1 for null; other references only when null. */
   #addReferences(features: CodeFeatures): void {
     this.#add("putFuncref", { params: [funcref], results: [] }, (out) => {
-      out.copy(Uint8Array.of(Op.localGet, 0, Op.call));
-      out.u32(this.index("functionIndex"));
-      out.u8(Op.call);
-      out.u32(this.index("putI32"));
+      this.#ifUnwinding(out, () => {
+        out.copy(Uint8Array.of(Op.localGet, 0, Op.call));
+        out.u32(this.index("functionIndex"));
+        out.u8(Op.call);
+        out.u32(this.index("putI32"));
+      });
     });
     this.#add("getFuncref", { params: [], results: [funcref] }, (out) => {
       out.u8(Op.call);
@@ -158,12 +199,14 @@ export class Appendix {
     });
     for (const type of features.exnref ? [externref, exnref] : [externref]) {
       this.#add(accessorName("put", type), { params: [type], results: [] }, (out) => {
-        out.copy(Uint8Array.of(Op.localGet, 0, Op.refIsNull, Op.i32Eqz, Op.if, EMPTY_BLOCK, Op.i32Const));
-        out.s32(REFUSALS.indexOf(type === externref ? "externref" : "exnref"));
-        out.u8(Op.call);
-        out.u32(this.index("refuse"));
-        out.copy(Uint8Array.of(Op.end, Op.i32Const, 0x7f, Op.call));
-        out.u32(this.index("putI32"));
+        this.#ifUnwinding(out, () => {
+          out.copy(Uint8Array.of(Op.localGet, 0, Op.refIsNull, Op.i32Eqz, Op.if, EMPTY_BLOCK, Op.i32Const));
+          out.s32(REFUSALS.indexOf(type === externref ? "externref" : "exnref"));
+          out.u8(Op.call);
+          out.u32(this.index("refuse"));
+          out.copy(Uint8Array.of(Op.end, Op.i32Const, 0x7f, Op.call));
+          out.u32(this.index("putI32"));
+        });
       });
       this.#add(accessorName("get", type), { params: [], results: [type] }, (out) => {
         out.u8(Op.call);
@@ -212,7 +255,12 @@ export class Appendix {
   /** Mutable globals go through the frame stack, so that every type, v128 and references included, is saved alike. */
   #addGlobals(): void {
     const { globals } = this.#module;
+    const setUnwinding = (out: ByteWriter, value: 0 | 1): void => {
+      out.copy(Uint8Array.of(Op.i32Const, value, Op.globalSet));
+      out.u32(this.unwindingGlobal);
+    };
     this.#add("saveGlobals", { params: [], results: [] }, (out) => {
+      setUnwinding(out, 1);
       globals.forEach(({ type, mutable }, index) => {
         if (!mutable) return;
         out.u8(Op.globalGet);
@@ -220,6 +268,7 @@ export class Appendix {
         out.u8(Op.call);
         out.u32(this.index(accessorName("put", type)));
       });
+      setUnwinding(out, 0);
     });
     this.#add("loadGlobals", { params: [], results: [] }, (out) => {
       globals.forEach(({ type, mutable }, index) => {

@@ -122,7 +122,6 @@ export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix,
   return {
     helpers: appendix.indices(),
     fuelGlobal: appendix.fuelGlobal,
-    unwindingGlobal: appendix.unwindingGlobal,
     flag: mode === "flag" ? flagPlace(module, graph.features) : undefined,
     unwindTag: appendix.unwindTag,
     exitTag: appendix.exitTag,

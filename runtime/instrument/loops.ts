@@ -34,7 +34,7 @@ const STEP_OF_NESTED = 8;
 export type WriteSequence = (from: number, to: number) => void;
 
 export function writeLoop(context: WriterContext, i: number, writeSequence: WriteSequence): void {
-  const { analysis, code } = context;
+  const { analysis, code, mode } = context;
   const { operands, partners, sites, siteOf } = analysis;
   const site = sites[(siteOf[i] as number) - 1] as Site;
   const end = partners[i] as number;
@@ -44,6 +44,10 @@ export function writeLoop(context: WriterContext, i: number, writeSequence: Writ
     return;
   }
   const step = counterStep(context, end);
+  if (step === 0 && mode !== "exact") {
+    writeLoopPolledAtHeader(context, i, site, writeSequence);
+    return;
+  }
   code.withBlockType(Op.block, blockType);
   const exit = code.nest();
   if (step > 0) {
@@ -72,6 +76,16 @@ export function writeLoop(context: WriterContext, i: number, writeSequence: Writ
   }
   code.bytes(Op.br, 0, Op.end, Op.unreachable, Op.end);
   code.unnest();
+}
+
+function writeLoopPolledAtHeader(context: WriterContext, i: number, site: Site, writeSequence: WriteSequence): void {
+  const { analysis, code } = context;
+  code.withBlockType(Op.loop, analysis.operands[i] as number);
+  code.enter();
+  crossSafepoint(context, site);
+  writeSequence(i + 1, analysis.partners[i] as number);
+  code.bytes(Op.end);
+  code.leave();
 }
 
 /** Parameters travel through their temporaries while the header is crossed. Rare, so it is written plainly. */

@@ -51,21 +51,18 @@ export function pollUnless(context: WriterContext, site: Site): void {
   context.code.bytes(Op.end);
 }
 
-/** Asks the host; when it says so, saves the frame and unwinds. */
+/** Asks the host; when it says so, saves the frame and unwinds. No branch here: the helpers look whether it did. */
 export function pollAndSpill(context: WriterContext, site: Site): void {
   const { code, target } = context;
   target.sites?.note(code.position, site.offset);
   code.call(target.helpers.poll);
-  code.bytes(Op.if, EMPTY_BLOCK);
-  spill(context, site);
-  code.withIndex(Op.throw, target.unwindTag);
-  code.bytes(Op.end);
+  spill(context, site, target.helpers.unwind);
 }
 
-/** Saves the frame. */
-export function spill({ analysis, code, target }: WriterContext, site: Site): void {
+/** Saves the frame while the stack is unwound; `last` ends it, by the number of its words. */
+export function spill({ analysis, code, target }: WriterContext, site: Site, last: readonly number[]): void {
   const { others, words } = frameLayout(analysis, site);
-  const { put, putI32x8, frame } = target.helpers;
+  const { put, putI32x8 } = target.helpers;
   for (const local of others) {
     code.localGet(local);
     code.call(put.get(analysis.typeOfLocal(local)) as number);
@@ -78,7 +75,7 @@ export function spill({ analysis, code, target }: WriterContext, site: Site): vo
   const rest = words.length - at;
   for (; at < words.length; at++) code.localGet(words[at] as number);
   code.i32Const(site.offset);
-  code.call(frame[rest] as number);
+  code.call(last[rest] as number);
 }
 
 export function loadFrame({ analysis, code, target }: WriterContext, site: Site): void {

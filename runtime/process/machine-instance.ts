@@ -17,8 +17,8 @@ type Exports = Readonly<Record<string, unknown>>;
 
 /** What guest code asks the host, besides its own imports. */
 export interface InstanceHost {
-  /** Whether to save the frames now. */
-  poll(): boolean;
+  /** The guest is at a safepoint; begins the unwinding if it is to save its frames now. */
+  poll(): void;
   /** Whether a memory may grow. */
   grow(memory: number, pages: number): boolean;
   /** A segment has been dropped. */
@@ -49,7 +49,7 @@ export class MachineInstance {
     this.program = program;
     frameStackModule ??= new WebAssembly.Module(buildFrameStack());
     const hostFunctions: Record<string, Fn> = {
-      poll: () => (host.poll() ? 1 : 0),
+      poll: () => host.poll(),
       grow: (memory, pages) => (host.grow(memory as number, pages as number) ? 1 : 0),
       dropped: (sub, segment) => host.dropped(sub as number, segment as number),
       stored: (address, offset, byteLength) =>

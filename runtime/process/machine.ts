@@ -204,17 +204,16 @@ export class Machine {
 
   // What guest code asks.
 
-  #poll(): boolean {
+  #poll(): void {
     let stop: Stop | undefined;
     try {
       stop = this.#stopReasons.ask();
     } catch (error) {
       this.#instance.leave(error); // M3
     }
-    if (stop === undefined) return false;
+    if (stop === undefined) return;
     this.#stop = stop;
     this.#instance.beginUnwinding();
-    return true;
   }
 
   #grow(memory: number, pages: number): boolean {
