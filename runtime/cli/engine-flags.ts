@@ -7,8 +7,12 @@ import { availableParallelism } from "node:os";
 /** What a function may run in baseline code before it is optimised: five times V8's own. */
 const TIERING_BUDGET = 9_000_000;
 
+/** Before it was finished in the engine, hints were taken if asked for; what a later one no longer knows it complains of. */
+const ASKS_FOR_HINTS = Number.parseInt(process.versions.v8, 10) < 14;
+
 export const ENGINE_FLAGS: readonly string[] = [
   `--wasm-tiering-budget=${TIERING_BUDGET}`,
+  ...(ASKS_FOR_HINTS ? ["--experimental-wasm-branch-hinting"] : []),
   `--wasm-num-compilation-tasks=${Math.max(1, availableParallelism() - 1)}`,
   "--no-flush-bytecode", // what a save needs was compiled ahead and stays, also if it is not called for days
 ];

@@ -21,7 +21,7 @@ import type { FunctionAnalysis } from "./function-analysis.js";
 import { writeCall } from "./guarded-calls.js";
 import { closeConstruct, openCatch, openTry, openTryTable } from "./guest-exceptions.js";
 import { thunkName } from "./helpers.js";
-import { counterStep, refillCounter, type WriteSequence, writeLoop } from "./loops.js";
+import { counterStep, type WriteSequence, writeLoop } from "./loops.js";
 import { copyResult, crossSafepoint } from "./polls-and-spills.js";
 import { SiteKind } from "./sites.js";
 import { addStoreLocals, NO_STORE_LOCALS, storeOf, writeTrackedStore } from "./tracked-stores.js";
@@ -32,8 +32,17 @@ export class BodyWriter {
   readonly #writeSequence: WriteSequence = (from, to) => this.sequence(from, to);
 
   constructor(analysis: FunctionAnalysis, target: CodeTarget, types: TypeTable, mode: PollMode, out: ByteWriter) {
-    const code = new CodeBuffer(analysis, out);
-    this.context = { analysis, target, types, mode, code, locals: NO_ADDED_LOCALS, storeLocals: NO_STORE_LOCALS };
+    const code = new CodeBuffer(analysis, out, target.hints);
+    this.context = {
+      analysis,
+      target,
+      types,
+      mode,
+      code,
+      locals: NO_ADDED_LOCALS,
+      inCountedLoop: false,
+      storeLocals: NO_STORE_LOCALS,
+    };
   }
 
   /** The current function's body, sized. */
@@ -62,7 +71,6 @@ export class BodyWriter {
     for (const [count, valueType] of analysis.localGroups) add(count, valueType);
     for (const valueType of analysis.temporaryTypes) add(1, valueType);
     const at = code.begin(groups);
-    if (this.context.locals.counter !== NO_LOCAL) refillCounter(this.context);
     return at;
   }
 
@@ -78,8 +86,12 @@ export class BodyWriter {
       } else if (kind === SiteKind.call) indirect ||= analysis.opcodes[instruction] === Op.callIndirect;
     }
     const add = (wanted: boolean): number => (wanted ? analysis.addLocal(ValueType.i32) : NO_LOCAL);
-    const burns = target.flag === undefined ? polls : largestStep > 0;
-    return { fuel: add(burns), counter: add(largestStep > 0), index: add(indirect), mixedSteps: largestStep > 1 };
+    return {
+      fuel: add(polls && target.flag === undefined),
+      counter: add(largestStep > 0),
+      index: add(indirect),
+      mixedSteps: largestStep > 1,
+    };
   }
 
   /** Instructions `from` to `to` (exclusive), in their instrumented form. */

@@ -10,6 +10,7 @@
  */
 import type { ByteWriter } from "../wasm/byte-writer.js";
 import { Op } from "../wasm/opcodes.js";
+import type { BranchHints } from "./branch-hints.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 
 /** A guest block on the way, by control depth. */
@@ -23,6 +24,9 @@ interface OpenConstruct {
 export class CodeBuffer {
   readonly #analysis: FunctionAnalysis;
   readonly #out: ByteWriter;
+  readonly #hints: BranchHints;
+  /** Where the current body begins. */
+  #bodyFrom = 0;
   readonly #constructs: OpenConstruct[] = [];
   /** Open labels, the guest's and ours. */
   #levels = 0;
@@ -30,14 +34,16 @@ export class CodeBuffer {
   #runFrom = -1;
   #runTo = -1;
 
-  constructor(analysis: FunctionAnalysis, out: ByteWriter) {
+  constructor(analysis: FunctionAnalysis, out: ByteWriter, hints: BranchHints) {
     this.#analysis = analysis;
     this.#out = out;
+    this.#hints = hints;
   }
 
   /** Begins a sized body with its declaration of locals; returns what `finish` wants. */
   begin(localGroups: readonly (readonly [count: number, type: number])[]): number {
     const at = this.#out.openSized();
+    this.#bodyFrom = this.#out.length;
     this.#out.u32(localGroups.length);
     for (const [count, type] of localGroups) {
       this.#out.u32(count);
@@ -59,6 +65,12 @@ export class CodeBuffer {
   bytes(...bytes: number[]): void {
     this.flush();
     for (const byte of bytes) this.#out.u8(byte);
+  }
+
+  /** The `if` or `br_if` that is written next is nearly always taken, or seldom. */
+  hint(isLikely: boolean): void {
+    this.flush();
+    this.#hints.note(this.#out.length - this.#bodyFrom, isLikely);
   }
 
   withIndex(opcode: number, index: number): void {

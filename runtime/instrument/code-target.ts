@@ -1,4 +1,5 @@
 /** Where instrumented code goes: what its indices mean there, and what the parts of a writer share. */
+import type { BranchHints } from "./branch-hints.js";
 import type { CodeBuffer } from "./code-buffer.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import type { HelperIndices } from "./helpers.js";
@@ -31,6 +32,7 @@ export interface CodeTarget {
   /** Undefined in the main module, whose indices are the guest's. */
   readonly continuation: ContinuationTarget | undefined;
   readonly exnref: boolean;
+  readonly hints: BranchHints;
   /** Told where each instruction is written. */
   readonly positions?: PositionMap | undefined;
   /** Told where each site is written: what the engine's stack traces of a guest that stands there say. */
@@ -56,6 +58,8 @@ export interface WriterContext {
   readonly code: CodeBuffer;
   /** Of the function that is being written. */
   locals: AddedLocals;
+  /** Whether what is written stands in a loop that counts its turns. */
+  inCountedLoop: boolean;
   storeLocals: StoreLocals;
 }
 

@@ -11,6 +11,7 @@ import { ByteWriter } from "../wasm/byte-writer.js";
 import { ExternalKind, type Module, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
+import { BranchHints } from "./branch-hints.js";
 import type { CallGraph } from "./call-graph.js";
 import type { CodeTarget, ContinuationTarget, PollMode } from "./code-target.js";
 import { writeContinuationNames } from "./continuation-names.js";
@@ -76,6 +77,7 @@ export class ContinuationBuilder {
     const appendix = new Appendix(module, this.#graph.features, types, this.#tracking);
     const imports = new ImportedFunctions(FRAME_STACK_FUNCTIONS.length);
     const sites = new PositionMap();
+    const hints = new BranchHints();
     const target: CodeTarget = {
       sites,
       helpers: this.#helperIndices(appendix, imports),
@@ -85,12 +87,14 @@ export class ContinuationBuilder {
       exitTag: module.tags.length + 1,
       continuation: this.#continuationTarget(imports),
       exnref: this.#graph.features.exnref,
+      hints,
       helper: (name) => imports.index(appendix.index(name)),
     };
     const code = new ByteWriter(1 << 16);
     const functionTypes: number[] = [];
     const functions: number[] = [];
-    for (const name of places) {
+    for (const [ordinal, name] of places.entries()) {
+      hints.begin(ordinal);
       const place = this.place(name);
       if (place === undefined) throw new Error(`no place ${name}`);
       functionTypes.push(types.index([], place.results));
@@ -101,7 +105,7 @@ export class ContinuationBuilder {
         new ContinuationWriter(analysis, target, types, mode, code).writeContinuation(site);
       }
     }
-    const out = this.#assemble(code, functionTypes, types, appendix, imports.list);
+    const out = this.#assemble(code, hints, functionTypes, types, appendix, imports.list);
     sites.moduleBegin = code.length - out.length; // the code is what it ends with
     this.#keepSites(++this.#built, sites);
     const firstFunction = FRAME_STACK_FUNCTIONS.length + imports.list.length;
@@ -144,6 +148,7 @@ export class ContinuationBuilder {
 
   #assemble(
     code: ByteWriter,
+    hints: BranchHints,
     functionTypes: readonly number[],
     types: TypeTable,
     appendix: Appendix,
@@ -219,15 +224,16 @@ export class ContinuationBuilder {
       out.u32(functionTypes.length);
       for (const type of functionTypes) out.u32(type);
     });
+    const firstFunction = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
     writeSection(out, SectionId.export, () => {
       out.u32(functionTypes.length);
-      const base = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
       functionTypes.forEach((_, i) => {
         out.name(continuationExport(i));
         out.u8(ExternalKind.function);
-        out.u32(base + i);
+        out.u32(firstFunction + i);
       });
     });
+    writeSection(out, SectionId.custom, () => hints.write(out, firstFunction));
     writeSection(out, SectionId.code, () => {
       out.u32(functionTypes.length);
       out.copy(code.bytes, 0, code.length);

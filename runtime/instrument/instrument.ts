@@ -13,6 +13,7 @@ import { ExternalKind, type Limits, type Module, SectionId } from "../wasm/modul
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import { BodyWriter } from "./body-writer.js";
+import { BranchHints } from "./branch-hints.js";
 import type { CallGraph } from "./call-graph.js";
 import type { CodeTarget, Form, PollMode } from "./code-target.js";
 import { dispatchedFunctions } from "./frame-stack.js";
@@ -127,6 +128,7 @@ export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix,
     exitTag: appendix.exitTag,
     continuation: undefined,
     exnref: graph.features.exnref,
+    hints: new BranchHints(),
     helper: (name) => appendix.index(name),
   };
 }
@@ -140,7 +142,7 @@ function writeCode(
   types: TypeTable,
   { mode, tracking }: Form,
   positions: PositionMap | undefined,
-): void {
+): BranchHints {
   const analysis = new FunctionAnalysis(module, graph);
   const target: CodeTarget = { ...mainTarget(module, graph, appendix, mode), positions };
   const writer = new BodyWriter(analysis, target, types, mode, out);
@@ -152,6 +154,7 @@ function writeCode(
     if (graph.mayUnwind[index] === 1 || replaces) {
       analysis.analyze(index);
       if (analysis.sites.length > 0 || replaces) {
+        target.hints.begin(defined);
         writer.writeFunction();
         continue;
       }
@@ -163,15 +166,19 @@ function writeCode(
     out.copy(module.bytes, from, to);
   }
   appendix.writeBodies(out);
+  return target.hints;
 }
 
-/** Bytes that surely hold all sections before the code: the guest's, our additions, an element for each function. */
+/**
+ * Bytes that surely hold all sections before the code: the guest's, our additions, an element for each function; and, if
+ * there are not very many, the hints.
+ */
 function headRoom(module: Module, appendix: Appendix): number {
   const code = module.sections.get(SectionId.code);
   const guest = (code?.[0] ?? module.bytes.length) + 16;
   const exports = module.memories.length + module.tables.length + module.globals.length + module.tags.length;
   const longestExport = 64;
-  return guest + 5 * appendix.functionCount + longestExport * exports + 65536;
+  return guest + 5 * appendix.functionCount + longestExport * exports + (module.bytes.length >> 2) + 65536;
 }
 
 function copyCustomNames(out: ByteWriter, module: Module): void {
@@ -263,9 +270,15 @@ export function instrument(
   // More than any program needs: memory that is never written to costs nothing, a buffer that is outgrown costs a second one.
   const out = new ByteWriter(room + module.bytes.length * 3);
   out.length = room;
-  writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form, positions));
+  let hints = new BranchHints();
+  writeSection(out, SectionId.code, () => {
+    hints = writeCode(out, module, graph, appendix, types, form, positions);
+  });
   const memories = definedMemoryTypes(module, graph.features);
   const head = writeHead(module, appendix, types, { tagType, memories, tracking: form.tracking });
+  if (head.length + hints.longestByteLength <= room) {
+    writeSection(head, SectionId.custom, () => hints.write(head, module.importedFunctionCount));
+  }
   if (head.length > room) throw new Error(`sections before the code take ${head.length} bytes, room is for ${room}`);
   out.bytes.set(head.view(), room - head.length);
   if (positions !== undefined) positions.moduleBegin = room - head.length;

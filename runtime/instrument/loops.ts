@@ -1,30 +1,34 @@
 /**
- * Loops, polled on their way back to the header, so that the first turn costs nothing:
+ * Loops. Those with calls that can unwind are polled at their header. The others count their turns in a local, on the way
+ * back, and look whether to poll when it has come to its end; the small ones are chained `COPIES` times, so that one back
+ * edge in `COPIES` is counted:
  *
+ *     <counter := TURNS_PER_CHECK>        ;; unless a counted loop is around
  *     block $exit bt
- *       loop $again                       ;; counted loops only: the way back from the cold part
+ *       loop $again                       ;; the way back from the cold part
  *         loop $header
  *           block $back  <body>  br $exit  end     ;; COPIES of it, when it is small
- *           <step>  br_if $header
+ *           <counter -= step>  br_if $header
  *         end
- *         <cold: look at the fuel, poll, spill>
+ *         <cold: counter := TURNS_PER_CHECK, poll, spill>
  *         br $again
  *       end
  *       unreachable
  *     end
  *
- * Loops without calls that can unwind are polled by a counter in a local; the small ones are chained `COPIES` times, so
- * that one back edge in `COPIES` is counted. docs/rationale.md#where-polls-go
+ * Where every safepoint counts, all loops are polled on their way back, without $again, so that one that does not turn
+ * crosses none. docs/rationale.md#where-polls-go
  */
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import type { WriterContext } from "./code-target.js";
+import type { FunctionAnalysis } from "./function-analysis.js";
 import { burnFuel, crossSafepoint, mayGoOn, operandLocals, pollAndSpill, pollUnless } from "./polls-and-spills.js";
 import { LoopCost, type Site } from "./sites.js";
 
 /** Chained copies of a small loop's body, and the largest body in bytes that is copied. */
 const COPIES = 4;
 const LARGEST_COPIED_BODY = 160;
-/** Turns of a counted loop between two looks at the fuel, and the fuel they cost. */
+/** Turns of a counted loop between two looks at the flag or the fuel, and the fuel they cost. */
 const TURNS_PER_CHECK = 256;
 const FUEL_PER_CHECK = 16;
 /** What a turn of a loop with loops inside takes off the counter; those share it. */
@@ -44,10 +48,13 @@ export function writeLoop(context: WriterContext, i: number, writeSequence: Writ
     return;
   }
   const step = counterStep(context, end);
+  const outermost = !context.inCountedLoop;
   if (step === 0 && mode !== "exact") {
     writeLoopPolledAtHeader(context, i, site, writeSequence);
     return;
   }
+  if (step > 0 && outermost) refillCounter(context);
+  context.inCountedLoop = step > 0;
   code.withBlockType(Op.block, blockType);
   const exit = code.nest();
   if (step > 0) {
@@ -56,26 +63,30 @@ export function writeLoop(context: WriterContext, i: number, writeSequence: Writ
   }
   code.bytes(Op.loop, EMPTY_BLOCK);
   code.enter();
-  for (let copy = copiesOf(context, i, end, step); copy > 0; copy--) {
+  for (let copy = step === 1 && isSmall(analysis, end) ? COPIES : 1; copy > 0; copy--) {
     code.bytes(Op.block, EMPTY_BLOCK);
     writeTurn(context, i, exit, writeSequence);
   }
   if (step > 0) {
     countDown(context, step);
+    code.hint(true);
     code.bytes(Op.brIf, 0, Op.end);
     code.leave();
     refillCounter(context);
-    burnFuel(context, FUEL_PER_CHECK);
+    if (context.target.flag === undefined) burnFuel(context, FUEL_PER_CHECK);
+    else mayGoOn(context);
     pollUnless(context, site);
     code.unnest();
   } else {
     mayGoOn(context);
+    code.hint(true);
     code.bytes(Op.brIf, 0);
     pollAndSpill(context, site);
     code.leave();
   }
   code.bytes(Op.br, 0, Op.end, Op.unreachable, Op.end);
   code.unnest();
+  context.inCountedLoop = !outermost;
 }
 
 function writeLoopPolledAtHeader(context: WriterContext, i: number, site: Site, writeSequence: WriteSequence): void {
@@ -130,7 +141,7 @@ function writeTurn({ analysis, code }: WriterContext, i: number, exit: number, w
   code.unnest();
 }
 
-/** What a turn takes off the function's counter; 0: the loop burns fuel instead. `end` is the loop's. */
+/** What a turn takes off the function's counter; 0: each turn is polled. `end` is the loop's. */
 export function counterStep({ analysis, mode }: WriterContext, end: number): number {
   if (mode === "exact") return 0;
   const cost = analysis.loopCosts[end] as number;
@@ -138,10 +149,9 @@ export function counterStep({ analysis, mode }: WriterContext, end: number): num
   return cost === LoopCost.nested ? STEP_OF_NESTED : 0;
 }
 
-function copiesOf({ analysis }: WriterContext, i: number, end: number, step: number): number {
-  const { positions } = analysis;
-  const byteLength = (positions[end] as number) - (positions[i + 1] as number);
-  return step === 1 && byteLength <= LARGEST_COPIED_BODY ? COPIES : 1;
+function isSmall({ positions, partners }: FunctionAnalysis, end: number): boolean {
+  const start = partners[end] as number;
+  return (positions[end] as number) - (positions[start + 1] as number) <= LARGEST_COPIED_BODY;
 }
 
 /** Leaves on the stack whether the counter has turns left. */
@@ -155,8 +165,8 @@ function countDown({ code, locals }: WriterContext, step: number): void {
   code.bytes(Op.i32GtS);
 }
 
-/** Gives the function's counter its turns until the next look at the fuel. */
-export function refillCounter({ code, locals }: WriterContext): void {
+/** Gives the function's counter its turns until the next look at the flag or the fuel. */
+function refillCounter({ code, locals }: WriterContext): void {
   code.i32Const(TURNS_PER_CHECK);
   code.localSet(locals.counter);
 }

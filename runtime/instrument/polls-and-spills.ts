@@ -46,9 +46,12 @@ export function crossSafepoint(context: WriterContext, site: Site): void {
 
 /** Asks the host, unless the guest may go on, which the stack says. */
 export function pollUnless(context: WriterContext, site: Site): void {
-  context.code.bytes(Op.i32Eqz, Op.if, EMPTY_BLOCK);
+  const { code } = context;
+  code.bytes(Op.i32Eqz);
+  code.hint(false);
+  code.bytes(Op.if, EMPTY_BLOCK);
   pollAndSpill(context, site);
-  context.code.bytes(Op.end);
+  code.bytes(Op.end);
 }
 
 /** Asks the host; when it says so, saves the frame and unwinds. No branch here: the helpers look whether it did. */
