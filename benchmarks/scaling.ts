@@ -23,11 +23,11 @@ import { logs } from "./scaling/logs.js";
 import { manySaves } from "./scaling/many-saves.js";
 import { modules } from "./scaling/modules.js";
 import { manyPauses, pausesByDepth, pausesByHeap, pausesByPages, runTimes } from "./scaling/pausing.js";
-import { depths, heaps, objects } from "./scaling/saving.js";
+import { depths, dirtyHeaps, heaps, objects } from "./scaling/saving.js";
 import { isOver, type Question, type Sizes } from "./scaling/series.js";
 
 const QUESTIONS: readonly Question[] = [
-  ...[heaps, depths, objects, pausesByHeap, pausesByDepth, pausesByPages, runTimes, logs, modules, epochs],
+  ...[heaps, dirtyHeaps, depths, objects, pausesByHeap, pausesByDepth, pausesByPages, runTimes, logs, modules, epochs],
   ...[...manyPauses, ...manySaves],
 ];
 const FULL_MINUTES = 25;

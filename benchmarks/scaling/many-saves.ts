@@ -13,7 +13,7 @@ import type { Question, Sink, Sizes } from "./series.js";
 const module = join(root, "benchmarks", "guests", "heap-and-stack.wasm");
 const EVENTS = 10_000;
 /** Of one shape: the events may be fewer then. */
-const MOST_MILLISECONDS = 150_000;
+const MOST_MILLISECONDS = 100_000;
 const LOOK_MILLISECONDS = 1;
 const PATIENCE_MILLISECONDS = 60_000;
 
