@@ -20,9 +20,9 @@ import {
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { writeCall } from "./guarded-calls.js";
 import { closeConstruct, openCatch, openTry, openTryTable } from "./guest-exceptions.js";
-import { thunkName } from "./helpers.js";
 import { counterStep, type WriteSequence, writeLoop } from "./loops.js";
 import { copyResult, crossSafepoint } from "./polls-and-spills.js";
+import { thunkName } from "./segment-helpers.js";
 import { SiteKind } from "./sites.js";
 import { addStoreLocals, NO_STORE_LOCALS, storeOf, writeTrackedStore } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";

@@ -11,6 +11,7 @@ import { EMPTY_BLOCK, Misc, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { CodeFeatures } from "./body-scanner.js";
 import { CHUNK, dispatchedFunctions, frameStackSlot } from "./frame-stack.js";
+import { dataHelpers, type Emit, segmentThunk } from "./segment-helpers.js";
 import type { TypeTable } from "./type-table.js";
 
 const { i32, funcref, externref, exnref } = ValueType;
@@ -39,7 +40,7 @@ export interface HelperIndices {
 interface Helper {
   readonly name: string;
   readonly type: FunctionType;
-  readonly emit: (out: ByteWriter) => void;
+  readonly emit: Emit;
 }
 
 const PUT_NAMES: readonly (readonly [number, string])[] = [
@@ -63,11 +64,6 @@ function frameName(count: number): string {
 
 function unwindName(count: number): string {
   return `unwind${count}`;
-}
-
-/** The thunk of a segment instruction; continuations call it, since segments belong to the main instance. */
-export function thunkName(sub: number, segment: number, target: number): string {
-  return `segment:${sub}:${segment}:${target}`;
 }
 
 export class Appendix {
@@ -110,9 +106,10 @@ export class Appendix {
     for (let count = 0; count <= CHUNK; count++) this.#addUnwind(count);
     this.#addReferences(features);
     for (const memory of features.memoryGrow) this.#addGrow(memory);
-    for (const key of features.segmentOperations) this.#addThunk(key);
+    const indexOf = (name: string): number => this.index(name);
+    for (const key of features.segmentOperations) this.#add(...segmentThunk(key, indexOf));
     this.#addGlobals();
-    this.#addData();
+    for (const helper of dataHelpers(module)) this.#add(...helper);
     this.#add("fillFunctionTable", { params: [], results: [] }, (out) => {
       const segment = module.elements.length;
       out.copy(Uint8Array.of(Op.i32Const, 0, Op.i32Const, 0, Op.i32Const));
@@ -123,7 +120,7 @@ export class Appendix {
     });
   }
 
-  #add(name: string, type: FunctionType, emit: (out: ByteWriter) => void): void {
+  #add(name: string, type: FunctionType, emit: Emit): void {
     this.#indexOf.set(name, this.#module.functionTypes.length + this.#helpers.length);
     this.#helpers.push({ name, type: { params: type.params, results: type.results }, emit });
     this.#types.index(type.params, type.results);
@@ -160,7 +157,7 @@ export class Appendix {
   }
 
   /** Guards call what saves values in front of every exception that passes, also those of the guest's own. */
-  #ifUnwinding(out: ByteWriter, emit: (out: ByteWriter) => void): void {
+  #ifUnwinding(out: ByteWriter, emit: Emit): void {
     out.u8(Op.globalGet);
     out.u32(this.unwindingGlobal);
     out.copy(Uint8Array.of(Op.if, EMPTY_BLOCK));
@@ -229,29 +226,6 @@ export class Appendix {
     });
   }
 
-  #addThunk(key: string): void {
-    const [sub = 0, segment = 0, target = 0] = key.split(":").map(Number);
-    const drops = sub === Misc.dataDrop || sub === Misc.elemDrop;
-    const params = drops ? [] : [i32, i32, i32];
-    this.#add(thunkName(sub, segment, target), { params, results: [] }, (out) => {
-      params.forEach((_, index) => {
-        out.copy(Uint8Array.of(Op.localGet, index));
-      });
-      out.copy(Uint8Array.of(Op.prefixMisc, sub));
-      out.u32(segment);
-      if (!drops) {
-        out.u32(target);
-        return;
-      }
-      out.u8(Op.i32Const);
-      out.s32(sub);
-      out.u8(Op.i32Const);
-      out.s32(segment);
-      out.u8(Op.call);
-      out.u32(this.index("dropped"));
-    });
-  }
-
   /** Mutable globals go through the frame stack, so that every type, v128 and references included, is saved alike. */
   #addGlobals(): void {
     const { globals } = this.#module;
@@ -278,29 +252,6 @@ export class Appendix {
         out.u8(Op.globalSet);
         out.u32(index);
       });
-    });
-  }
-
-  /** Active data segments became passive: one function copies them in, on a clean start; one only drops them. */
-  #addData(): void {
-    const active = this.#module.data.map((segment, index) => ({ segment, index })).filter((it) => it.segment.active);
-    const drop = (out: ByteWriter, index: number): void => {
-      out.copy(Uint8Array.of(Op.prefixMisc, Misc.dataDrop));
-      out.u32(index);
-    };
-    this.#add("initialiseData", { params: [], results: [] }, (out) => {
-      for (const { segment, index } of active) {
-        out.copy(this.#module.bytes, segment.offsetFrom, segment.offsetTo);
-        out.copy(Uint8Array.of(Op.i32Const, 0, Op.i32Const));
-        out.s32(segment.byteLength);
-        out.copy(Uint8Array.of(Op.prefixMisc, Misc.memoryInit));
-        out.u32(index);
-        out.u32(segment.memory);
-        drop(out, index);
-      }
-    });
-    this.#add("dropActiveData", { params: [], results: [] }, (out) => {
-      for (const { index } of active) drop(out, index);
     });
   }
 
