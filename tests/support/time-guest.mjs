@@ -21,7 +21,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { isMainThread, MessageChannel, parentPort, Worker, workerData } from "node:worker_threads";
 
 const PAGE = 65_536;
 const DIST = new URL("../../dist/", import.meta.url).pathname;
@@ -30,13 +30,18 @@ if (isMainThread) {
   // As the main thread of a process does it.
   const at = process.argv.indexOf("--library");
   const library = at < 0 ? DIST : process.argv[at + 1];
-  const [{ ControlBlock }, { PollReminder }] = await Promise.all(
-    ["control-block", "poll-reminder"].map((name) => import(join(library, `runtime/process/${name}.js`))),
+  const [{ ControlBlock }, { PollReminder }, { serveCompiler }] = await Promise.all(
+    ["control-block", "poll-reminder", "optimizing-compiler"].map(
+      (name) => import(join(library, `runtime/process/${name}.js`)),
+    ),
   );
   const control = ControlBlock.create();
+  const { port1, port2 } = new MessageChannel();
+  serveCompiler(port1, control);
   const reminder = new PollReminder(() => control.raiseFlag());
   const worker = new Worker(new URL(import.meta.url), {
-    workerData: { arguments: process.argv.slice(2), control: control.buffer },
+    workerData: { arguments: process.argv.slice(2), control: control.buffer, compiler: port2 },
+    transferList: [port2],
     resourceLimits: { stackSizeMb: 256 },
   });
   worker.on("message", () => reminder.begin());
@@ -75,8 +80,10 @@ if (isMainThread) {
 
   async function instrumented() {
     (await load("runtime/cli/engine-flags.js")).ENGINE_FLAGS.forEach(setFlagsFromString);
-    const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }] = await Promise.all(
-      ["guest", "machine", "control-block", "host-functions"].map((name) => load(`runtime/process/${name}.js`)),
+    const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }, { RemoteCompiler }] = await Promise.all(
+      ["guest", "machine", "control-block", "host-functions", "optimizing-compiler"].map((name) =>
+        load(`runtime/process/${name}.js`),
+      ),
     );
     if (values.optimized !== undefined) {
       const { ReplacementSchedule } = await load("runtime/process/on-stack-replacement.js");
@@ -95,7 +102,9 @@ if (isMainThread) {
       ...{ ifUnfinished: "fail", stdio: [0, 1, 2], onChangedFile: "fail", exact: false, persistOn: [] },
       cacheDirectory: undefined,
     };
-    const guest = new Guest(order, ControlBlock.over(workerData.control), () => {}, new HostFunctions());
+    const control = ControlBlock.over(workerData.control);
+    const compiler = new RemoteCompiler(workerData.compiler, control);
+    const guest = new Guest(order, control, () => {}, new HostFunctions(), compiler);
     const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () =>
       parentPort.postMessage(null),
     );
