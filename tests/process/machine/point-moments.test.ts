@@ -36,17 +36,19 @@ interface Observed {
   readonly log: readonly number[];
 }
 
-const RUN_MILLISECONDS = 400;
+/** For as many points as are asked for, however busy the machine is. */
+const LONGEST_MILLISECONDS = 30_000;
 
-function run(background: BackgroundCompiler, patience: PersistencePoints["patience"]): Observed {
+function run(background: BackgroundCompiler, patience: PersistencePoints["patience"], enough = 20): Observed {
   const program = Program.load(assemble(PROGRAM), { cacheDirectory: undefined, exact: false });
   const quick = vi.spyOn(program.continuationModules, "compiled");
   const log: number[] = [];
   let points = 0;
-  const until = performance.now() + RUN_MILLISECONDS;
+  const until = performance.now() + (enough === 0 ? 400 : LONGEST_MILLISECONDS);
+  const more = () => (enough === 0 || points < enough) && performance.now() < until;
   const host: MachineHost = {
     functions: {
-      env: { more: () => (performance.now() < until ? 1 : 0), log: (value) => void log.push(Number(value)) },
+      env: { more: () => (more() ? 1 : 0), log: (value) => void log.push(Number(value)) },
     },
     attachMemory: () => {},
     growMemory: () => true,
@@ -109,23 +111,23 @@ describe("the moment of a point that is due by time", () => {
     ["in any code", false],
   ])("comes when every frame has a continuation %s: none is made while the guest stands still", (_, isOptimizing) => {
     const { points, lacking, log } = run(new Prompt(isOptimizing), () => 1e9);
-    expect(points).toBeGreaterThan(10);
+    expect(points).toBeGreaterThanOrEqual(20);
     expect(lacking).toBe(0);
     expect(log).toEqual(expectedLog(log.length));
   });
 
   test("does not come while they are being compiled, as long as there is patience", () => {
-    expect(run(idle, () => 1e9).points).toBe(0);
+    expect(run(idle, () => 1e9, 0).points).toBe(0);
   });
 
   test("comes all the same when patience ends", () => {
-    const { points, lacking, log } = run(idle, () => 50);
-    expect(points).toBeGreaterThan(1);
+    const { points, lacking, log } = run(idle, () => 50, 3);
+    expect(points).toBeGreaterThanOrEqual(3);
     expect(lacking).toBeGreaterThan(0);
     expect(log).toEqual(expectedLog(log.length));
   });
 
   test("is now for one that cannot wait", () => {
-    expect(run(idle, undefined).points).toBeGreaterThan(100);
+    expect(run(idle, undefined, 100).points).toBeGreaterThanOrEqual(100);
   });
 });
