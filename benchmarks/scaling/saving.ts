@@ -13,8 +13,8 @@ const RESUMES = "ms, in the guest's thread";
 const SPARE_MEBIBYTES = 3072;
 const EVENTS = 3;
 /**
- * Of a dirty heap: the first saves get new pages of the disk, and on tmpfs each of them may have to come from the machine that we are a
- * guest of (2 to 4 ms a MiB, measured); those behind them write to pages that are free.
+ * Of a dirty heap: what tmpfs gives to the first saves has to come from the machine that ours is a guest of (2 to 4 ms a MiB, measured);
+ * those behind them get what was in use just before, as far as there is enough.
  */
 const EVENTS_BEFORE_DIRTY = 2;
 
