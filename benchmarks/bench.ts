@@ -5,8 +5,7 @@
  *     npm run bench -- compare BEFORE AFTER      what became slower; exit status 1 if something did
  *     npm run bench -- report                    writes docs/benchmarks.md again from the files of results
  *
- * Sections: overhead (long runs), short, optimized (the engine's baseline tier off; short runs will do, since all code is
- * as fast as it gets from the first moment on), engines (Asyncify, wasmtime), rivals, memcached,
+ * Sections: overhead (long runs), short, optimized (the engine's baseline tier off), engines (Asyncify, wasmtime), rivals, memcached,
  * saveAndResume, points, scaling. Each is a program of its own in this folder and says at its top what it does. --minutes is shared out among
  * them by weight: no section begins a new round after its time, so a short time means fewer rounds, and of none the programs
  * that come last are left out. Without it all rounds are run, which takes hours.
@@ -50,7 +49,7 @@ const SECTIONS: readonly Section[] = [
   {
     name: "optimized",
     program: "overhead",
-    options: ["--variants", "plain,vermilion", "--workload", "short", "--optimized"],
+    options: ["--variants", "plain,vermilion", "--optimized"],
     quickOptions: ["--quick", "--variants", "plain,vermilion", "--runs", "2", "--optimized"],
     weight: 23,
   },

@@ -212,6 +212,8 @@ test("an argument, or the working directory's name, that is no UTF-8: refused, i
 
 describe("compiled code is kept for the next run", () => {
   const cache = join(shop.directory, "cache");
+  /** The first runs that end in the same way each keep their code. */
+  const RUNS_KEPT = 3;
   const run = (...args: string[]) => shop.run(["run", "--fresh", ...args], { env: { XDG_CACHE_HOME: cache } });
   const kept = () =>
     readdirSync(join(cache, "vermilion", "code"))
@@ -220,7 +222,7 @@ describe("compiled code is kept for the next run", () => {
 
   test("of both threads, and made again when it is damaged", async () => {
     const lines = { status: 0, stdout: "echo.wasm\nx\n", stderr: "" };
-    expect(await run(echo, "x")).toMatchObject(lines);
+    for (let i = 0; i < RUNS_KEPT; i++) expect(await run(echo, "x")).toMatchObject(lines);
     const paths = kept();
     expect(paths.length).toBe(2);
     const before = paths.map((path) => statSync(path).ino);
@@ -240,7 +242,9 @@ describe("compiled code is kept for the next run", () => {
       '(module (import "six" "six" (func $six (result i32))) (memory 1) (func (export "seven") (result i32) (i32.add (i32.const 1) (call $six))))';
     writeFileSync(join(shop.work, "imports.wat"), text);
     const args = ["--imports", "six.mjs", "--invoke", "seven", "imports.wat"];
-    expect(await run(...args)).toMatchObject({ status: 0, stdout: "7\n", stderr: "" });
+    for (let i = 0; i < RUNS_KEPT; i++) {
+      expect(await run(...args)).toMatchObject({ status: 0, stdout: "7\n", stderr: "" });
+    }
     const before = kept().map((path) => statSync(path).ino);
     expect(await run(...args)).toMatchObject({ status: 0, stdout: "7\n", stderr: "" });
     expect(kept().map((path) => statSync(path).ino)).toEqual(before);
