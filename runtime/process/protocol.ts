@@ -1,5 +1,6 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 
+import type { LogChores } from "../../pmem/log-chores.js";
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { FrameInspection } from "./frame-inspection.js";
@@ -8,7 +9,6 @@ import type { KeepPolicy } from "./image/epoch-record.js";
 import type { Cut, HoldupEnergy } from "./image/holdup-energy.js";
 import type { DescriptorInspection } from "./inspect.js";
 import type { PersistEvery } from "./point-schedule.js";
-import type { SentChores } from "./remote-log-keeper.js";
 import type { SignalName } from "./signals.js";
 
 /** What to do with an image that is there already and could go on. */
@@ -156,6 +156,12 @@ export type Outcome =
       readonly cut?: Cut;
     }
   | { readonly kind: "trapped"; readonly message: string };
+
+/** What the next log takes. */
+export interface SentChores extends Omit<LogChores, "memory"> {
+  /** The first time that there is something to do in this range. */
+  readonly memory: WebAssembly.Memory | undefined;
+}
 
 export type Report =
   | { readonly kind: "instrumenting"; readonly byteLength: number }

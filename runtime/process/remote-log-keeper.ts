@@ -1,13 +1,8 @@
 /** The next log, made by the main thread while the guest runs: how the order and its end cross between the two. */
-import { carryOutLogChores, type LogChores } from "../../pmem/log-chores.js";
+import { carryOutLogChores } from "../../pmem/log-chores.js";
 import type { ControlBlock } from "./control-block.js";
 import type { LogKeeper } from "./log/run-log.js";
-
-/** As in the message. */
-export interface SentChores extends Omit<LogChores, "memory"> {
-  /** The first time that there is something to do in this range. */
-  readonly memory: WebAssembly.Memory | undefined;
-}
+import type { SentChores } from "./protocol.js";
 
 /** Worker. `send` reaches the main thread, which answers through the control block: the worker hears no messages. */
 export function remoteKeeper(control: ControlBlock, send: (chores: SentChores) => void): LogKeeper {
