@@ -20,7 +20,7 @@ export function guestModule(folder = "points"): string {
   const { command, version } = clang();
   const source = join(root, "benchmarks", folder, "guest.c");
   const headers = join(root, "guest-examples");
-  const files = [source, join(headers, "vermilion.h")];
+  const files = [source, join(root, "benchmarks", "points", "pauses.h"), join(headers, "vermilion.h")];
   const options = ["-O2", `-Wl,-z,stack-size=${STACK_BYTES}`];
   return cached("points", "guest.wasm", { words: [...command, version, ...options], files }, (output) => {
     runCommand([...command, ...options, `-I${headers}`, source, "-o", output]);

@@ -16,17 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 #include <wasi/api.h>
-#include "vermilion.h"
+#include "../points/pauses.h"
 
-#define PAGE 4096u
-#define MILLISECOND 1000000u
-/** A pause is reported when its point is durable: how often that is asked for. */
-#define LOOK MILLISECOND
 #define LAST 100u
 #define LAST_CALLS 1000u
 #define EPOCH_PAGES 16u
 
-static volatile unsigned sink;
 static volatile int restored = 1;
 static int tells;
 
@@ -34,26 +29,6 @@ static int tells;
 __attribute__((export_name("vermilion_on_power_restored"))) void on_power_restored(void) {
   restored = 1;
   if (tells && write(1, "r", 1) != 1) exit(1);
-}
-
-static uint64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static void compute(unsigned steps) {
-  unsigned state = steps;
-  for (unsigned i = 0; i < steps; i++) state = state * 1664525 + 1013904223;
-  sink = state;
-}
-
-static unsigned char *heap_of(size_t pages) {
-  unsigned char *heap = aligned_alloc(PAGE, pages * PAGE);
-  if (heap == NULL) exit(3);
-  // Every page is full of something else, so that nothing can be left out of it.
-  for (size_t word = 0; word < pages * PAGE / 4; word++) ((uint32_t *)heap)[word] = (uint32_t)word * 2654435761u + 1;
-  return heap;
 }
 
 struct object {
@@ -79,33 +54,10 @@ static int objects(unsigned count) {
   }
 }
 
-static void store(unsigned char *heap, size_t heap_pages, size_t pages, unsigned round) {
-  size_t stride = heap_pages / pages;
-  for (size_t page = 0; page < pages; page++)
-    for (size_t at = 0; at < PAGE; at += 64) heap[page * stride * PAGE + at] = (unsigned char)(round + at);
-}
-
 static unsigned pauses(size_t mebibytes, size_t pages, unsigned count) {
   size_t heap_pages = mebibytes * 256;
   if (pages > heap_pages) exit(2);
-  unsigned char *heap = heap_of(heap_pages);
-  uint64_t *longest = calloc(count, sizeof *longest);
-  int64_t epoch = vermilion_epoch();
-  for (unsigned i = 0; i < count; i++) {
-    store(heap, heap_pages, pages, i);
-    for (uint64_t last = now(), looked = last;;) {
-      uint64_t time = now();
-      if (time - last > longest[i]) longest[i] = time - last;
-      last = time;
-      if (time - looked < LOOK) continue;
-      int64_t durable = vermilion_epoch();
-      last = looked = now(); // that call is no pause
-      if (durable == epoch) continue;
-      epoch = durable;
-      break;
-    }
-  }
-  for (unsigned i = 0; i < count; i++) printf("%llu\n", (unsigned long long)longest[i]);
+  print_pauses(heap_pages, pages, count);
   return 0;
 }
 
@@ -138,7 +90,8 @@ static int epochs(void) {
   for (unsigned round = 0;;) {
     unsigned count = read_number(), taken = 0;
     for (unsigned i = 0; i < count; i++) {
-      store(heap + (round++ % EPOCH_PAGES) * PAGE, 1, 1, round);
+      round++;
+      store(heap + (round % EPOCH_PAGES) * PAGE, 1, 1, round);
       uint64_t started = now();
       if (vermilion_persist() == 0) return 7;
       if (i + LAST >= count) times[taken++] = now() - started;
