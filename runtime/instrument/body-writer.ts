@@ -70,8 +70,7 @@ export class BodyWriter {
     for (const param of params) add(1, param);
     for (const [count, valueType] of analysis.localGroups) add(count, valueType);
     for (const valueType of analysis.temporaryTypes) add(1, valueType);
-    const at = code.begin(groups);
-    return at;
+    return code.begin(groups);
   }
 
   #addLocals(): AddedLocals {

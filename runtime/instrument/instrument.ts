@@ -141,10 +141,10 @@ function writeCode(
   appendix: Appendix,
   types: TypeTable,
   { mode, tracking }: Form,
-  positions: PositionMap | undefined,
-): BranchHints {
+  target: CodeTarget,
+): void {
   const analysis = new FunctionAnalysis(module, graph);
-  const target: CodeTarget = { ...mainTarget(module, graph, appendix, mode), positions };
+  const { positions } = target;
   const writer = new BodyWriter(analysis, target, types, mode, out);
   const definedCount = module.bodies.length / 2;
   out.u32(definedCount + appendix.helperCount);
@@ -166,7 +166,6 @@ function writeCode(
     out.copy(module.bytes, from, to);
   }
   appendix.writeBodies(out);
-  return target.hints;
 }
 
 /**
@@ -270,14 +269,12 @@ export function instrument(
   // More than any program needs: memory that is never written to costs nothing, a buffer that is outgrown costs a second one.
   const out = new ByteWriter(room + module.bytes.length * 3);
   out.length = room;
-  let hints = new BranchHints();
-  writeSection(out, SectionId.code, () => {
-    hints = writeCode(out, module, graph, appendix, types, form, positions);
-  });
+  const target: CodeTarget = { ...mainTarget(module, graph, appendix, form.mode), positions };
+  writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form, target));
   const memories = definedMemoryTypes(module, graph.features);
   const head = writeHead(module, appendix, types, { tagType, memories, tracking: form.tracking });
-  if (head.length + hints.longestByteLength <= room) {
-    writeSection(head, SectionId.custom, () => hints.write(head, module.importedFunctionCount));
+  if (head.length + target.hints.longestByteLength <= room) {
+    writeSection(head, SectionId.custom, () => target.hints.write(head, module.importedFunctionCount));
   }
   if (head.length > room) throw new Error(`sections before the code take ${head.length} bytes, room is for ${room}`);
   out.bytes.set(head.view(), room - head.length);

@@ -1,5 +1,4 @@
 /** What the main thread and the worker with the guest say to each other. Each order has one answer. */
-
 import type { LogChores } from "../../pmem/log-chores.js";
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";

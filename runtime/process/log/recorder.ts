@@ -168,39 +168,33 @@ export class Recorder {
 
   #seeking(call: SystemCall): SystemCall {
     const kind = kindOf("fd_seek");
-    const memory = this.#memory;
     return (fd, offset, whence, out) => {
-      const { writer } = this;
-      writer.mark(kind);
+      this.writer.mark(kind);
       const result = call(fd!, offset!, whence!, out!);
       const check = checkOf([fd!, offset!, whence!, out!]);
-      if (result !== 0) return this.#ended(kind, check, result);
-      const at = (out as number) >>> 0;
-      memory.has(at, 8);
-      writer.open(8);
-      writer.u32(memory.u32(at));
-      writer.u32(memory.u32(at + 4));
-      writer.commit(kind, check);
-      return 0;
+      return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
     };
   }
 
   #readingClock(call: SystemCall): SystemCall {
     const kind = kindOf("clock_time_get");
-    const memory = this.#memory;
     return (id, precision, out) => {
       const result = call(id!, precision!, out!);
       const check = checkOf([id!, precision!, out!]);
-      if (result !== 0) return this.#ended(kind, check, result);
-      const { writer } = this;
-      const at = (out as number) >>> 0;
-      memory.has(at, 8);
-      writer.open(8);
-      writer.u32(memory.u32(at));
-      writer.u32(memory.u32(at + 4));
-      writer.commit(kind, check);
-      return 0;
+      return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
     };
+  }
+
+  /** The only output of a call. */
+  #noteU64(kind: number, check: number, at: number): number {
+    const memory = this.#memory;
+    const { writer } = this;
+    memory.has(at, 8);
+    writer.open(8);
+    writer.u32(memory.u32(at));
+    writer.u32(memory.u32(at + 4));
+    writer.commit(kind, check);
+    return 0;
   }
 
   #general(name: string, call: SystemCall, unstable: boolean): SystemCall {
