@@ -19,7 +19,6 @@ export function defineCall(command: Command, messages: Messages, finish: (status
     .passThroughOptions();
   addProgramOptions(command);
   addGuestOptions(command).action(async (place: string, name: string, args: string[], options: ProgramOptions) => {
-    messages.configure(options);
     checkReplication(options);
     const progress = new Progress(messages, basename(place));
     const events = {

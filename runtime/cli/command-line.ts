@@ -11,7 +11,7 @@ import { defineFork } from "./fork.js";
 import { defineCollect } from "./gc.js";
 import { defineHistory } from "./history.js";
 import { defineInspect } from "./inspect.js";
-import { Messages } from "./messages.js";
+import { type MessageOptions, Messages } from "./messages.js";
 import { definePersist } from "./persist.js";
 import { definePrune } from "./prune.js";
 import { defineProcesses } from "./ps.js";
@@ -26,14 +26,20 @@ import { defineVerify } from "./verify.js";
 /** Runs one command; the result is this program's exit status. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const messages = new Messages();
+  let complaint = "";
   const program = new Command("vermilion")
     .description("Runs WASI programs as persistent processes: a power failure is an exception, not an end.")
     .version(version(), "-V, --version", "print the version")
     .helpOption("-h, --help", "print help")
     .enablePositionalOptions()
     .exitOverride()
-    .configureOutput({ writeErr: (text) => messages.raw(text) })
+    .configureOutput({
+      writeErr: (text) => {
+        complaint += text;
+      },
+    })
     .showHelpAfterError("(see --help)")
+    .hook("preAction", (_, command) => messages.configure(command.opts<MessageOptions>()))
     .hook("preAction", checkWorkingDirectory)
     .hook("preAction", checkArguments);
   let status: number = EXIT.success;
@@ -62,10 +68,26 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   try {
     await program.parseAsync(argv);
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.success : EXIT.usage;
-    return messages.failure(error);
+    if (!(error instanceof CommanderError)) return messages.failure(error);
+    if (error.exitCode === 0) return EXIT.success;
+    messages.configure({ json: asksForJson(program, argv) });
+    return messages.misuse(complaint);
   }
   return status;
+}
+
+/** The options were not understood, so those of the command are looked for, up to its first argument. */
+function asksForJson(program: Command, [, , name, ...words]: readonly string[]): boolean {
+  const command = program.commands.find((each) => each.name() === name);
+  if (command === undefined) return false;
+  if (command.opts<MessageOptions>().json === true) return true;
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as string;
+    if (word === "--json") return true;
+    if (word === "--" || !word.startsWith("-")) break;
+    if (command.options.find(({ long, short }) => word === long || word === short)?.required === true) at++;
+  }
+  return false;
 }
 
 /** Node has put other characters where an argument was no UTF-8: another file, or another text for the program. */

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { type Comparison, type DescriptorInspection, type FrameInspection, Images } from "../index.js";
 import { epochNumber } from "./epoch-argument.js";
 import { byteText, print } from "./listing.js";
+import { plainLine } from "./plain-text.js";
 
 export function defineDiff(command: Command): void {
   command
@@ -49,7 +50,7 @@ function frameLines({ before, after, same }: Comparison["frames"]): string[] {
   if (gone?.length === 0 && come?.length === 0) return [];
   const line = (sign: string) => (frame: FrameInspection) => {
     const where = frame.offset === null ? "" : ` at 0x${frame.offset.toString(16)}`;
-    return `  ${sign} ${frame.name ?? `function ${frame.functionIndex}`}${where}`;
+    return plainLine(`  ${sign} ${frame.name ?? `function ${frame.functionIndex}`}${where}`);
   };
   return [`frames: the outermost ${same} are the same`, ...(gone ?? []).map(line("-")), ...(come ?? []).map(line("+"))];
 }
@@ -57,5 +58,5 @@ function frameLines({ before, after, same }: Comparison["frames"]): string[] {
 function descriptorText(descriptor: DescriptorInspection | null): string {
   if (descriptor === null) return "none";
   const { path, kind, offset } = descriptor;
-  return [path, kind, ...(offset === null ? [] : [`offset ${offset}`])].join(" ");
+  return [plainLine(path), kind, ...(offset === null ? [] : [`offset ${offset}`])].join(" ");
 }

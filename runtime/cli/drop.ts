@@ -9,8 +9,7 @@ export function defineDrop(command: Command, messages: Messages): void {
     .argument("<image@epoch>", "the image directory and the epoch")
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages as JSON")
-    .action(async (which: string, options: { quiet?: boolean; json?: boolean }) => {
-      messages.configure(options);
+    .action(async (which: string) => {
       const { image, epoch } = imageAndEpoch(which);
       if (epoch === undefined)
         command.error(`error: say which epoch, as ${image.replace(/@$/, "")}@3; vermilion history lists them`);

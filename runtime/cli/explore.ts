@@ -5,6 +5,7 @@ import { exploreRestartsCommand } from "./explore-restarts.js";
 import { collect, countingNumber, milliseconds, preopen, seed } from "./guest-options.js";
 import { print } from "./listing.js";
 import type { Messages } from "./messages.js";
+import { quoted } from "./plain-text.js";
 import { environment, variable } from "./program-options.js";
 import { EXIT } from "./status.js";
 
@@ -92,7 +93,6 @@ export function defineExplore(command: Command, messages: Messages, finish: (sta
     .option("--quiet", "no progress")
     .option("--verbose", "print stack traces with errors")
     .action(async (module: string, args: string[], options: ExploreCommandOptions) => {
-      messages.configure(options);
       const given = await exploreOptions(module, args[0] === "--" ? args.slice(1) : args, options);
       if (options.restart === true || options.domain !== "eadr") finish(await restarts(given, options));
       else {
@@ -226,9 +226,7 @@ async function bytesOfText(module: string): Promise<Uint8Array | undefined> {
 
 /** What was typed, as a shell takes it, with room for what a finding adds. */
 function repeatCommand(): (at: string) => string {
-  const words = process.argv
-    .slice(3)
-    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
+  const words = process.argv.slice(3).map(quoted);
   return (at) => ["vermilion explore", "--at", at, ...words].join(" ");
 }
 

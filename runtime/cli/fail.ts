@@ -8,8 +8,7 @@ export function defineFail(command: Command, messages: Messages): void {
     .argument("<image>", "its image directory")
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages as JSON")
-    .action(async (image: string, options: { quiet?: boolean; json?: boolean }) => {
-      messages.configure(options);
+    .action(async (image: string) => {
       const pid = await Process.powerFailHolder(image);
       messages.news("failed", `power failure sent to process ${pid}`, { pid });
     });

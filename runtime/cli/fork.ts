@@ -10,8 +10,7 @@ export function defineFork(command: Command, messages: Messages): void {
     .argument("<new>", "the new image directory")
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages as JSON")
-    .action(async (from: string, target: string, options: { quiet?: boolean; json?: boolean }) => {
-      messages.configure(options);
+    .action(async (from: string, target: string) => {
       const { image, epoch: at } = imageAndEpoch(from);
       const epoch = await Images.fork(image, target, { at });
       messages.news("forked", `${target} goes on from epoch ${epoch} of ${image}: vermilion resume ${target}`, {

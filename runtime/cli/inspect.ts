@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { type DescriptorInspection, type FrameInspection, frameText, type Inspection, Process } from "../index.js";
 import { epochNumber } from "./epoch-argument.js";
 import { byteText, commandText, print, statusText } from "./listing.js";
+import { plainLine } from "./plain-text.js";
 
 export function defineInspect(command: Command): void {
   command
@@ -18,7 +19,7 @@ export function defineInspect(command: Command): void {
 function describe(inspection: Inspection): string {
   const { image, module, memories, epoch, writtenAt, frames, descriptors } = inspection;
   return [
-    `image        ${image}`,
+    `image        ${plainLine(image)}`,
     `status       ${statusText(inspection)}`,
     `epoch        ${epoch}, ${writtenAt}`,
     `command      ${commandText(inspection)}`,
@@ -44,7 +45,7 @@ export function trapFrameText({ name, functionIndex }: FrameInspection, index: n
 const SHOWN_FRAMES = 40;
 
 export function frameLines(frames: readonly FrameInspection[], text: typeof frameText = frameText): string[] {
-  const lines = frames.map((frame, index) => `  ${text(frame, index)}`);
+  const lines = frames.map((frame, index) => `  ${plainLine(text(frame, index))}`);
   if (lines.length <= SHOWN_FRAMES) return lines;
   const half = SHOWN_FRAMES / 2;
   const left = `  ... ${lines.length - SHOWN_FRAMES} more (--json shows all)`;
@@ -53,5 +54,5 @@ export function frameLines(frames: readonly FrameInspection[], text: typeof fram
 
 export function descriptorLine({ number, kind, path, access, offset, flags }: DescriptorInspection): string {
   const details = [kind, access === "none" ? "" : access, offset === null ? "" : `offset ${offset}`, ...flags];
-  return `  ${String(number).padStart(3)} ${path}  ${details.filter((detail) => detail !== "").join(", ")}`;
+  return `  ${String(number).padStart(3)} ${plainLine(path)}  ${details.filter((detail) => detail !== "").join(", ")}`;
 }

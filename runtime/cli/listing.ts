@@ -1,18 +1,31 @@
 /** How listings read; they are the only commands that write to stdout. */
 import { writeSync } from "node:fs";
-import type { ImageSummary } from "../index.js";
+import { type ImageSummary, VermilionError } from "../index.js";
+import { plainLine, plainLines, quoted } from "./plain-text.js";
 
-/** A reader that has seen enough, as `head`, is no error. */
+/** How long a pipe is left to its reader when it is full and does not block. */
+const FULL_PIPE_MILLISECONDS = 1;
+
+/** A reader that has seen enough, as `head`, is no error. DISK_FULL, IO_ERROR. */
 export function print(text: string): void {
-  const bytes = Buffer.from(`${text}\n`);
+  const bytes = Buffer.from(`${plainLines(text)}\n`);
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(1, bytes, at);
-    } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EAGAIN") continue;
-      return;
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code === "EPIPE") return;
+      if (code !== "EAGAIN") throw unwritten(code, cause);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_MILLISECONDS);
     }
   }
+}
+
+function unwritten(code: string | undefined, cause: unknown): VermilionError {
+  const reason = `stdout: cannot write: ${code ?? String(cause)}`;
+  return code === "ENOSPC"
+    ? new VermilionError("DISK_FULL", `${reason}, the disk has no room left; free some space`, { cause })
+    : new VermilionError("IO_ERROR", `${reason}; check where it leads`, { cause });
 }
 
 export function statusText({ status, heldBy, exitStatus, trap, problem }: ImageSummary): string {
@@ -20,7 +33,7 @@ export function statusText({ status, heldBy, exitStatus, trap, problem }: ImageS
     case "finished":
       return `finished, exit status ${exitStatus}`;
     case "trapped":
-      return `trapped: ${trap}`;
+      return `trapped: ${plainLine(trap ?? "")}`;
     case "running":
       return `running, process ${heldBy ?? "unknown"}`;
     case "killed":
@@ -28,7 +41,7 @@ export function statusText({ status, heldBy, exitStatus, trap, problem }: ImageS
     case "lost":
       return "lost: it was killed without a save that it could go on from";
     case "unreadable":
-      return `unreadable: ${problem}`;
+      return `unreadable: ${plainLine(problem ?? "")}`;
     case "saved":
       return heldBy === null ? "saved" : `saved, about to be resumed by process ${heldBy}`;
   }
@@ -44,10 +57,6 @@ export function commandText({ command }: ImageSummary): string {
     ...(invoke === null ? [] : ["--invoke", invoke]),
   ];
   return [...options, module, ...args.slice(1)].map(quoted).join(" ");
-}
-
-function quoted(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 export function byteText(byteLength: number): string {

@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { VermilionError } from "../index.js";
+import { plainLine } from "./plain-text.js";
 import { EXIT } from "./status.js";
 
 /** What the user gave is wrong, not the disk or the image. */
@@ -43,6 +44,13 @@ export class Messages {
     return USAGE_CODES.has(error.code) ? EXIT.usage : EXIT.inputOutput;
   }
 
+  /** Of the command line itself. Returns the exit status for it. */
+  misuse(text: string): number {
+    if (this.#options.json === true) this.#line("error", text.trimEnd().replace(/^error: /, ""), { code: "USAGE" });
+    else this.raw(text);
+    return EXIT.usage;
+  }
+
   /** Nobody is told when stderr is gone: the exit status says it too. */
   raw(text: string): void {
     try {
@@ -56,7 +64,9 @@ export class Messages {
 
   #line(event: string, text: string, facts: object): void {
     const { json } = this.#options;
-    this.raw(json === true ? `${JSON.stringify({ event, message: text, ...facts })}\n` : `vermilion: ${text}\n`);
+    this.raw(
+      json === true ? `${JSON.stringify({ event, message: text, ...facts })}\n` : `vermilion: ${plainLine(text)}\n`,
+    );
   }
 }
 

@@ -17,7 +17,6 @@ export function definePersist(command: Command, messages: Messages): void {
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages as JSON")
     .action(async (image: string, options: PersistOptions) => {
-      messages.configure(options);
       const { pid, epoch } = await Process.persistHolder(image, { timeoutMilliseconds: options.timeout });
       messages.news("persisted", `process ${pid} is saved as epoch ${epoch} and goes on`, { pid, epoch });
     });

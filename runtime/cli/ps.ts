@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { type ImageSummary, Process, VermilionError } from "../index.js";
 import { commandText, print, statusText } from "./listing.js";
+import { plainLine } from "./plain-text.js";
 
 export function defineProcesses(command: Command): void {
   command
@@ -27,7 +28,7 @@ async function listOrNothing(directory: string): Promise<ImageSummary[]> {
 
 function table(images: readonly ImageSummary[]): string {
   const rows = images.map((summary) => [
-    basename(summary.image),
+    plainLine(basename(summary.image)),
     String(summary.epoch),
     summary.writtenAt?.slice(0, 19).replace("T", " ") ?? "",
     statusText(summary),

@@ -10,8 +10,7 @@ export function definePull(command: Command, messages: Messages): void {
     .argument("<image>", "the new image directory")
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages as JSON")
-    .action(async (from: string, image: string, options: { quiet?: boolean; json?: boolean }) => {
-      messages.configure(options);
+    .action(async (from: string, image: string) => {
       const { store: named, epoch: at } = storeAndEpoch(from);
       const epoch = await withStore(named, (store) => Images.pull(store, image, { at }));
       messages.news("pulled", `${image} goes on from epoch ${epoch} of ${named}: vermilion resume ${image}`, {

@@ -20,7 +20,6 @@ export function definePush(command: Command, messages: Messages): void {
     .option("--quiet", "print nothing but errors")
     .option("--json", "print messages as JSON")
     .action(async (from: string, to: string, options: PushOptions) => {
-      messages.configure(options);
       const { image, epoch: at } = imageAndEpoch(from);
       const tell = (pushed: Pushed): void => {
         const { epoch, blocks, byteLength } = pushed;

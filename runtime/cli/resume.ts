@@ -33,7 +33,6 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
     .option("-S <key=value>", "system interface: tcplisten=ADDRESS:PORT, granted again; repeatable", settings)
     .option("-W <key=value>", "limits: timeout=10s", settings);
   addGuestOptions(command).action(async (image: string, options: ResumeOptions) => {
-    messages.configure(options);
     checkReplication(options);
     const progress = new Progress(messages, basename(image));
     const resumed = await Process.open(image, {

@@ -1,6 +1,6 @@
-import { writeSync } from "node:fs";
 import { relative } from "node:path";
 import type { Cut, Outcome, Process, Resumption } from "../index.js";
+import { print } from "./listing.js";
 import type { Messages } from "./messages.js";
 import { EXIT } from "./status.js";
 
@@ -19,7 +19,7 @@ export async function runToEnd(
   switch (outcome.kind) {
     case "exited":
     case "returned":
-      for (const line of outcome.results) writeSync(1, `${line}\n`);
+      for (const line of outcome.results) print(line);
       return outcome.kind === "exited" ? exitStatusOf(outcome.status) : EXIT.success;
     case "trapped":
       messages.news("trapped", `trap: ${outcome.message}; ${image} holds the memory as it was`, {

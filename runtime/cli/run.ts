@@ -25,7 +25,6 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
   );
   addSuperviseOptions(command);
   addGuestOptions(command).action(async (module: string, args: string[], options: RunCommandOptions) => {
-    messages.configure(options);
     checkReplication(options);
     if (options.supervise === true) return finish(await supervise(process.argv, options, messages));
     const progress = new Progress(messages, basename(module));
