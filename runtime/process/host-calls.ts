@@ -4,7 +4,7 @@
  * A call is left in one of three ways: before it is made (it is made on resume), while it blocks and has done nothing
  * (the same, unless the program wants to be told), or when it has been made (its results are what is saved).
  */
-import { VermilionError } from "../../pmem/error.js";
+import { invariant, VermilionError } from "../../pmem/error.js";
 import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/places.js";
 import { ExternalKind, MOST_MEMORY_PAGES, typeOfFunction } from "../wasm/module.js";
 import type { ValueType } from "../wasm/value-types.js";
@@ -56,15 +56,14 @@ export function importsOf(
         );
       }
       namespace[name] = wrap(functionIndex++, from, name, fn);
-    } else if (kind === ExternalKind.memory) {
+    } else {
+      invariant(kind === ExternalKind.memory, "other imports are refused before (imports.ts)");
       const limits = module.memories[memoryIndex++];
       namespace[name] = new WebAssembly.Memory({
         initial: limits?.minimum ?? 0,
         maximum: limits?.maximum ?? MOST_MEMORY_PAGES,
         shared: limits?.shared ?? false,
       });
-    } else {
-      throw new VermilionError("UNKNOWN_IMPORT", `the module needs "${from}"."${name}", which is not a function`);
     }
   }
   return imports;

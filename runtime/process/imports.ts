@@ -16,13 +16,27 @@ const LETTERS: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Before anything runs: every import is a function that we have, with the types that it has, or one that is given.
- * UNKNOWN_IMPORT: names the first that is not.
+ * Before anything runs: every import is a function that we have, with the types that it has, one that is given, or a memory,
+ * which is made as the module wants it. UNKNOWN_IMPORT: names the first that is not. MODULE_UNSUPPORTED: one memory under two indices.
  */
 export function checkImports(module: Module, given: HostFunctions): void {
   let functionIndex = 0;
+  const memories = new Set<string>();
   for (const { module: from, name, kind } of module.imports) {
-    if (kind !== ExternalKind.function) continue;
+    if (kind === ExternalKind.memory) {
+      const named = `${from}\0${name}`;
+      if (memories.has(named)) {
+        throw new VermilionError("MODULE_UNSUPPORTED", `the module imports the memory "${from}"."${name}" twice`);
+      }
+      memories.add(named);
+      continue;
+    }
+    if (kind !== ExternalKind.function) {
+      throw new VermilionError(
+        "UNKNOWN_IMPORT",
+        `the module imports "${from}"."${name}", which is neither a function nor a memory; build it for wasm32-wasi`,
+      );
+    }
     const { params, results } = typeOfFunction(module, functionIndex++);
     if (given.has(from, name)) {
       if ([...params, ...results].every(isNumeric)) continue;

@@ -22,10 +22,15 @@ export function isReactor(module: Module): boolean {
   return params.length === 0 && results.length === 0;
 }
 
-/** NO_SUCH_EXPORT, BAD_ARGUMENT (with `invoke`: the arguments are numbers for the function's parameters). */
+/** NO_SUCH_EXPORT, BAD_ARGUMENT (the arguments are no numbers for the function's parameters; `_start` has any). */
 export function entryOf(module: Module, { invoke, args }: Pick<Command, "invoke" | "args">): EntryCall {
   if (invoke !== null) return callOf(module, invoke, args.slice(1));
-  exportedType(module, "_start", false);
+  if (exportedType(module, "_start", false).params.length > 0) {
+    throw new VermilionError(
+      "BAD_ARGUMENT",
+      "_start takes arguments, so it is no program's; call it with --invoke _start",
+    );
+  }
   return { exportName: "_start", args: [] };
 }
 

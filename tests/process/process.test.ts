@@ -18,6 +18,8 @@ const WITHOUT_FUNCTION_99 = Uint8Array.of(
   ...[9, 7, 1, 0, 0x41, 0, 0x0b, 1, 99],
 );
 
+const STARTED_WITH_AN_ARGUMENT = '(module (memory 1) (func (export "_start") (param i32)))';
+
 let images = 0;
 
 /** Options for a process with an image and an output file of its own. */
@@ -253,6 +255,13 @@ describe("create", () => {
     ["half a module", { moduleBytes: Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 0x50) }, "MODULE_INVALID"],
     ["a component", { moduleBytes: Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0) }, "MODULE_UNSUPPORTED"],
     ["an import that nobody has", { moduleBytes: assembleText('(module (import "e" "f" (func)))') }, "UNKNOWN_IMPORT"],
+    ["an imported global", { moduleBytes: assembleText('(module (import "e" "g" (global i32)))') }, "UNKNOWN_IMPORT"],
+    [
+      "an imported table",
+      { moduleBytes: assembleText('(module (import "e" "t" (table 1 funcref)))') },
+      "UNKNOWN_IMPORT",
+    ],
+    ["a _start that takes arguments", { moduleBytes: assembleText(STARTED_WITH_AN_ARGUMENT) }, "BAD_ARGUMENT"],
     ["no _start", { moduleBytes: assembleText("(module)") }, "NO_SUCH_EXPORT"],
     ["a directory that is not there", { preopens: [{ host: "/nowhere", guest: "/" }] }, "NOT_FOUND"],
     ["more memory than allowed", { maxMemoryByteLength: 65536 }, "MEMORY_LIMIT"],
