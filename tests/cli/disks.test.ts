@@ -28,6 +28,31 @@ describe.skipIf(!mayMount)("disks (skipped where a user may not mount one)", () 
     expect(onDisk("ro", "$V run $M 2>&1; echo $?")).toMatch(/^vermilion: \/mnt\/\.vermilion.*read-only.*\n74\n$/);
   });
 
+  test("read-only: an image on it can be looked at, verified, forked and pushed elsewhere; not resumed", () => {
+    const out = onDisk(
+      "size=8m",
+      `$V run --quiet --image i --fail-at-call fd_write:3 $M > /dev/null
+       mount -o remount,ro /mnt
+       for lock in there gone; do
+         for command in "inspect i" "verify i" "history i" "fork i $W/fork-$lock" "push i dir:$W/store" "resume --quiet i"; do
+           $V $command > /dev/null 2> $W/said; echo $command: $?
+         done
+         mount -o remount,rw /mnt; rm -f i/lock; mount -o remount,ro /mnt
+       done
+       $V resume --quiet $W/fork-there | head -1`,
+    );
+    const each = [
+      "inspect i: 0",
+      "verify i: 0",
+      "history i: 0",
+      /^fork .*: 0$/,
+      /^push .*: 0$/,
+      "resume --quiet i: 74",
+    ];
+    const lines = [...each, ...each].map((line) => (typeof line === "string" ? line : expect.stringMatching(line)));
+    expect(out.trimEnd().split("\n")).toEqual([...lines, "3"]);
+  });
+
   test("no room for the image: status 74, nothing has run", () => {
     const out = onDisk("size=128k", "$V run $M 2>&1; echo $?");
     expect(out).toMatch(/^vermilion: \/mnt\/\.vermilion.*free some space.*\n74\n$/);

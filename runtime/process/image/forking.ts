@@ -19,14 +19,14 @@ import { encodePageMaps, segmentByteLengths } from "./page-maps.js";
 import { checkMemories, isResumable, readCurrent, readEpoch, type SavedState } from "./reading.js";
 import { encodeState } from "./state-file.js";
 import type { ImageStorage } from "./storage.js";
-import { type Held, holding, type Wrap } from "./upkeep.js";
+import { type Held, holdingToRead, type Wrap } from "./upkeep.js";
 
 /**
  * Returns the epoch that the new image goes on from. Codes: IMAGE_BUSY (the image runs), NO_SUCH_EPOCH, IMAGE_NOT_SAVED,
  * IMAGE_EXISTS, IMAGE_FOREIGN (of the target), and those of the disk.
  */
 export function forkImage(path: string, at: number | undefined, target: string, wrap?: Wrap): number {
-  return holding(path, undefined, (source) => {
+  return holdingToRead(path, undefined, (source) => {
     const { header } = source;
     if (at === undefined && !isResumable(header)) {
       const reason = `its program is ${header.status === "running" ? "not saved yet" : header.status}`;

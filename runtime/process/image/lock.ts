@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
-import { errnoError, type VermilionError } from "../../../pmem/error.js";
+import { errnoError, invariant, VermilionError } from "../../../pmem/error.js";
 import { EINTR, EWOULDBLOCK, LOCK, libc } from "../../../pmem/libc.js";
 import { imageError } from "./damage.js";
 import type { ImageDirectory } from "./image-directory.js";
@@ -12,25 +12,43 @@ import type { ImageDirectory } from "./image-directory.js";
  * image is held is what flock says. A Worker's descriptors are closed when the Worker ends, and the lock with them.
  */
 export class ImageLock {
-  readonly #descriptor: number;
+  /** Undefined: on a read-only disk there is no lock file, and need not be one. */
+  readonly #descriptor: number | undefined;
 
-  private constructor(descriptor: number) {
+  private constructor(descriptor: number | undefined) {
     this.#descriptor = descriptor;
   }
 
-  /** IMAGE_BUSY (names the holder's pid), READ_ONLY, PERMISSION_DENIED, and the errors of libc(). */
+  /** To write. IMAGE_BUSY (names the holder's pid), READ_ONLY, PERMISSION_DENIED, and the errors of libc(). */
   static acquire(directory: ImageDirectory): ImageLock {
+    return ImageLock.#acquire(directory, true);
+  }
+
+  /** Only to read, on a read-only disk too: nobody else runs or changes the image meanwhile. IMAGE_BUSY and so on. */
+  static acquireToRead(directory: ImageDirectory): ImageLock {
+    try {
+      return ImageLock.#acquire(directory, true);
+    } catch (error) {
+      if (!(error instanceof VermilionError && error.code === "READ_ONLY")) throw error;
+    }
+    if (directory.statOf(LOCK_NAME) === undefined) return new ImageLock(undefined);
+    return ImageLock.#acquire(directory, false);
+  }
+
+  static #acquire(directory: ImageDirectory, writes: boolean): ImageLock {
     const path = directory.pathOf(LOCK_NAME);
     for (let tries = 1; ; tries++) {
-      const file = directory.openFile(LOCK_NAME, constants.O_RDWR | constants.O_CREAT);
+      const file = directory.openFile(LOCK_NAME, writes ? constants.O_RDWR | constants.O_CREAT : constants.O_RDONLY);
       if (file === undefined) throw removedMeanwhile(directory);
       const { descriptor } = file;
       try {
         if (flock(descriptor, LOCK.EXCLUSIVE, path)) {
           // Another process may have removed the image, and its lock file, between our open and our flock.
           if (directory.statOf(LOCK_NAME)?.ino !== fstatSync(descriptor).ino) throw removedMeanwhile(directory);
-          ftruncateSync(descriptor, 0);
-          writeSync(descriptor, `${process.pid}\n`, 0);
+          if (writes) {
+            ftruncateSync(descriptor, 0);
+            writeSync(descriptor, `${process.pid}\n`, 0);
+          }
           return new ImageLock(descriptor);
         }
         // Readers hold it for microseconds, to see whether someone else does: not worth an error.
@@ -58,11 +76,12 @@ export class ImageLock {
 
   /** The holder takes these signals from now on, and makes a persistence point for each. */
   announce(signals: readonly string[]): void {
+    invariant(this.#descriptor !== undefined, "whoever runs an image can write it");
     writeSync(this.#descriptor, `${process.pid}\n${signals.join(" ")}\n`, 0);
   }
 
   release(): void {
-    closeSync(this.#descriptor);
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
   }
 }
 

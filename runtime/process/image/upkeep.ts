@@ -44,11 +44,25 @@ export interface Held {
 
 /** IMAGE_BUSY: somebody runs it. IMAGE_MISSING, IMAGE_DAMAGED (its header) and the like. */
 export function holding<Result>(path: string, wrap: Wrap | undefined, work: (held: Held) => Result): Result {
+  return withLock(path, wrap, (directory) => ImageLock.acquire(directory), work);
+}
+
+/** The same for work that writes nothing into it, which a read-only disk need not hinder. */
+export function holdingToRead<Result>(path: string, wrap: Wrap | undefined, work: (held: Held) => Result): Result {
+  return withLock(path, wrap, (directory) => ImageLock.acquireToRead(directory), work);
+}
+
+function withLock<Result>(
+  path: string,
+  wrap: Wrap | undefined,
+  acquire: (directory: ImageDirectory) => ImageLock,
+  work: (held: Held) => Result,
+): Result {
   const directory = ImageDirectory.open(path);
   let lock: ImageLock | undefined;
   try {
     readHeader(directory); // throws, and puts no lock file there
-    lock = ImageLock.acquire(directory);
+    lock = acquire(directory);
     return work({ directory, storage: wrap?.(directory) ?? directory, ...readHeader(directory) });
   } finally {
     lock?.release();

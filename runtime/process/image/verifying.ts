@@ -21,7 +21,7 @@ import {
   type SavedState,
 } from "./reading.js";
 import type { ImageState } from "./state-file.js";
-import { type Held, holding, type Wrap } from "./upkeep.js";
+import { type Held, holding, holdingToRead, type Wrap } from "./upkeep.js";
 
 export interface Verification {
   /** Of those that are kept, ascending. */
@@ -45,7 +45,8 @@ export interface LogChecks {
  * UNREPAIRABLE: no epoch is whole, or the module is damaged; nothing was changed.
  */
 export function verifyImage(path: string, repair = false, log?: LogChecks, wrap?: Wrap): Verification {
-  return holding(path, wrap, (held) => {
+  const hold = repair ? holding : holdingToRead;
+  return hold(path, wrap, (held) => {
     const { directory, header } = held;
     const logProblems = log === undefined ? [] : problemsOfLog(held, log);
     const traps = header.status === "trapped" && header.state !== undefined;

@@ -52,15 +52,25 @@ export async function pushEpoch(image: string, store: BlockStore, at?: number): 
       );
     }
     const epoch = at ?? header.epoch;
-    const wasPinned = directory.statOf(pinName(epoch)) !== undefined;
-    if (!wasPinned) pin(image, epoch, true);
+    const isPinnedHere = directory.statOf(pinName(epoch)) === undefined && pinForNow(image, epoch);
     try {
       return await upload(directory, store, epoch);
     } finally {
-      if (!wasPinned) unpin(image, epoch);
+      if (isPinnedHere) unpin(image, epoch);
     }
   } finally {
     directory.close();
+  }
+}
+
+/** False: nobody can drop it, on a read-only disk. NO_SUCH_EPOCH. */
+function pinForNow(image: string, epoch: number): boolean {
+  try {
+    pin(image, epoch, true);
+    return true;
+  } catch (error) {
+    if (error instanceof VermilionError && error.code === "READ_ONLY") return false;
+    throw error;
   }
 }
 
