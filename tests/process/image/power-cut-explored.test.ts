@@ -5,9 +5,9 @@
  */
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { lostFiles, milderFiles, survivingFiles, survivingFilesNamed } from "../../../pmem/surviving-files.js";
+import { lostFiles, survivingFiles, survivingFilesNamed } from "../../../pmem/surviving-files.js";
 import { allowed, GENERATIONS, type Life, live, liveWithCommits, liveWithPoints, reopen } from "./image-lives.js";
-import { filesOf, RecordedFiles } from "./recorded-files.js";
+import { filesOf, mildest, RecordedFiles } from "./recorded-files.js";
 import { type Operation, Recorder } from "./simulated-disk.js";
 import { scratchDirectory } from "./support.js";
 
@@ -52,18 +52,14 @@ class ImageExplorer {
   #look({ model }: RecordedFiles, event: number): Finding | undefined {
     this.#points++;
     const expected = allowed(this.#life.operations.slice(0, event), false);
-    for (const { choice, digest } of survivingFiles(model, STATES_PER_POINT, event)) {
+    for (const { choice, digest, tree } of survivingFiles(model, STATES_PER_POINT, event)) {
       const key = `${digest} ${expected}`;
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
-      const outcomeOf = (name: string) => this.#outcome(survivingFilesNamed(model, name).tree);
-      if (expected.test(outcomeOf(choice))) continue;
-      const least = shrunk(
-        choice,
-        (name) => milderFiles(model, name),
-        (name) => !expected.test(outcomeOf(name)),
-      );
-      return { event, outcome: outcomeOf(least), lost: lostFiles(model, least) };
+      if (expected.test(this.#outcome(tree))) continue;
+      const least = mildest(model, choice, (milder) => !expected.test(this.#outcome(milder)));
+      const outcome = this.#outcome(survivingFilesNamed(model, least).tree);
+      return { event, outcome, lost: lostFiles(model, least) };
     }
     return undefined;
   }
@@ -87,11 +83,6 @@ class ImageExplorer {
 /** Between two flushes the possible states only grow (Q2 in restart-search.ts); a mark is a promise. */
 function isPoint(next: Operation | undefined): boolean {
   return next === undefined || next.kind === "sync" || next.kind === "syncDirectory" || next.kind === "mark";
-}
-
-function shrunk(choice: string, milder: (name: string) => Iterable<string>, fails: (name: string) => boolean): string {
-  for (const name of milder(choice)) if (fails(name)) return shrunk(name, milder, fails);
-  return choice;
 }
 
 const LIVES = [

@@ -1,4 +1,5 @@
 import { FileModel, type FileTree } from "../../../pmem/file-model.js";
+import { milderFiles, survivingFilesNamed } from "../../../pmem/surviving-files.js";
 import type { Operation } from "./simulated-disk.js";
 
 /** The explorer's model of files and names, fed with what was recorded of an image's life. */
@@ -66,4 +67,12 @@ export function filesOf({ entries, contents }: FileTree): Map<string, Uint8Array
     if (entry.kind === "file") files.set(name, contents.get(entry.id) ?? new Uint8Array(0));
   }
   return files;
+}
+
+/** Of the states that lose less than this one, and are still wrong, one that loses as little as it can. */
+export function mildest(model: FileModel, choice: string, isWrong: (tree: FileTree) => boolean): string {
+  for (const name of milderFiles(model, choice)) {
+    if (isWrong(survivingFilesNamed(model, name).tree)) return mildest(model, name, isWrong);
+  }
+  return choice;
 }

@@ -1,4 +1,5 @@
 /** A guest in JavaScript: makes host calls through a system interface, logged or replayed, as a WebAssembly program would. */
+import { execFileSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -27,9 +28,13 @@ export class World {
   readonly image = join(this.folder, "image");
   readonly data = join(this.folder, "data");
   readonly #appending: boolean;
+  readonly #stderr: string;
 
-  constructor(appending: boolean) {
+  /** `piped`: what goes to stderr is gone, and not in a file. */
+  constructor(appending: boolean, piped = false) {
     this.#appending = appending;
+    this.#stderr = piped ? join(this.folder, "stderr") : "/dev/null";
+    if (piped) execFileSync("mkfifo", [this.#stderr]);
     mkdirSync(join(this.image, "open-files"), { recursive: true });
     mkdirSync(this.data);
     writeFileSync(join(this.folder, "stdin"), "first line\nsecond line\nthird line\n");
@@ -39,7 +44,7 @@ export class World {
   /** Opened anew by each process, as a user would who types the command again. */
   stdio(): [number, number, number] {
     const output = openSync(join(this.folder, "stdout"), this.#appending ? "a" : "r+");
-    return [openSync(join(this.folder, "stdin"), "r"), output, openSync("/dev/null", "w")];
+    return [openSync(join(this.folder, "stdin"), "r"), output, openSync(this.#stderr, "r+")];
   }
 
   /** What others see of the guest's work. */
