@@ -252,7 +252,7 @@ export class InstructionPass {
 
   #call({ params, results }: FunctionType, operandsBeside: number, mayUnwind: boolean, i: number): void {
     this.#stack.height -= params.length + operandsBeside;
-    this.#control.raiseCost(mayUnwind ? LoopCost.calls : LoopCost.nested);
+    this.#control.raiseCost(LoopCost.calls);
     if (mayUnwind) this.#addSite(i, SiteKind.call);
     this.#stack.pushAll(results, i, false);
   }

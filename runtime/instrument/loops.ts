@@ -1,7 +1,7 @@
 /**
- * Loops. Those with calls that can unwind are polled at their header. The others count their turns in a local, on the way
- * back, and look whether to poll when it has come to its end; the small ones are chained `COPIES` times, so that one back
- * edge in `COPIES` is counted:
+ * Loops. Those with calls are polled at their header. The others count their turns in a local, on the way back, and look
+ * whether to poll when it has come to its end; the small ones are chained `COPIES` times, so that one back edge in `COPIES` is
+ * counted:
  *
  *     <counter := TURNS_PER_CHECK>        ;; unless a counted loop is around
  *     block $exit bt

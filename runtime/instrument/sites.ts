@@ -22,7 +22,7 @@ export interface Site {
   live: readonly number[];
 }
 
-/** What happens in a turn of a loop: plain code; inner loops, guest handlers or calls that cannot unwind; or calls that can. */
+/** What happens in a turn of a loop: plain code; inner loops or guest handlers; or calls. */
 export const LoopCost = { plain: 0, nested: 1, calls: 2 } as const;
 
 /** What a catch section that rethrows keeps, so that a continuation can throw the same exception again. */
