@@ -6,7 +6,7 @@ import { getSystemErrorName } from "node:util";
  * `code` is for programs and never changes its meaning; `message` is for people, names the file and the next step.
  * Codes of pmem: PLATFORM_UNSUPPORTED, FFI_MISSING, DISK_FULL, READ_ONLY, PERMISSION_DENIED, NOT_FOUND, ALREADY_EXISTS,
  * SYMLINK_REFUSED, NOT_A_FILE, TOO_MANY_OPEN_FILES, OUT_OF_MEMORY, MMAP_UNSUPPORTED, IO_ERROR, REGION_LENGTH,
- * REGION_RESERVATION, REGION_POISONED. Codes of images start with IMAGE_: docs/image-format.md#errors.
+ * NAME_TOO_LONG, REGION_RESERVATION, REGION_POISONED. Codes of images start with IMAGE_: docs/image-format.md#errors.
  */
 export class VermilionError extends Error {
   override readonly name = "VermilionError";
@@ -51,6 +51,7 @@ const ADVICE: Readonly<Record<string, Advice>> = {
     code: "MMAP_UNSUPPORTED",
     text: "this file system cannot map files into memory; put the image on a local one (ext4, xfs, btrfs, tmpfs)",
   },
+  ENAMETOOLONG: { code: "NAME_TOO_LONG", text: "the name is too long for this file system; choose a shorter one" },
   ENOMEM: { code: "OUT_OF_MEMORY", text: "the system has no memory or address space left" },
 };
 

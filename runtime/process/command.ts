@@ -7,6 +7,8 @@ export interface Preopen {
   readonly guest: string;
 }
 
+const MOST_NAME_BYTES = 200;
+
 /** What is run, as the image remembers it: plain JSON, everything resolved. */
 export interface Command {
   /** Absolute path of the module as it was given; the image holds the bytes. */
@@ -37,8 +39,15 @@ export function sameCommand(a: Command, b: Command): boolean {
 
 /** The directory that `run` uses without `--image`: typing the same command again finds it again. */
 export function defaultImageDirectory(workingDirectory: string, command: Command): string {
-  const name = basename(command.module).replace(/\.(wasm|wat)$/, "");
+  const name = shortened(basename(command.module).replace(/\.(wasm|wat)$/, ""));
   return join(workingDirectory, ".vermilion", `${name}-${hashText(identity(command))}`);
+}
+
+/** A file's name has at most 255 bytes, and the hash comes behind it. */
+function shortened(name: string): string {
+  const letters = [...name];
+  while (Buffer.byteLength(letters.join("")) > MOST_NAME_BYTES) letters.pop();
+  return letters.join("");
 }
 
 /**

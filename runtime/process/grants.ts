@@ -55,8 +55,8 @@ export function grantsOf(command: Command, image: Image, given: Given): Grants {
   ];
   throw new VermilionError(
     "GRANT_NEEDED",
-    `${path}: this image was not made by you on this machine, so what it wants of this machine is not granted by ` +
-      `itself; to grant it: vermilion resume ${options.join(" ")} ${JSON.stringify(path)}`,
+    `${path}: this image was not made by you on this machine, or without a writable home, so what it wants of this ` +
+      `machine is not granted by itself; to grant it: vermilion resume ${options.join(" ")} ${JSON.stringify(path)}`,
   );
 }
 

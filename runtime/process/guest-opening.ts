@@ -32,20 +32,21 @@ export function openGuest(order: PrepareOrder, { control, tell, hostFunctions }:
   const notice = (message: string) => tell({ kind: "notice", message });
   const warn = once(notice);
   const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
-    naming(path, () => {
-      const program = interruptibly(control, () =>
+    naming(path, () =>
+      interruptibly(control, () =>
         Program.load(bytes, {
           cacheDirectory: order.cacheDirectory,
           exact: order.exact,
           flags,
+          accept: (module) => {
+            checkImports(module, hostFunctions);
+            if (command?.instance === false) entryOf(module, command); // throws
+            if (command !== undefined) checkFirstMemory(module, command);
+          },
           onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
         }),
-      );
-      checkImports(program.module, hostFunctions);
-      if (command?.instance === false) entryOf(program.module, command); // throws
-      if (command !== undefined) checkFirstMemory(program.module, command);
-      return program;
-    });
+      ),
+    );
   const wasiOptions = (command: Command, image: string): WasiOptions => ({
     args: command.args,
     env: command.env,

@@ -114,10 +114,15 @@ export function listImages(directory: string): ImageSummary[] {
     } catch (error) {
       if (!(error instanceof VermilionError)) throw error;
       if (error.code === "IMAGE_FOREIGN" || error.code === "IMAGE_MISSING") return [];
+      if (error.code === "IMAGE_INCOMPLETE" && isEmpty(image)) return [];
       const unknown = { heldBy: null, epoch: 0, writtenAt: null, exitStatus: null, trap: null, command: null };
       return [{ image, status: "unreadable" as const, problem: error.message, ...unknown }];
     }
   });
+}
+
+function isEmpty(directory: string): boolean {
+  return attempt("list", directory, () => readdirSync(directory)).length === 0;
 }
 
 function summarize(reading: ImageReading): ImageSummary {

@@ -5,8 +5,7 @@
  * is over (finished, trapped) or lost anyway (killed before its first save) makes room for a clean start. The module is
  * loaded, and so refused if it cannot run, before anything on the disk is touched.
  */
-import { readFileSync } from "node:fs";
-import { attempt, VermilionError } from "../../pmem/error.js";
+import { VermilionError } from "../../pmem/error.js";
 import { type Command, sameCommand } from "./command.js";
 import { parseCommand } from "./command-record.js";
 import { grantsOf, recordGrant } from "./grants.js";
@@ -17,6 +16,7 @@ import type { ImageState } from "./image/state-file.js";
 import type { ImageStorage } from "./image/storage.js";
 import { hasLog } from "./log/files.js";
 import { OpenedLog } from "./log/opened-log.js";
+import { readModuleFile } from "./module-file.js";
 import { logNumberOf } from "./process-state.js";
 import { INSTRUMENTER_VERSION, type Program } from "./program.js";
 import type { PrepareOrder } from "./protocol.js";
@@ -74,8 +74,7 @@ function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): Opened
 
 function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   const { command, image: path, ifUnfinished } = order;
-  const moduleBytes =
-    order.moduleBytes ?? attempt("read the module", command.module, () => readFileSync(command.module));
+  const moduleBytes = order.moduleBytes ?? readModuleFile(command.module);
   if (ifUnfinished !== "replace" && hasUnfinished(order, helpers)) {
     if (ifUnfinished === "fail") {
       throw new VermilionError(

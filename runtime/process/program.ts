@@ -35,6 +35,8 @@ export interface ProgramOptions {
   readonly tracking?: boolean;
   /** The host sets a flag when it is to be asked; unless every safepoint is counted. */
   readonly flags?: boolean;
+  /** Refuses, by throwing, a module that is no program for here, before it is instrumented. */
+  readonly accept?: (module: Module) => void;
   /** Told when instrumenting starts, which can take seconds for big modules. */
   readonly onInstrument?: (byteLength: number) => void;
 }
@@ -77,10 +79,11 @@ export class Program {
     const cached = cache?.readForm(name);
     if (cached !== undefined) {
       const made = fromInstrumented(bytes, name, cached);
-      if (made !== undefined) return checked(new Program(bytes, form, made, cache));
+      if (made !== undefined) return accepted(new Program(bytes, form, made, cache), options);
     }
-    options.onInstrument?.(bytes.length);
     validate(bytes);
+    options.accept?.(refuseUnsupported(() => decodeModule(bytes)));
+    options.onInstrument?.(bytes.length);
     const instrumented = instrumentBytes(bytes, form);
     cache?.writeForm(name, instrumented);
     const made = fromInstrumented(bytes, name, instrumented);
@@ -189,6 +192,11 @@ function validate(bytes: Uint8Array): void {
     if (error instanceof VermilionError) throw error;
   }
   compile(bytes, "the module");
+}
+
+function accepted(program: Program, { accept }: ProgramOptions): Program {
+  accept?.(program.module);
+  return checked(program);
 }
 
 function checked(program: Program): Program {

@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { attempt, VermilionError } from "../../pmem/error.js";
+import { VermilionError } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
 import type { Preopen } from "../process/command.js";
 import type { FrameInspection } from "../process/frame-inspection.js";
+import { readModuleFile } from "../process/module-file.js";
 import { Tally } from "./explore-protocol.js";
 import { ExploreThread } from "./explore-thread.js";
 import type { Reference } from "./explorer.js";
@@ -225,7 +225,7 @@ async function withThreads<Result>(
 
 function subjectOf(options: ExploreOptions): Subject {
   const module = resolve(options.module);
-  const moduleBytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
+  const moduleBytes = options.moduleBytes ?? readModuleFile(module);
   return {
     module,
     moduleBytes: new Uint8Array(moduleBytes),

@@ -1,11 +1,11 @@
-import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import type { PersistenceDomain } from "../../pmem/cache-model.js";
-import { attempt, VermilionError } from "../../pmem/error.js";
+import { VermilionError } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
 import type { Preopen } from "../process/command.js";
 import { HostFunctions } from "../process/host-functions.js";
 import { checkImports } from "../process/imports.js";
+import { readModuleFile } from "../process/module-file.js";
 import { Program } from "../process/program.js";
 import { readTree } from "./guest-files.js";
 import type { RestartFailure } from "./restart-chains.js";
@@ -75,7 +75,7 @@ export function exploreRestartsHere(
 ): RestartExploration {
   const { domain, seed = 1, failuresInARow = 2, statesPerPoint = 64, guests = 100_000 } = options;
   const module = resolve(options.module);
-  const bytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
+  const bytes = options.moduleBytes ?? readModuleFile(module);
   const program = loadProgram(bytes, options.approximate !== true);
   const args = [options.argv0 ?? basename(module), ...(options.args ?? [])];
   const preopens = (options.preopens ?? []).map(({ host, guest }) => ({ host: resolve(host), guest }));
@@ -114,7 +114,7 @@ function loadProgram(bytes: Uint8Array, tracking: boolean): Program {
 
 function filesCheckerOf({ module, args = [] }: NonNullable<RestartExploreOptions["checkProgram"]>): FilesChecker {
   const path = resolve(module);
-  const bytes = attempt("read the module", path, () => readFileSync(path));
+  const bytes = readModuleFile(path);
   return { program: loadProgram(bytes, false), module, args: [basename(path), ...args] };
 }
 

@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
-import { attempt } from "../../pmem/error.js";
 import { cacheDirectory } from "../process/cache-directory.js";
+import { readModuleFile } from "../process/module-file.js";
 import { Tally } from "./explore-protocol.js";
 import { ExploreThread } from "./explore-thread.js";
 import type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";
@@ -19,7 +18,7 @@ import { ScratchFolder } from "./scratch-folder.js";
  */
 export async function exploreRestarts(options: RestartExploreOptions): Promise<RestartExploration> {
   const module = resolve(options.module);
-  const bytes = options.moduleBytes ?? attempt("read the module", module, () => readFileSync(module));
+  const bytes = options.moduleBytes ?? readModuleFile(module);
   const moduleBytes = new Uint8Array(bytes);
   const jobs = options.at === undefined ? Math.max(1, options.jobs ?? availableParallelism()) : 1;
   const tally = new Tally();

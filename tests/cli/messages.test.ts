@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { Workshop } from "../support/command-line.js";
@@ -47,6 +47,11 @@ describe("--json: an error is one JSON object on stderr, whatever the command", 
     expect(status).toBe(2);
     expect(stderr).toMatch(/^error: /);
   });
+});
+
+test("ps: an empty directory is no image, and not listed", async () => {
+  mkdirSync(join(shop.work, "projects", "empty"), { recursive: true });
+  expect(await shop.run(["ps", "projects"])).toMatchObject({ status: 0, stdout: "", stderr: "" });
 });
 
 describe("stdout that takes no more", () => {

@@ -36,6 +36,14 @@ describe("defaultImageDirectory", () => {
     expect(defaultImageDirectory("/work", structuredClone(command))).toBe(directory);
   });
 
+  test("a program with a long name: one that a file system takes", () => {
+    for (const name of ["m".repeat(250), "é".repeat(125), "\u{1f426}".repeat(62)]) {
+      const directory = defaultImageDirectory("/work", { ...command, module: `/${name}.wasm` });
+      expect(Buffer.byteLength(directory.slice("/work/.vermilion/".length))).toBeLessThanOrEqual(255);
+      expect(directory).toMatch(/^\/work\/\.vermilion\/(m|é|\u{1f426})+-[0-9a-f]{16}$/u);
+    }
+  });
+
   test("any other command: another directory", () => {
     const directories = [{}, ...others].map((change) => defaultImageDirectory("/work", { ...command, ...change }));
     expect(new Set(directories).size).toBe(directories.length);

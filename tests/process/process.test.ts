@@ -1,4 +1,5 @@
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,6 +20,9 @@ const WITHOUT_FUNCTION_99 = Uint8Array.of(
 );
 
 const STARTED_WITH_AN_ARGUMENT = '(module (memory 1) (func (export "_start") (param i32)))';
+
+const LONG_FILE = openSync(join(directory, "long.wasm"), "w+");
+ftruncateSync(LONG_FILE, 3 * 2 ** 30);
 
 let images = 0;
 
@@ -262,6 +266,8 @@ describe("create", () => {
       "UNKNOWN_IMPORT",
     ],
     ["a _start that takes arguments", { moduleBytes: assembleText(STARTED_WITH_AN_ARGUMENT) }, "BAD_ARGUMENT"],
+    ["a file that is too long", { module: `/proc/self/fd/${LONG_FILE}` }, "MODULE_INVALID"],
+    ["a device without an end", { module: "/dev/zero" }, "MODULE_INVALID"],
     ["no _start", { moduleBytes: assembleText("(module)") }, "NO_SUCH_EXPORT"],
     ["a directory that is not there", { preopens: [{ host: "/nowhere", guest: "/" }] }, "NOT_FOUND"],
     ["more memory than allowed", { maxMemoryByteLength: 65536 }, "MEMORY_LIMIT"],
@@ -275,6 +281,23 @@ describe("create", () => {
     await expect(Process.inspect(options.image ?? "")).rejects.toMatchObject({
       code: expect.stringMatching(/IMAGE_MISSING|IMAGE_FOREIGN/),
     });
+  });
+
+  test("a module that lacks an import is refused before it is instrumented", async () => {
+    const instrumented: number[] = [];
+    const onInstrument = (byteLength: number) => void instrumented.push(byteLength);
+    const moduleBytes = assembleText('(module (import "e" "f" (func)) (func (export "_start") (loop (br 0))))');
+    const options = optionsFor(counter, { moduleBytes, onInstrument, cacheDirectory: null });
+    await expect(Process.create(options)).rejects.toMatchObject({ code: "UNKNOWN_IMPORT" });
+    expect(instrumented).toEqual([]);
+  });
+
+  test("a module from a pipe", async () => {
+    const pipe = join(directory, "pipe.wasm");
+    execFileSync("mkfifo", [pipe]);
+    const writer = spawn("sh", ["-c", 'cat "$0" > "$1"', counter, pipe]);
+    expect(await endOf(optionsFor(pipe))).toMatchObject({ kind: "exited", status: 7 });
+    writer.kill();
   });
 
   test("ifUnfinished: resume, replace, fail", async () => {
