@@ -1,5 +1,5 @@
 import { endOf, joinedRuns, type PageMap, type PageRun } from "./page-map.js";
-import { GROUP_PAGES, SEGMENT_PAGES, segmentOf, withoutChecksumPages } from "./segments.js";
+import { CHECKSUM_PAGES, pageInSegment, SEGMENT_PAGES, segmentOf, withoutChecksumPages } from "./segments.js";
 
 /** A free run that is shorter is given only to a request that fits in it, so that extents do not fall to pieces. */
 const LONG_RUN_PAGES = 16;
@@ -15,7 +15,7 @@ export interface FreeSpace {
 
 /**
  * The pages of a store's segments that nobody needs, as far as they lie before the last one in use, and all pages from
- * there on: a segment grows by being written, and when it is full there is another. No run crosses a page of checksums.
+ * there on: a segment grows by being written, and when it is full there is another. No run crosses pages of checksums.
  */
 export class FreePages {
   readonly #short: PageRun[] = [];
@@ -83,9 +83,10 @@ export class FreePages {
 
   #append(count: number): PageRun {
     if (this.#end % SEGMENT_PAGES === 0 && segmentOf(this.#end) !== this.#opened) this.#end = this.#newSegment();
-    if (this.#end % GROUP_PAGES === 0) this.#end = this.#aligned(this.#end + 1);
+    const checksums = CHECKSUM_PAGES - pageInSegment(this.#end);
+    if (checksums > 0) this.#end = this.#aligned(this.#end + checksums);
     const page = this.#end;
-    const room = (Math.floor(page / GROUP_PAGES) + 1) * GROUP_PAGES - page;
+    const room = SEGMENT_PAGES - pageInSegment(page);
     const taken = Math.min(count, room);
     this.#end = this.#aligned(page + taken);
     return { page, count: taken };

@@ -21,7 +21,6 @@ import { PrivateMemory, type StoreAccess } from "./private-memory.js";
 import {
   CHECKSUM_BYTE_LENGTH,
   checksumPosition,
-  GROUP_PAGES,
   pageInSegment,
   SEGMENT_PAGES,
   segmentOf,
@@ -161,7 +160,7 @@ export class PageStore implements StoreAccess {
       const map = memory.mapped;
       const written = memory.written();
       runs.push(written);
-      const limit = Math.max(MIN_EXTENTS, share, (4 * memory.byteLength) / (PAGE_BYTE_LENGTH * GROUP_PAGES));
+      const limit = Math.max(MIN_EXTENTS, share);
       const data = written.length === 0 ? [] : pagesToWrite(memory, map, written, unit, limit);
       const places = data.flatMap((run) => placed(run, free));
       extents.push(places);
@@ -241,7 +240,9 @@ export class PageStore implements StoreAccess {
       let from = run.page;
       return free.take(run.count).map(({ page: to, count }) => {
         const moved = { from, to, count };
-        this.#copy(moved);
+        for (let at = 0; at < count; at += COPIED_PAGES) {
+          this.#copy({ from: from + at, to: to + at, count: Math.min(COPIED_PAGES, count - at) });
+        }
         this.#used = unitedRuns(this.#usedPages(), [{ page: to, count }]);
         from += count;
         return moved;
@@ -252,10 +253,10 @@ export class PageStore implements StoreAccess {
   #copy({ from, to, count }: MovedRun): void {
     const target = this.#file(segmentOf(to));
     const bytes = this.#read(from, pageInSegment(from) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
-    const sums = this.#read(from, checksumPosition(from, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
+    const sums = this.#read(from, checksumPosition(from), count * CHECKSUM_BYTE_LENGTH);
     this.#unflushed.add(segmentOf(to));
     target.write([bytes], pageInSegment(to) * PAGE_BYTE_LENGTH);
-    target.write([sums], checksumPosition(to, PAGE_BYTE_LENGTH));
+    target.write([sums], checksumPosition(to));
   }
 
   /** Of the segment that a page lies in. */
@@ -351,7 +352,7 @@ export class PageStore implements StoreAccess {
     const position = pageInSegment(page) * PAGE_BYTE_LENGTH;
     this.#unflushed.add(segment);
     file.write(chunks, position);
-    const at = checksumPosition(page, PAGE_BYTE_LENGTH);
+    const at = checksumPosition(page);
     if (later === undefined) file.write([checksumsOf(chunks)], at);
     else {
       const pageCount = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0) / PAGE_BYTE_LENGTH;
@@ -395,6 +396,8 @@ const MAX_EXTENTS = 4096;
 const MIN_EXTENTS = 64;
 /** Pages that are written along with their neighbours, because an extent costs more than they do. */
 const MAX_GAP_PAGES = 3;
+/** At once, by compaction. */
+const COPIED_PAGES = 1024;
 /** In bytes; below that, free space is not worth the calls. */
 const LEAST_TRIMMED = 4 * 2 ** 20;
 

@@ -1,15 +1,17 @@
 /**
- * How a page store is laid out in files: segments of 65,536 pages each, and in each of them, before every 1023 pages, one
- * page with their checksums. A page of the store has one number over all segments, so a map needs no second one.
+ * How a page store is laid out in files: segments of 65,536 pages each, the first 64 of which hold checksums of the others. A
+ * page of the store has one number over all segments, so a map needs no second one.
+ *
+ * All of them in front, so that a large memory lies in few pieces: each is a mapping of the next resume.
  * Format: docs/image-format.md#page-store.
  */
 import type { PageRun } from "./page-map.js";
 
 export const SEGMENT_PAGES = 65_536;
-/** A page of checksums and the pages that it is for. */
-export const GROUP_PAGES = 1024;
-/** CRC-32 of a page, u32: entry n is that of the nth page behind the page of checksums; entry 0 is zero. */
+/** CRC-32 of a page, u32: entry n of a segment is that of its page n; those of the pages of checksums are zero. */
 export const CHECKSUM_BYTE_LENGTH = 4;
+/** At the beginning of each segment: 256 KiB, a multiple of every kernel's page. */
+export const CHECKSUM_PAGES = 64;
 
 export function segmentOf(storePage: number): number {
   return Math.floor(storePage / SEGMENT_PAGES);
@@ -20,19 +22,19 @@ export function pageInSegment(storePage: number): number {
   return storePage % SEGMENT_PAGES;
 }
 
-/** Whether a run lies in one group, beside its checksums: all that are written do, and only those can be checked. */
-export function isInGroup({ page, count }: PageRun): boolean {
-  const first = page % GROUP_PAGES;
-  return first > 0 && first + count <= GROUP_PAGES;
+/** Whether a run lies in one segment, behind its checksums: all that are written do, and only those can be checked. */
+export function isBehindChecksums({ page, count }: PageRun): boolean {
+  const first = pageInSegment(page);
+  return first >= CHECKSUM_PAGES && first + count <= SEGMENT_PAGES;
 }
 
 /** The parts of [from, end) that can hold pages. */
 export function withoutChecksumPages(from: number, end: number): PageRun[] {
   const runs: PageRun[] = [];
   for (let page = from; page < end; ) {
-    const group = Math.floor(page / GROUP_PAGES) * GROUP_PAGES;
-    const first = Math.max(page, group + 1);
-    const last = Math.min(end, group + GROUP_PAGES);
+    const segment = segmentOf(page) * SEGMENT_PAGES;
+    const first = Math.max(page, segment + CHECKSUM_PAGES);
+    const last = Math.min(end, segment + SEGMENT_PAGES);
     if (last > first) runs.push({ page: first, count: last - first });
     page = last;
   }
@@ -40,8 +42,6 @@ export function withoutChecksumPages(from: number, end: number): PageRun[] {
 }
 
 /** Where a page's checksum lies in its segment, in bytes. */
-export function checksumPosition(storePage: number, pageByteLength: number): number {
-  const page = pageInSegment(storePage);
-  const inGroup = page % GROUP_PAGES;
-  return (page - inGroup) * pageByteLength + inGroup * CHECKSUM_BYTE_LENGTH;
+export function checksumPosition(storePage: number): number {
+  return pageInSegment(storePage) * CHECKSUM_BYTE_LENGTH;
 }

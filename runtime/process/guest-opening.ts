@@ -25,15 +25,18 @@ export interface OpeningParts {
   readonly control: ControlBlock;
   readonly tell: (report: Report) => void;
   readonly hostFunctions: HostFunctions;
+  /** Called before the first module of a guest is compiled. */
+  readonly compiling: () => void;
 }
 
-/** Every error that a program, an image or a directory can cause; StartCancelled. Then nothing is left open. */
-export function openGuest(order: PrepareOrder, { control, tell, hostFunctions }: OpeningParts): OpenedGuest {
+/** Every error that a program, an image or a directory can cause; StartCancelled, StackTooShort. Then nothing is left open. */
+export function openGuest(order: PrepareOrder, { control, tell, hostFunctions, compiling }: OpeningParts): OpenedGuest {
   const notice = (message: string) => tell({ kind: "notice", message });
   const warn = once(notice);
   const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
-    naming(path, () =>
-      interruptibly(control, () =>
+    naming(path, () => {
+      compiling();
+      return interruptibly(control, () =>
         Program.load(bytes, {
           cacheDirectory: order.cacheDirectory,
           exact: order.exact,
@@ -45,8 +48,8 @@ export function openGuest(order: PrepareOrder, { control, tell, hostFunctions }:
           },
           onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
         }),
-      ),
-    );
+      );
+    });
   const wasiOptions = (command: Command, image: string): WasiOptions => ({
     args: command.args,
     env: command.env,

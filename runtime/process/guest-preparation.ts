@@ -1,4 +1,5 @@
 /** What is looked at before a guest is there: its module, its limits, its plan. */
+import { resourceLimits } from "node:worker_threads";
 import { VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { Module } from "../wasm/module.js";
@@ -6,12 +7,23 @@ import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
 import type { Injection } from "./machine-host.js";
+import { needsMoreStack } from "./stack-size.js";
 
 const PAGE_BYTE_LENGTH = 65_536;
 
 /** A failure, or the end, came before anything on the disk was touched. */
 export class StartCancelled extends Error {
   override readonly name = "StartCancelled";
+}
+
+/** The thread's stack is too short for what it would go on with. Nothing has been changed. */
+export class StackTooShort extends Error {
+  override readonly name = "StackTooShort";
+}
+
+/** StackTooShort: before anything is compiled for a thread that cannot run it. */
+export function checkStack(frames: number): void {
+  if (needsMoreStack(frames, resourceLimits.stackSizeMb ?? 0)) throw new StackTooShort();
 }
 
 /** Something that takes long and calls nothing through the FFI: C6 in control-block.ts. */

@@ -22,6 +22,8 @@ export interface ThreadOptions {
 
 /** To be adopted by a session before the event loop turns. Part of the public types, which need nothing of Node's. */
 export interface GuestThread {
+  /** What it was started with, for another thread in its place. */
+  readonly options: ThreadOptions;
   /** A Worker. */
   readonly worker: object;
   readonly control: SharedArrayBuffer;
@@ -31,8 +33,9 @@ export interface GuestThread {
 
 export function startGuestThread(
   stackMegabytes: number = STACK_MEGABYTES.usual,
-  { promptMainThread = false, engineFlags = [], purpose }: ThreadOptions = {},
+  options: ThreadOptions = {},
 ): GuestThread {
+  const { promptMainThread = false, engineFlags = [], purpose } = options;
   const { buffer: control } = ControlBlock.create();
   const { port1: compiler, port2 } = new MessageChannel();
   const workerData: WorkerData = {
@@ -48,5 +51,5 @@ export function startGuestThread(
     trackUnmanagedFds: false, // ours are closed by their owners; the FFI's are not known to Node anyway
     name: "vermilion guest",
   });
-  return { worker, control, compiler };
+  return { options, worker, control, compiler };
 }

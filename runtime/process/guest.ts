@@ -17,7 +17,7 @@ import type { ControlBlock } from "./control-block.js";
 import { GuestEpochs } from "./guest-epochs.js";
 import { type GuestParts, machineHostOf } from "./guest-host.js";
 import { GuestMemories, NO_FLAG } from "./guest-memories.js";
-import { type OpenedGuest, openGuest } from "./guest-opening.js";
+import { type OpenedGuest, type OpeningParts, openGuest } from "./guest-opening.js";
 import { createWakeDescriptor, injectionOf, misfit } from "./guest-preparation.js";
 import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import type { TrapRecord } from "./image/epoch-record.js";
@@ -34,12 +34,17 @@ import type { RemoteCompiler } from "./optimizing-compiler.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import type { Program } from "./program.js";
-import type { CallOrder, Followed, Outcome, PrepareOrder, Report, Resumption, RunOrder } from "./protocol.js";
+import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption, RunOrder } from "./protocol.js";
 import { remoteCommitter } from "./remote-commit.js";
 import { remoteKeeper } from "./remote-log-keeper.js";
 import type { EntryCall } from "./stacks.js";
 import { SystemInterface } from "./system-interface.js";
 import { trapFrames } from "./trap-frames.js";
+
+/** What the thread of a guest has for it. */
+export interface ThreadParts extends OpeningParts {
+  readonly compiler: RemoteCompiler;
+}
 
 export class Guest {
   readonly command: Command;
@@ -60,15 +65,10 @@ export class Guest {
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
-  /** Everything short of running. Whatever it opened is closed again if it throws. */
-  constructor(
-    order: PrepareOrder,
-    control: ControlBlock,
-    tell: (report: Report) => void,
-    hostFunctions: HostFunctions,
-    compiler: RemoteCompiler,
-  ) {
-    const { opened, holdup, wasiOptions, loadCounting } = openGuest(order, { control, tell, hostFunctions });
+  /** Everything short of running. Whatever it opened is closed again if it throws: StackTooShort, too. */
+  constructor(order: PrepareOrder, thread: ThreadParts) {
+    const { control, tell, hostFunctions, compiler } = thread;
+    const { opened, holdup, wasiOptions, loadCounting } = openGuest(order, thread);
     this.#control = control;
     this.#hostFunctions = hostFunctions;
     this.#points = new PointSchedule(control);

@@ -9,6 +9,7 @@ import { VermilionError } from "../../pmem/error.js";
 import { type Command, sameCommand } from "./command.js";
 import { parseCommand } from "./command-record.js";
 import { grantsOf, recordGrant } from "./grants.js";
+import { checkStack } from "./guest-preparation.js";
 import { contentHash } from "./image/content-hash.js";
 import { Image } from "./image/image.js";
 import { type ImageReading, isResumable } from "./image/reading.js";
@@ -17,7 +18,7 @@ import type { ImageStorage } from "./image/storage.js";
 import { hasLog } from "./log/files.js";
 import { OpenedLog } from "./log/opened-log.js";
 import { readModuleFile } from "./module-file.js";
-import { logNumberOf } from "./process-state.js";
+import { frameCountOf, logNumberOf } from "./process-state.js";
 import { INSTRUMENTER_VERSION, type Program } from "./program.js";
 import type { PrepareOrder } from "./protocol.js";
 
@@ -41,6 +42,7 @@ interface Helpers {
   readonly creating: (command: Command, path: string) => void;
 }
 
+/** StackTooShort: a thread with a longer stack must do it. */
 export function openImage(order: PrepareOrder, helpers: Helpers): OpenedImage {
   return order.kind === "open" ? openSaved(order, helpers) : createOrResume(order, helpers);
 }
@@ -62,6 +64,7 @@ function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): Opened
           : (wayOn(image, order.replay, notice) ?? { state: image.readState(), log: undefined })
         : { state: image.readState(), log: undefined };
     log = found.log;
+    if (state !== undefined) checkStack(frameCountOf(state, path));
     const recorded = parseCommand(image.command, path);
     const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
     return { image, program: load(image.moduleBytes, path, undefined), command, state, log };
@@ -198,6 +201,7 @@ function resumeSame(order: CreateOrder, moduleBytes: Uint8Array, helpers: Helper
     }
     const { state } = found;
     log = found.log;
+    if (state !== undefined) checkStack(frameCountOf(state, path));
     if (!sameCommand(parseCommand(image.command, path), command)) {
       throw new VermilionError(
         "COMMAND_CHANGED",

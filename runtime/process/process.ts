@@ -326,8 +326,10 @@ export class Process {
     this.#session.hold(true);
     let report = await this.#session.prepare(this.#order, events);
     if (report.kind === "needsStack") {
-      await this.#endSession();
-      this.#session = new Session(startGuestThread(STACK_MEGABYTES.deepResume));
+      const shallow = this.#session;
+      this.#session = new Session(startGuestThread(STACK_MEGABYTES.deepResume, shallow.threadOptions));
+      this.#session.hold(true);
+      await shallow.end(); // while the other one boots
       report = await this.#session.prepare(this.#order, events);
     }
     if (report.kind === "prepared") this.#prepared = report;

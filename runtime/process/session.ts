@@ -2,7 +2,7 @@ import type { MessagePort, Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import { ControlBlock } from "./control-block.js";
-import { type GuestThread, startGuestThread } from "./guest-thread.js";
+import { type GuestThread, startGuestThread, type ThreadOptions } from "./guest-thread.js";
 import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
 import { PollReminder } from "./poll-reminder.js";
@@ -62,6 +62,7 @@ export interface SessionEvents {
  * every run: what a guest's engine state was is gone with its thread, and the image is the only memory.
  */
 export class Session {
+  readonly threadOptions: ThreadOptions;
   readonly #control: ControlBlock;
   readonly #worker: Worker;
   readonly #logChores: LogChoresServer;
@@ -83,6 +84,7 @@ export class Session {
   #idle: (() => void) | undefined;
 
   constructor(thread: GuestThread = startGuestThread()) {
+    this.threadOptions = thread.options;
     this.#control = ControlBlock.over(thread.control);
     this.#logChores = new LogChoresServer(this.#control);
     this.#worker = thread.worker as Worker;

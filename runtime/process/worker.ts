@@ -1,17 +1,16 @@
 /** The worker's entry: one guest, prepared and run as the main thread says. Everything the guest does blocks this thread. */
 import { setFlagsFromString } from "node:v8";
-import { parentPort, resourceLimits, workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { End } from "./code-cache.js";
 import { ControlBlock } from "./control-block.js";
 import { Guest } from "./guest.js";
-import { StartCancelled } from "./guest-preparation.js";
+import { StackTooShort, StartCancelled } from "./guest-preparation.js";
 import { HostFunctions } from "./host-functions.js";
 import { RemoteCompiler } from "./optimizing-compiler.js";
 import type { ExitOrder, Order, PrepareOrder, Report } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
-import { needsMoreStack } from "./stack-size.js";
 import type { WorkerData } from "./worker-data.js";
 
 const port = parentPort;
@@ -53,14 +52,9 @@ function setEngineFlags(): void {
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   quickenMainThread();
-  setEngineFlags();
-  guest = new Guest(order, control, tell, functions, compiler);
+  guest = new Guest(order, { control, tell, hostFunctions: functions, compiler, compiling: setEngineFlags });
   const { command, imagePath, resumes } = guest;
-  if (resumes === undefined || !needsMoreStack(resumes.frames, resourceLimits.stackSizeMb ?? 0)) {
-    return { kind: "prepared", image: imagePath, command, resumes };
-  }
-  guest.discard();
-  return { kind: "needsStack" };
+  return { kind: "prepared", image: imagePath, command, resumes };
 }
 
 function answer(message: Order, functions: HostFunctions): void {
@@ -73,6 +67,7 @@ function answer(message: Order, functions: HostFunctions): void {
 
 function fail(error: unknown): void {
   if (error instanceof StartCancelled) tell({ kind: "cancelled" });
+  else if (error instanceof StackTooShort) tell({ kind: "needsStack" });
   else tell({ kind: "failed", error: serializeError(error) });
 }
 

@@ -112,15 +112,15 @@ describe("FreePages", () => {
         for (const count of counts) {
           const taken = free.take(count * unit);
           expect(taken.reduce((sum, run) => sum + run.count, 0)).toBe(count * unit);
-          // Shorter ones end at a page of checksums.
+          // Shorter ones end with a segment.
           taken.slice(0, -1).forEach((run) => {
-            if ((run.page + run.count) % 1024 !== 0) expect(run.count).toBeGreaterThanOrEqual(16);
+            if ((run.page + run.count) % 65_536 !== 0) expect(run.count).toBeGreaterThanOrEqual(16);
           });
           for (const { page, count: length } of taken) {
             expect(page % unit).toBe(0);
             for (let i = 0; i < length; i++) {
               expect(used.has(page + i)).toBe(false);
-              expect((page + i) % 1024).not.toBe(0);
+              expect((page + i) % 65_536).toBeGreaterThanOrEqual(64);
               used.add(page + i);
             }
           }
@@ -132,17 +132,17 @@ describe("FreePages", () => {
 
   test("free pages come before new ones: the file does not grow as long as they last", () => {
     const map = [
-      { page: 0, count: 1, storePage: 10 },
-      { page: 1, count: 1, storePage: 100 },
+      { page: 0, count: 1, storePage: 73 },
+      { page: 1, count: 1, storePage: 163 },
     ];
     const free = new FreePages({ used: usedPages([map]), segments: [0], nextSegment: 1 }, 1);
-    expect(free.take(4)).toEqual([{ page: 1, count: 4 }]);
-    expect(free.take(89)).toEqual([{ page: 11, count: 89 }]);
-    expect(free.take(6)).toEqual([{ page: 101, count: 6 }]);
-    expect(free.take(1)).toEqual([{ page: 107, count: 1 }]);
+    expect(free.take(4)).toEqual([{ page: 64, count: 4 }]);
+    expect(free.take(89)).toEqual([{ page: 74, count: 89 }]);
+    expect(free.take(6)).toEqual([{ page: 164, count: 6 }]);
+    expect(free.take(1)).toEqual([{ page: 170, count: 1 }]);
     expect(usedPages([map])).toEqual([
-      { page: 10, count: 1 },
-      { page: 100, count: 1 },
+      { page: 73, count: 1 },
+      { page: 163, count: 1 },
     ]);
   });
 });

@@ -104,7 +104,11 @@ if (isMainThread) {
     };
     const control = ControlBlock.over(workerData.control);
     const compiler = new RemoteCompiler(workerData.compiler, control);
-    const guest = new Guest(order, control, () => {}, new HostFunctions(), compiler);
+    const guest = new Guest(order, {
+      ...{ control, compiler, hostFunctions: new HostFunctions() },
+      tell: () => {},
+      compiling: () => {},
+    });
     const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () =>
       parentPort.postMessage(null),
     );

@@ -14,7 +14,7 @@ import { damaged, imageError, isZero } from "./damage.js";
  *
  * So whatever is cut off, the current slot names the last epoch. Format: docs/image-format.md#header.
  */
-export const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 4;
 
 /** Byte offsets within a slot; little-endian. Any change to this table bumps FORMAT_VERSION. */
 export const SLOT = {

@@ -20,6 +20,8 @@ export function checkFewPages(directory: ImageDirectory, storage: ImageStorage, 
   if (problem !== undefined) throw damaged(directory.path, problem);
 }
 
+const PAGES_AT_ONCE = 1024;
+
 /** Pages are read once, however many epochs need them. */
 export class PageChecks {
   readonly #directory: ImageDirectory;
@@ -51,12 +53,17 @@ export class PageChecks {
 
   /** `files`: the segments that are open already; a run may add one. */
   #damagedIn({ page, count }: PageRun, files: Map<number, StorageFile>): number[] {
-    const pages = Array.from({ length: count }, (_, index) => page + index);
-    if (pages.some((each) => !this.#checked.has(each))) this.#check({ page, count }, files);
-    return pages.filter((each) => this.#checked.get(each) === false);
+    const damaged: number[] = [];
+    for (let from = page; from < page + count; from += PAGES_AT_ONCE) {
+      const length = Math.min(PAGES_AT_ONCE, page + count - from);
+      const pages = Array.from({ length }, (_, index) => from + index);
+      if (pages.some((each) => !this.#checked.has(each))) this.#check({ page: from, count: length }, files);
+      damaged.push(...pages.filter((each) => this.#checked.get(each) === false));
+    }
+    return damaged;
   }
 
-  /** A run lies within one group of pages, 4 MiB at most. */
+  /** A run lies in one segment. */
   #check({ page, count }: PageRun, files: Map<number, StorageFile>): void {
     const segment = segmentOf(page);
     const name = segmentName(segment);
@@ -68,7 +75,7 @@ export class PageChecks {
       return bytes;
     };
     const bytes = read(pageInSegment(page) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
-    const sums = read(checksumPosition(page, PAGE_BYTE_LENGTH), count * CHECKSUM_BYTE_LENGTH);
+    const sums = read(checksumPosition(page), count * CHECKSUM_BYTE_LENGTH);
     const found = checksumsOf([bytes]);
     for (let index = 0; index < count; index++) {
       const at = index * CHECKSUM_BYTE_LENGTH;

@@ -1,5 +1,5 @@
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
-import { isInGroup, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+import { isBehindChecksums, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { damaged } from "./damage.js";
 
 /**
@@ -71,7 +71,7 @@ export function decodePageMaps(
       const extent = extentAt(view, take(EXTENT_BYTE_LENGTH));
       if (extent.count === 0 || extent.page < end) throw misfit(`memory ${index}: its extents are out of order`);
       end = endOf(extent);
-      if (!isInGroup({ page: extent.storePage, count: extent.count }) || extent.storePage > MAX_STORE_PAGE) {
+      if (!isBehindChecksums({ page: extent.storePage, count: extent.count }) || extent.storePage > MAX_STORE_PAGE) {
         throw misfit(`memory ${index}: an extent lies where no pages are stored`);
       }
       if (end * PAGE_BYTE_LENGTH > byteLength) throw misfit(`memory ${index}: an extent passes its end`);

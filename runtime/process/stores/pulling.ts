@@ -8,7 +8,7 @@ import { resolve } from "node:path";
 import { attempt } from "../../../pmem/error.js";
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
 import { checksumsOf } from "../../../pmem/page-store.js";
-import { CHECKSUM_BYTE_LENGTH, GROUP_PAGES, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+import { CHECKSUM_PAGES, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { contentHash } from "../image/content-hash.js";
 import { checkVacant, makeDirectories, syncParents } from "../image/directories.js";
 import { completeImage } from "../image/forking.js";
@@ -146,12 +146,16 @@ function writeWhole(storage: ImageStorage, name: string, chunks: readonly Uint8A
   }
 }
 
-/** Fills the segments of a new page store, from the first page on, a group with its checksums at a time. */
+/** Written at once, 4 MiB. */
+const PAGES_AT_ONCE = 1024;
+
+/** Fills the segments of a new page store, from the first page on. */
 class SegmentWriter {
   readonly #storage: ImageStorage;
   /** The next page, never one of checksums. */
-  #next = 1;
-  #group: Uint8Array[] = [];
+  #next = CHECKSUM_PAGES;
+  /** Those before it that are not written yet, all in one segment. */
+  #pages: Uint8Array[] = [];
   #file: StorageFile | undefined;
 
   constructor(storage: ImageStorage) {
@@ -166,15 +170,15 @@ class SegmentWriter {
       const goesOn = last !== undefined && endOf(last) === memoryPage && last.storePage + last.count === storePage;
       if (goesOn) map[map.length - 1] = { ...last, count: last.count + 1 };
       else map.push({ page: memoryPage, storePage, count: 1 });
-      this.#group.push(bytes.subarray(at, at + PAGE_BYTE_LENGTH));
+      this.#pages.push(bytes.subarray(at, at + PAGE_BYTE_LENGTH));
       this.#next++;
-      if (this.#next % GROUP_PAGES === 0) this.#flushGroup();
+      if (this.#pages.length === PAGES_AT_ONCE || pageInSegment(this.#next) === 0) this.#writePages();
     }
   }
 
   /** All is durable but the names. */
   finish(): void {
-    if (this.#group.length > 0) this.#flushGroup();
+    if (this.#pages.length > 0) this.#writePages();
     this.#file?.sync();
   }
 
@@ -183,17 +187,16 @@ class SegmentWriter {
     this.#file = undefined;
   }
 
-  #flushGroup(): void {
-    const first = Math.floor((this.#next - 1) / GROUP_PAGES) * GROUP_PAGES;
-    if (pageInSegment(first) === 0) {
+  #writePages(): void {
+    const first = this.#next - this.#pages.length;
+    if (pageInSegment(first) === CHECKSUM_PAGES) {
       this.#file?.sync();
       this.close();
       this.#file = this.#storage.create(segmentName(segmentOf(first)));
     }
-    const sums = new Uint8Array(PAGE_BYTE_LENGTH);
-    sums.set(checksumsOf(this.#group), CHECKSUM_BYTE_LENGTH);
-    this.#file?.write([sums, ...this.#group], pageInSegment(first) * PAGE_BYTE_LENGTH);
-    this.#group = [];
-    this.#next = first + GROUP_PAGES + 1;
+    this.#file?.write([checksumsOf(this.#pages)], checksumPosition(first));
+    this.#file?.write(this.#pages, pageInSegment(first) * PAGE_BYTE_LENGTH);
+    this.#pages = [];
+    if (pageInSegment(this.#next) === 0) this.#next += CHECKSUM_PAGES;
   }
 }

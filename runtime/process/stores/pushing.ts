@@ -204,7 +204,7 @@ class SavedPages {
     const bytes = this.#block.subarray(at * PAGE_BYTE_LENGTH, (at + count) * PAGE_BYTE_LENGTH);
     this.#fill(storePage, bytes, pageInSegment(storePage) * PAGE_BYTE_LENGTH);
     const sums = Buffer.alloc(count * CHECKSUM_BYTE_LENGTH);
-    this.#fill(storePage, sums, checksumPosition(storePage, PAGE_BYTE_LENGTH));
+    this.#fill(storePage, sums, checksumPosition(storePage));
     if (sums.equals(checksumsOf([bytes]))) return;
     throw damaged(this.#directory.pathOf(segmentName(segmentOf(storePage))), "a page has a wrong checksum");
   }

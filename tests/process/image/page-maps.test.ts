@@ -6,12 +6,12 @@ import { errorCode, PAGE } from "./support.js";
 
 const MAPS: readonly PageMap[] = [
   [
-    { page: 0, count: 2, storePage: 7 },
-    { page: 2, count: 1, storePage: 3 },
-    { page: 15, count: 1, storePage: 9 },
+    { page: 0, count: 2, storePage: 71 },
+    { page: 2, count: 1, storePage: 67 },
+    { page: 15, count: 1, storePage: 73 },
   ],
   [],
-  [{ page: 2 ** 20 - 1, count: 1, storePage: 2 ** 40 + 1 }],
+  [{ page: 2 ** 20 - 1, count: 1, storePage: 2 ** 40 + 65 }],
 ];
 const LENGTHS = [PAGE, 0, 2 ** 32];
 
@@ -22,32 +22,32 @@ describe("decodePageMaps", () => {
   });
 
   test.each<[string, PageMap, number]>([
-    ["a page behind the memory's end", [{ page: 16, count: 1, storePage: 1 }], PAGE],
-    ["an extent that passes it", [{ page: 15, count: 2, storePage: 1 }], PAGE],
-    ["a page number beyond 2^53", [{ page: 2 ** 60, count: 1, storePage: 1 }], PAGE],
-    ["no pages", [{ page: 1, count: 0, storePage: 1 }], PAGE],
-    ["a page of checksums", [{ page: 0, count: 1, storePage: 1024 }], PAGE],
-    ["an extent over one", [{ page: 0, count: 3, storePage: 1022 }], PAGE],
-    ["a page of the store beyond 2^48", [{ page: 0, count: 1, storePage: 2 ** 60 + 2 ** 20 }], PAGE],
+    ["a page behind the memory's end", [{ page: 16, count: 1, storePage: 65 }], PAGE],
+    ["an extent that passes it", [{ page: 15, count: 2, storePage: 65 }], PAGE],
+    ["a page number beyond 2^53", [{ page: 2 ** 60, count: 1, storePage: 65 }], PAGE],
+    ["no pages", [{ page: 1, count: 0, storePage: 65 }], PAGE],
+    ["a page of checksums", [{ page: 0, count: 1, storePage: 65_599 }], PAGE],
+    ["an extent over one", [{ page: 0, count: 3, storePage: 65_534 }], PAGE],
+    ["a page of the store beyond 2^48", [{ page: 0, count: 1, storePage: 2 ** 60 + 2 ** 20 + 512 }], PAGE],
     [
       "out of order",
       [
-        { page: 3, count: 1, storePage: 1 },
-        { page: 1, count: 1, storePage: 1 },
+        { page: 3, count: 1, storePage: 65 },
+        { page: 1, count: 1, storePage: 65 },
       ],
       PAGE,
     ],
     [
       "overlapping",
       [
-        { page: 1, count: 2, storePage: 1 },
-        { page: 2, count: 1, storePage: 9 },
+        { page: 1, count: 2, storePage: 65 },
+        { page: 2, count: 1, storePage: 73 },
       ],
       PAGE,
     ],
     [
       "more extents than a save makes",
-      Array.from({ length: 50_000 }, (_, i) => ({ page: i, count: 1, storePage: 1 })),
+      Array.from({ length: 50_000 }, (_, i) => ({ page: i, count: 1, storePage: 65 })),
       2 ** 32,
     ],
   ])("%s: IMAGE_DAMAGED", (_what, map, byteLength) => {
@@ -98,7 +98,7 @@ describe("decodePageMaps", () => {
 test("segmentByteLengths: each to the end of the last page that a map names", () => {
   expect([...segmentByteLengths([])]).toEqual([]);
   expect([...segmentByteLengths(MAPS)]).toEqual([
-    [0, 10 * 4096],
-    [2 ** 24, 2 * 4096],
+    [0, 74 * 4096],
+    [2 ** 24, 66 * 4096],
   ]);
 });

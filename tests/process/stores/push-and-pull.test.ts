@@ -191,7 +191,7 @@ describe("pushEpoch, pullEpoch", () => {
     const pages = join(path, "pages-0");
     const { readFileSync } = await import("node:fs");
     const bytes = readFileSync(pages);
-    bytes[2 * 4096]! ^= 1;
+    bytes[65 * 4096]! ^= 1;
     writeFileSync(pages, bytes);
     await expect(pushEpoch(path, store, 1)).rejects.toThrow(errorCode("IMAGE_DAMAGED"));
     expect(await listStored(store)).toEqual([]);
