@@ -18,11 +18,12 @@ import {
   type WriterContext,
 } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
-import { writeCall } from "./guarded-calls.js";
+import { closeSharedGuard, openSharedGuard, writeBareCall, writeCall } from "./guarded-calls.js";
 import { closeConstruct, openCatch, openTry, openTryTable } from "./guest-exceptions.js";
 import { counterStep, type WriteSequence, writeLoop } from "./loops.js";
 import { copyResult, crossSafepoint } from "./polls-and-spills.js";
 import { thunkName } from "./segment-helpers.js";
+import type { SharedGuard } from "./shared-guards.js";
 import { SiteKind } from "./sites.js";
 import { addStoreLocals, NO_STORE_LOCALS, storeOf, writeTrackedStore } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
@@ -41,6 +42,7 @@ export class BodyWriter {
       code,
       locals: NO_ADDED_LOCALS,
       inCountedLoop: false,
+      inSharedGuard: false,
       storeLocals: NO_STORE_LOCALS,
     };
   }
@@ -89,6 +91,7 @@ export class BodyWriter {
       fuel: add(polls && target.flag === undefined),
       counter: add(largestStep > 0),
       index: add(indirect),
+      site: add(analysis.sharedGuards.size > 0),
       mixedSteps: largestStep > 1,
     };
   }
@@ -97,10 +100,16 @@ export class BodyWriter {
   sequence(from: number, to: number): void {
     const context = this.context;
     const { analysis, code, target } = context;
-    const { opcodes, operands, dead, siteOf, sites, partners, arms } = analysis;
+    const { opcodes, operands, dead, siteOf, sites, partners, arms, sharedGuards } = analysis;
     const { continuation } = target;
     for (let i = from; i < to; i++) {
       if (dead[i] === 1) continue;
+      const guard = context.inSharedGuard ? undefined : sharedGuards.get(i);
+      if (guard !== undefined && guard.to <= to) {
+        this.#writeGuarded(guard);
+        i = guard.to - 1;
+        continue;
+      }
       target.positions?.note(code.position, analysis.positions[i] as number);
       const opcode = opcodes[i] as number;
       switch (opcode) {
@@ -145,9 +154,7 @@ export class BodyWriter {
         case Op.callIndirect: {
           const site = sites[(siteOf[i] as number) - 1];
           if (site !== undefined) writeCall(context, i, site);
-          else if (opcode === Op.call && continuation !== undefined) {
-            code.call(continuation.functionIndex(operands[i] as number));
-          } else code.copyInstruction(i);
+          else writeBareCall(context, i);
           break;
         }
         case Op.returnCall:
@@ -171,6 +178,13 @@ export class BodyWriter {
       if ((analysis.copies[i] as number) !== 0 || analysis.multiProducers.size > 0) copyResult(context, i);
     }
     code.flush();
+  }
+
+  /** A run of statements whose calls share a guard. */
+  #writeGuarded(guard: SharedGuard): void {
+    openSharedGuard(this.context);
+    this.sequence(guard.from, guard.to);
+    closeSharedGuard(this.context, guard);
   }
 
   /** An instruction that only moves values. */

@@ -60,6 +60,8 @@ export interface WriterContext {
   locals: AddedLocals;
   /** Whether what is written stands in a loop that counts its turns. */
   inCountedLoop: boolean;
+  /** Whether it stands in a guard that several calls share. */
+  inSharedGuard: boolean;
   storeLocals: StoreLocals;
 }
 
@@ -69,10 +71,15 @@ export interface AddedLocals {
   readonly counter: number;
   /** Keeps the callee of a call_indirect while a `try` is opened. */
   readonly index: number;
+  /** Says which of the calls that share a guard is under way. */
+  readonly site: number;
   /** Whether loops of the function take different steps off its counter, so that it may pass below zero. */
   readonly mixedSteps: boolean;
 }
 
 export const NO_LOCAL = -1;
 
-export const NO_ADDED_LOCALS: AddedLocals = { fuel: NO_LOCAL, counter: NO_LOCAL, index: NO_LOCAL, mixedSteps: false };
+export const NO_ADDED_LOCALS: AddedLocals = {
+  ...{ fuel: NO_LOCAL, counter: NO_LOCAL, index: NO_LOCAL, site: NO_LOCAL },
+  mixedSteps: false,
+};

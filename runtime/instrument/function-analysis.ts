@@ -3,7 +3,8 @@
  * below each site.
  *
  * The code is read once (instruction-pass.ts), with the operand stack (operand-stack.ts) and the blocks around
- * (control-stack.ts) followed; then liveness.ts says which locals each site (sites.ts) must save.
+ * (control-stack.ts) followed; then liveness.ts says which locals each site (sites.ts) must save, and shared-guards.ts
+ * which calls are guarded together.
  *
  * A1  The site set and the temporaries depend on the original bytes only, never on how safepoints are polled: an image
  *     saved by one form resumes in another.
@@ -19,6 +20,7 @@ import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
 import { InstructionPass } from "./instruction-pass.js";
 import { computeLiveness } from "./liveness.js";
+import { findSharedGuards, type SharedGuard } from "./shared-guards.js";
 import { type CaughtException, type MultiProducer, type Site, SiteKind } from "./sites.js";
 
 const NONE: readonly ValueType[] = [];
@@ -44,6 +46,8 @@ export class FunctionAnalysis {
   siteOf: Int32Array = new Int32Array(0);
   /** Operand stack height at a block's start, parameters not counted. */
   baseHeights: Int32Array = new Int32Array(0);
+  /** Operand stack height in front of each instruction; UNREACHABLE where it does not follow from the one before. */
+  heights: Int32Array = new Int32Array(0);
   /** For a loop's end: what a turn may cost. */
   loopCosts: Uint8Array = new Uint8Array(0);
 
@@ -58,6 +62,8 @@ export class FunctionAnalysis {
   sites: Site[] = [];
   multiProducers = new Map<number, MultiProducer>();
   caughtExceptions = new Map<number, CaughtException>();
+  /** By the instruction that they begin at. */
+  sharedGuards: ReadonlyMap<number, SharedGuard> = new Map();
 
   readonly #pass: InstructionPass;
   readonly #temporaries = new Map<number, number>();
@@ -140,6 +146,7 @@ export class FunctionAnalysis {
       if (this.#pass.rethrownSections.size > 0) this.#keepCaughtExceptions();
       computeLiveness(this);
     }
+    this.sharedGuards = findSharedGuards(this);
     this.#analysedLocals = this.temporaryTypes.length;
   }
 
@@ -183,6 +190,7 @@ export class FunctionAnalysis {
     this.arms = wider(this.arms);
     this.siteOf = wider(this.siteOf);
     this.baseHeights = wider(this.baseHeights);
+    this.heights = wider(this.heights);
   }
 
   /** Gives the sections that rethrow, and that a site lies in, locals for the exception they caught. */

@@ -9,6 +9,12 @@
  *       rethrow 0
  *     end
  *
+ * Calls whose frames hold the same values share a guard around all of them; a local says which it was (shared-guards.ts):
+ *
+ *     try
+ *       ...  <site := its name>  call $f  ...  <site := another>  call $g  ...
+ *     catch_all  <spill, with the local for the name>  rethrow 0  end
+ *
  * What is called there does nothing for exceptions of the guest's that pass (helpers.ts), so there is no branch:
  * `catch $unwind` is a call into the engine for every exception, which asks it for its tag. docs/rationale.md#handlers
  *
@@ -25,15 +31,18 @@
  *       throw_ref
  *     end
  */
-import { Op } from "../wasm/opcodes.js";
+import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { copyResult, spill } from "./polls-and-spills.js";
+import type { SharedGuard } from "./shared-guards.js";
 import type { Site } from "./sites.js";
 
 /** The kind of a try_table's clause. */
 const CATCH_ALL_REF = 3;
+/** A blocktype, as an analysis has it. */
+const NO_VALUES = EMPTY_BLOCK - 0x80;
 
 function openGuard({ code, target, types }: WriterContext, typeIndex: number, params: readonly ValueType[]): void {
   if (!target.exnref) {
@@ -46,22 +55,51 @@ function openGuard({ code, target, types }: WriterContext, typeIndex: number, pa
   code.bytes(1, CATCH_ALL_REF, 0);
 }
 
-function closeGuard(context: WriterContext, site: Site): void {
+/** `nameLocal` as in `spill`. */
+function closeGuard(context: WriterContext, site: Site, nameLocal?: number): void {
   const { code, target } = context;
   if (!target.exnref) {
     code.bytes(Op.catchAll);
-    spill(context, site, target.helpers.frame);
+    spill(context, site, target.helpers.frame, nameLocal);
     code.bytes(Op.rethrow, 0, Op.end);
     return;
   }
   code.bytes(Op.end, Op.br, 1, Op.end);
-  spill(context, site, target.helpers.frame);
+  spill(context, site, target.helpers.frame, nameLocal);
   code.bytes(Op.throwRef, Op.end);
+}
+
+/** What is written until it is closed is guarded as a whole: see shared-guards.ts. */
+export function openSharedGuard(context: WriterContext): void {
+  openGuard(context, NO_VALUES, []);
+  context.code.nest(labelsOfGuard(context));
+  context.inSharedGuard = true;
+}
+
+export function closeSharedGuard(context: WriterContext, { site, endsDead }: SharedGuard): void {
+  const { code, locals } = context;
+  context.inSharedGuard = false;
+  code.unnest(labelsOfGuard(context));
+  closeGuard(context, site, locals.site);
+  if (endsDead) code.bytes(Op.unreachable); // behind the guard's end that is not known any more
+}
+
+/** Labels around what is guarded. */
+function labelsOfGuard({ target }: WriterContext): number {
+  return target.exnref ? 3 : 1;
 }
 
 function calleeTypeIndex({ module, opcodes, operands }: FunctionAnalysis, i: number): number {
   const operand = operands[i] as number;
   return opcodes[i] === Op.call ? (module.functionTypes[operand] as number) : operand;
+}
+
+/** With its operands on the stack. */
+export function writeBareCall({ analysis, code, target }: WriterContext, i: number): void {
+  const { continuation } = target;
+  if (analysis.opcodes[i] === Op.call && continuation !== undefined) {
+    code.call(continuation.functionIndex(analysis.operands[i] as number));
+  } else code.copyInstruction(i);
 }
 
 /** A call that is a site. */
@@ -70,6 +108,12 @@ export function writeCall(context: WriterContext, i: number, site: Site): void {
   const typeIndex = calleeTypeIndex(analysis, i);
   const { params } = analysis.module.types[typeIndex] as FunctionType;
   target.sites?.note(code.position, site.offset);
+  if (context.inSharedGuard) {
+    code.i32Const(site.offset);
+    code.localSet(locals.site);
+    writeBareCall(context, i);
+    return;
+  }
   if (analysis.opcodes[i] === Op.call) {
     const callee = analysis.operands[i] as number;
     openGuard(context, typeIndex, params);

@@ -12,6 +12,7 @@ import { ControlStack } from "./control-stack.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { InstructionReader } from "./instruction-reader.js";
 import { OperandStack } from "./operand-stack.js";
+import { UNREACHABLE } from "./shared-guards.js";
 import { LoopCost, type Site, SiteKind } from "./sites.js";
 
 /** In place of a type: the instruction pushes nothing. */
@@ -52,6 +53,7 @@ export class InstructionPass {
       analysis.copies[i] = 0;
       analysis.siteOf[i] = 0;
       analysis.dead[i] = this.#unreachable ? 1 : 0;
+      analysis.heights[i] = this.#unreachable ? UNREACHABLE : this.#stack.height;
       if (opcode >= Op.i32Eqz && opcode <= Op.i64Extend32S) this.#effectOf(PLAIN, opcode, i);
       else if (opcode >= Op.i32Load && opcode <= Op.i64Store32) {
         reader.skipMemarg();

@@ -50,11 +50,24 @@ class LivenessPass {
   readonly #free: Bits[] = [];
   readonly #blocks: OpenBlock[] = [];
   readonly #live: Bits;
+  /** What the last list was made of. */
+  readonly #listed: Bits;
+  #lastList: readonly number[] = [];
 
   constructor(analysis: FunctionAnalysis) {
     this.#analysis = analysis;
     this.#words = Math.max(1, (analysis.localTypes.length + 31) >> 5);
     this.#live = new Int32Array(this.#words);
+    this.#listed = new Int32Array(this.#words);
+  }
+
+  /** What is live, as a list: the one that was made last, while nothing has changed, as it seldom has from call to call. */
+  #list(): readonly number[] {
+    if (this.#live.some((word, i) => word !== this.#listed[i])) {
+      this.#listed.set(this.#live);
+      this.#lastList = toList(this.#live);
+    }
+    return this.#lastList;
   }
 
   #take(): Bits {
@@ -82,7 +95,7 @@ class LivenessPass {
     live.fill(0);
     const noteSite = (i: number): void => {
       const site = sites[(siteOf[i] as number) - 1];
-      if (record && site !== undefined) site.live = toList(live);
+      if (record && site !== undefined) site.live = this.#list();
     };
     for (let i = instructionCount - 1; i >= 0; i--) {
       if (dead[i] === 1) continue;

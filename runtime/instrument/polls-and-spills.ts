@@ -62,8 +62,16 @@ export function pollAndSpill(context: WriterContext, site: Site): void {
   spill(context, site, target.helpers.unwind);
 }
 
-/** Saves the frame while the stack is unwound; `last` ends it, by the number of its words. */
-export function spill({ analysis, code, target }: WriterContext, site: Site, last: readonly number[]): void {
+/**
+ * Saves the frame while the stack is unwound; `last` ends it, by the number of its words. `nameLocal`: the local that says
+ * which of several sites with the same frame it is.
+ */
+export function spill(
+  { analysis, code, target }: WriterContext,
+  site: Site,
+  last: readonly number[],
+  nameLocal?: number,
+): void {
   const { others, words } = frameLayout(analysis, site);
   const { put, putI32x8 } = target.helpers;
   for (const local of others) {
@@ -77,7 +85,8 @@ export function spill({ analysis, code, target }: WriterContext, site: Site, las
   }
   const rest = words.length - at;
   for (; at < words.length; at++) code.localGet(words[at] as number);
-  code.i32Const(site.offset);
+  if (nameLocal === undefined) code.i32Const(site.offset);
+  else code.localGet(nameLocal);
   code.call(last[rest] as number);
 }
 
