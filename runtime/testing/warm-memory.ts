@@ -68,8 +68,9 @@ export class WarmMemory {
     readSync(this.#descriptor, before, 0, before.length, position);
     const changed = !sameBytes(bytes, before);
     if (changed) {
-      for (const { kept } of needed) {
-        for (let i = 0; i < count; i++) {
+      for (const { kept, byteLength } of needed) {
+        const inside = Math.min(count, byteLength / PAGE_BYTE_LENGTH - page); // the memory may have grown since
+        for (let i = 0; i < inside; i++) {
           const old = before.subarray(i * PAGE_BYTE_LENGTH, (i + 1) * PAGE_BYTE_LENGTH);
           if (!kept.has(page + i)) kept.set(page + i, old); // W2
         }

@@ -57,6 +57,19 @@ describe("a program that is not told of failures survives each, as the runtime p
   });
 });
 
+test("a memory that grows between a failure and where it is looked at, and is written to beyond its old end", () => {
+  const growing = `(module (memory (export "memory") 1)
+    (func (export "_start") (local $n i32) (local $i i32)
+      (loop $grow
+        (i32.store (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)) (local.get $n))
+        (local.set $i (i32.const 0))
+        (loop $wait (br_if $wait (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 5))))
+        (br_if $grow (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 8))))))`;
+  const { report } = walkAll(growing, { furtherFailures: 3 });
+  expect(report.findings).toEqual([]);
+  expect(report.whole).toBe(true);
+});
+
 /** A bit of the innermost frame's first value is flipped; frames begin behind a header and its length. */
 function dropLocal(state: MachineState): MachineState {
   const stacks = new Uint8Array(state.stacks);
