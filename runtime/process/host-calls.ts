@@ -5,9 +5,13 @@
  * (the same, unless the program wants to be told), or when it has been made (its results are what is saved).
  */
 import { invariant, VermilionError } from "../../pmem/error.js";
+import { buildNearCall } from "../instrument/near-call.js";
+import { WASI_MODULES } from "../instrument/own-modules.js";
 import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/places.js";
+import { WASI_TAKING_NUMBERS } from "../wasi/index.js";
 import { ExternalKind, MOST_MEMORY_PAGES, typeOfFunction } from "../wasm/module.js";
-import type { ValueType } from "../wasm/value-types.js";
+import { type FunctionType, functionTypeKey, ValueType } from "../wasm/value-types.js";
+import { FREQUENT_CALLS } from "./frequent-calls.js";
 import { type HostFunction, type HostResult, type Injection, type MachineHost, RESTART, TELL } from "./machine-host.js";
 import type { Program } from "./program.js";
 
@@ -39,7 +43,7 @@ interface Safepoints {
 export function importsOf(
   { module }: Program,
   host: MachineHost,
-  wrap: (index: number, from: string, name: string, fn: HostFunction) => HostFunction,
+  wrap: (index: number, from: string, name: string, fn: HostFunction) => WebAssembly.ImportValue,
 ): WebAssembly.Imports {
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   let functionIndex = 0;
@@ -69,6 +73,20 @@ export function importsOf(
   return imports;
 }
 
+const nearCalls = new Map<string, WebAssembly.Module>();
+
+/** A function of that type, whose small arguments of 64 bits go to `near` as numbers, and others to `far`. */
+function nearCall(type: FunctionType, near: HostFunction, far: HostFunction): WebAssembly.ImportValue {
+  const key = functionTypeKey(type);
+  let module = nearCalls.get(key);
+  if (module === undefined) {
+    module = new WebAssembly.Module(buildNearCall(type));
+    nearCalls.set(key, module);
+  }
+  const host = { near, far } as WebAssembly.ModuleImports;
+  return new WebAssembly.Instance(module, { host }).exports["call"] as WebAssembly.ExportValue;
+}
+
 export class HostCalls {
   readonly #program: Program;
   readonly #host: MachineHost;
@@ -90,12 +108,37 @@ export class HostCalls {
     this.#callsLeft = injected?.ordinal ?? 0;
   }
 
+  /** What the guest calls. */
+  wrap(index: number, from: string, name: string, fn: HostFunction): WebAssembly.ImportValue {
+    const call = this.#passing(index, from, name, fn);
+    if (!WASI_MODULES.has(from) || !WASI_TAKING_NUMBERS.has(name)) return call;
+    return nearCall(typeOfFunction(this.#program.module, index), this.#passing(index, from, name, fn), call);
+  }
+
+  #passing(index: number, from: string, name: string, fn: HostFunction): HostFunction {
+    const { points } = this.#host;
+    const slowly = this.#asking(index, from, name, fn);
+    const make = WASI_MODULES.has(from) && Object.hasOwn(FREQUENT_CALLS, name) ? FREQUENT_CALLS[name] : undefined;
+    if (make === undefined || this.#program.mode === "exact" || points?.passesCall === undefined) return slowly;
+    if (this.#isAskedAfter(from)) return slowly;
+    return make(fn, {
+      passes: () => {
+        if (this.#injected !== undefined || points.passesCall?.() !== true) return false;
+        this.#madeAgain = false;
+        return true;
+      },
+      slowly,
+      left: (result, args) => this.#left(result, index, args),
+      leave: (error) => this.#safepoints.leave(error),
+    });
+  }
+
   /** One closure, called by the guest directly: a second around it would double what a call costs at first. */
-  wrap(index: number, from: string, name: string, fn: HostFunction): HostFunction {
+  #asking(index: number, from: string, name: string, fn: HostFunction): HostFunction {
     const restarts = this.#host.unrestartable?.has(from) !== true;
     const { points } = this.#host;
     const isExact = this.#program.mode === "exact";
-    const isAskedAfter = points?.isDueAfterCall !== undefined && points.askedAfter?.has(from) !== false;
+    const isAskedAfter = this.#isAskedAfter(from);
     return (...args) => {
       if (!isExact && points?.passesCall?.() === true) this.#madeAgain = false;
       else {
@@ -111,19 +154,29 @@ export class HostCalls {
       } catch (error) {
         this.#safepoints.leave(error);
       }
-      if (result === TELL && restarts) {
-        this.#callsLeft = callsLeft;
-        this.#suspendBefore("callback", HOST_CALL, index, args);
-      }
-      if (result === RESTART && restarts) {
+      if ((result === TELL || result === RESTART) && restarts) {
         this.#callsLeft = callsLeft; // counted when it is made again
-        const point = points !== undefined && !this.#host.failurePending();
-        this.#suspendBefore(point ? "point" : "failure", BLOCKED_HOST_CALL, index, args);
+        this.#left(result, index, args);
       }
       if (injected) this.#suspendAfter("failure", index, result);
       if (isAskedAfter && points?.isDueAfterCall?.() === true) this.#suspendAfter("point", index, result);
       return result;
     };
+  }
+
+  #isAskedAfter(from: string): boolean {
+    const { points } = this.#host;
+    return points?.isDueAfterCall !== undefined && points.askedAfter?.has(from) !== false;
+  }
+
+  /** The call may have returned because it is to be left; otherwise that is its result. */
+  #left(result: HostResult, index: number, args: Values): HostResult {
+    if (result === TELL) this.#suspendBefore("callback", HOST_CALL, index, args);
+    if (result === RESTART) {
+      const point = this.#host.points !== undefined && !this.#host.failurePending();
+      this.#suspendBefore(point ? "point" : "failure", BLOCKED_HOST_CALL, index, args);
+    }
+    return result;
   }
 
   /** Not given the call's arguments: the engine then makes an array of them only for a call that is left. */
@@ -148,7 +201,9 @@ export class HostCalls {
 
   #suspendBefore(reason: Reason, place: number, index: number, args: Values): never {
     this.#madeAgain = reason !== "failure";
-    this.#safepoints.suspend(reason, place | index, typeOfFunction(this.#program.module, index).params, args);
+    const { params } = typeOfFunction(this.#program.module, index);
+    const values = args.map((arg, at) => (params[at] === ValueType.i64 ? BigInt(arg) : arg));
+    this.#safepoints.suspend(reason, place | index, params, values);
   }
 
   #suspendAfter(reason: Reason, index: number, result: HostResult): never {

@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { VermilionError } from "../../pmem/error.js";
 import type { ControlBlock } from "./control-block.js";
 
-const MOST_CALLS_PER_LOOK = 16;
+const MOST_CALLS_PER_LOOK = 64;
 const SLOW_CALLS_MILLISECONDS = 1;
 /** What the guest needs at a point is made within some tens of milliseconds. */
 const LEAST_PATIENCE_MILLISECONDS = 200;

@@ -4,6 +4,8 @@
  * V8 writes a wasm frame as `wasm://wasm/<module>:wasm-function[<index>]:0x<offset>`. An engine that writes it otherwise
  * shows no frames.
  */
+import { isNearCall } from "../instrument/near-call.js";
+
 const WASM_FRAME = /(wasm:\/\/wasm\/[^:\s]*):wasm-function\[(\d+)\]:(0x[0-9a-f]+)/g;
 const MOST_FRAMES = 100;
 
@@ -22,9 +24,7 @@ export function wasmStack(): EngineFrame[] {
   Error.stackTraceLimit = MOST_FRAMES;
   const { stack } = new Error();
   Error.stackTraceLimit = limit;
-  return [...`${stack}`.matchAll(WASM_FRAME)].map(([, module = "", index, offset]) => ({
-    module,
-    functionIndex: Number(index),
-    offset: Number(offset),
-  }));
+  return [...`${stack}`.matchAll(WASM_FRAME)]
+    .map(([, module = "", index, offset]) => ({ module, functionIndex: Number(index), offset: Number(offset) }))
+    .filter(({ module }) => !isNearCall(module));
 }

@@ -1,7 +1,10 @@
+import { hrtime } from "node:process";
 import { Clockid } from "./abi.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import type { Libc } from "./libc.js";
+import { writeTimestamp } from "./memory.js";
+import { RealTime } from "./real-time.js";
 import { type HostBuffer, SCRATCH } from "./scratch.js";
 import type { Simulation } from "./simulation.js";
 
@@ -30,12 +33,12 @@ export class Clocks {
   readonly #simulation: Simulation | undefined;
   /** The scratch timespec as words: seconds in 0 (and 1, which is 0 until 2106), nanoseconds in 2. */
   readonly #words: Uint32Array;
-  /** Per id, nanoseconds added to the host's clock. */
-  readonly #offsets = [0n, 0n, 0n, 0n];
-  /** Per id, the second of the host's clock that was last asked for, and the guest's time at its start in two halves. */
-  readonly #second = new Float64Array(4).fill(-1);
-  readonly #low = new Float64Array(4);
-  readonly #high = new Float64Array(4);
+  /** Per id, nanoseconds added to the host's clock; for real time, to the monotonic one, as `#real` has found. */
+  readonly #offsets = new BigInt64Array(4);
+  /** By way of an element the engine adds and stores without making a bigint; all engines do, as they store two halves. */
+  readonly #time = new BigInt64Array(1);
+  readonly #halves = new Uint32Array(this.#time.buffer);
+  readonly #real: RealTime;
 
   constructor(
     libc: Libc,
@@ -47,51 +50,34 @@ export class Clocks {
     this.#libc = libc;
     this.#scratch = scratch;
     this.#words = new Uint32Array(scratch.bytes.buffer, SCRATCH.times, 4);
+    this.#real = new RealTime(() => this.#hostClock(Clockid.REALTIME));
     const starts = [readings?.monotonic ?? MONOTONIC_START, readings?.processCpu ?? 0n, readings?.threadCpu ?? 0n];
     for (const [index, id] of SAVED.entries()) this.#offsets[id] = starts[index]! - this.now(id);
   }
 
-  /** Writes the time to [out, out + 8), checked by the caller. `id` is one of the four. No bigint on this path. */
+  /** Writes the time to [out, out + 8), checked by the caller. `id` is one of the four. */
   write(host: WasiHost, id: number, out: number): void {
-    if (this.#simulation !== undefined) {
-      this.#writeSimulated(this.#simulation, host, id, out);
-      return;
-    }
-    let second: number;
-    let nanoseconds: number;
-    if (id === Clockid.MONOTONIC) {
-      const time = process.hrtime(); // the same clock, without the FFI
-      second = time[0];
-      nanoseconds = time[1];
-    } else {
-      this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
-      second = this.#words[0]!;
-      nanoseconds = this.#words[2]!;
-    }
-    if (second !== this.#second[id]) this.#enterSecond(id, second);
-    const low = this.#low[id]! + nanoseconds;
     const { view } = host.memory;
-    view.setUint32(out, low, true);
-    view.setUint32(out + 4, low >= 0x100000000 ? this.#high[id]! + 1 : this.#high[id]!, true);
-  }
-
-  #writeSimulated(simulation: Simulation, host: WasiHost, id: number, out: number): void {
-    simulation.tick();
-    host.memory.setU64(out, this.now(id));
-  }
-
-  #enterSecond(id: number, second: number): void {
-    const start = BigInt(second) * NANOSECONDS + this.#offsets[id]!;
-    this.#second[id] = second;
-    this.#low[id] = Number(BigInt.asUintN(32, start));
-    this.#high[id] = Number(BigInt.asUintN(32, start >> 32n));
+    if (this.#simulation !== undefined) {
+      this.#simulation.tick();
+      view.setBigUint64(out, this.now(id), true);
+    } else if (id === Clockid.MONOTONIC) {
+      this.#time[0] = hrtime.bigint() + this.#offsets[Clockid.MONOTONIC]!;
+      view.setUint32(out, this.#halves[0]!, true);
+      view.setUint32(out + 4, this.#halves[1]!, true);
+    } else if (id === Clockid.REALTIME) this.#real.write(view, out);
+    else view.setBigUint64(out, this.now(id), true);
   }
 
   /** Nanoseconds. */
   now(id: number): bigint {
-    if (this.#simulation !== undefined) return this.#simulation.now() + this.#offsets[id]!;
+    const time = this.#simulation === undefined ? this.#hostClock(id) : this.#simulation.now();
+    return time + this.#offsets[id]!;
+  }
+
+  #hostClock(id: number): bigint {
     this.#libc.clock_gettime(id, this.#scratch.address + SCRATCH.times);
-    return BigInt(this.#words[0]!) * NANOSECONDS + BigInt(this.#words[2]!) + this.#offsets[id]!;
+    return BigInt(this.#words[0]!) * NANOSECONDS + BigInt(this.#words[2]!);
   }
 
   read(): ClockReadings {
@@ -107,7 +93,7 @@ export class Clocks {
  * clock_time_get: u64 nanoseconds to [out, out + 8). INVAL: unknown clock. FAULT: out of bounds.
  * wasmtime has no CPU clocks; we do.
  */
-export function clockTimeGet(host: WasiHost, id: number, _precision: bigint, out: number): Errno {
+export function clockTimeGet(host: WasiHost, id: number, _precision: number | bigint, out: number): Errno {
   if (id < 0 || id > Clockid.THREAD_CPUTIME) return Errno.INVAL;
   out >>>= 0;
   if (!host.memory.has(out, 8)) return Errno.FAULT;
@@ -122,6 +108,6 @@ export function clockResGet(host: WasiHost, id: number, out: number): Errno {
   if (!host.memory.has(out, 8)) return Errno.FAULT;
   const { libc, scratch, memory } = host;
   libc.clock_getres(id, scratch.address + SCRATCH.times);
-  memory.setTimestamp(out, scratch.number(SCRATCH.times), scratch.number(SCRATCH.times + 8));
+  writeTimestamp(memory.view, out, scratch.number(SCRATCH.times), scratch.number(SCRATCH.times + 8));
   return Errno.SUCCESS;
 }

@@ -1,6 +1,7 @@
 import { Fdflags, Filetype, Rights } from "./abi.js";
 import { type DescriptorKind, Transport } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
+import { positionOf } from "./position.js";
 import { parseState } from "./state.js";
 
 /** A descriptor as people want to see it. */
@@ -20,7 +21,7 @@ export function summarize(host: WasiHost): DescriptorSummary[] {
   const summaries: DescriptorSummary[] = [];
   for (const [number, descriptor] of host.table.all()) {
     const seekable = descriptor.transport === Transport.FILE && descriptor.filetype === Filetype.REGULAR_FILE;
-    const offset = seekable ? BigInt(host.libc.lseek(descriptor.host, 0, 1)) : undefined;
+    const offset = seekable ? BigInt(positionOf(host, descriptor)) : undefined;
     const { kind, path, fdflags, rights } = descriptor;
     summaries.push({ number, kind, path, offset, flags: flagNames(fdflags), access: accessOf(kind, rights) });
   }

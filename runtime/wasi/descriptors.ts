@@ -51,6 +51,8 @@ export class Descriptor {
   index: number;
   /** Preopens: the guest's name. Others: the path it was opened with, for people; the truth is asked of the kernel. */
   path: string;
+  /** Where the next read or write goes; -1: the host's descriptor knows (L1 in position.ts). */
+  position = -1;
   /** A named pipe opened for reading: before a writer came, read(2) would say end of file, poll(2) waits. */
   pollFirst = false;
   listing: Listing | undefined = undefined;

@@ -4,8 +4,12 @@ import { Errno, fromLinux, LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
 import { checkIovecs, gather } from "./iovecs.js";
 import { receive, send } from "./message.js";
+import { seek } from "./position.js";
 import { SCRATCH } from "./scratch.js";
 import { failurePending, POLLIN, POLLOUT, readyNow, waitFor } from "./wait.js";
+
+/** A signed 64-bit number. One that is small may come as a number, which passes faster. */
+type Long = number | bigint;
 
 /** A pipe that poll calls writable takes this much without blocking. */
 const PIPE_BUF = 4096;
@@ -27,8 +31,12 @@ export function fdRead(host: WasiHost, fd: number, iovecs: number, count: number
     const pointer = memory.u32(iovecs);
     const byteLength = memory.u32(iovecs + 4);
     if (!memory.has(pointer, byteLength)) return Errno.FAULT;
-    const moved = libc.read(descriptor.host, memory.address + pointer, byteLength);
+    const { position } = descriptor;
+    const at = memory.address + pointer;
+    const moved =
+      position < 0 ? libc.read(descriptor.host, at, byteLength) : libc.pread(descriptor.host, at, byteLength, position);
     if (moved === -1) return host.lastError();
+    if (position >= 0) descriptor.position = position + moved;
     memory.setU32(out, moved);
     return Errno.SUCCESS;
   }
@@ -39,7 +47,7 @@ export function fdRead(host: WasiHost, fd: number, iovecs: number, count: number
 
 /** Reads once, after waiting if the descriptor can block. */
 function readSome(host: WasiHost, descriptor: Descriptor, iovecs: number, count: number, out: number): number {
-  const { libc, memory, scratch } = host;
+  const { libc, memory } = host;
   if (descriptor.transport === Transport.NONE) return readNothing(host, descriptor, out);
   const { count: hostCount, byteLength } = gather(host, iovecs, count, 0);
   if (byteLength === 0) {
@@ -53,11 +61,9 @@ function readSome(host: WasiHost, descriptor: Descriptor, iovecs: number, count:
       if (!blocking && readyNow(host, descriptor.host, POLLIN) === 0) return Errno.AGAIN;
       if (blocking && waitFor(host, descriptor.host, POLLIN) === RESTART) return RESTART;
     }
-    const moved =
-      descriptor.transport === Transport.SOCKET
-        ? receive(host, descriptor.host, hostCount, 0)
-        : libc.readv(descriptor.host, scratch.address + SCRATCH.iovecs, hostCount);
+    const moved = readBatch(host, descriptor, hostCount);
     if (moved >= 0) {
+      if (descriptor.position >= 0) descriptor.position += moved;
       descriptor.pollFirst = false;
       memory.setU32(out, moved);
       return Errno.SUCCESS;
@@ -69,6 +75,15 @@ function readSome(host: WasiHost, descriptor: Descriptor, iovecs: number, count:
     else if (!blocking) return Errno.AGAIN;
     else pollFirst = true;
   }
+}
+
+/** Reads into the gathered iovecs; bytes, or -1 with errno. */
+function readBatch(host: WasiHost, { transport, host: from, position }: Descriptor, iovecCount: number): number {
+  if (transport === Transport.SOCKET) return receive(host, from, iovecCount, 0);
+  const iovecs = host.scratch.address + SCRATCH.iovecs;
+  return position < 0
+    ? host.libc.readv(from, iovecs, iovecCount)
+    : host.libc.preadv(from, iovecs, iovecCount, position);
 }
 
 /** Directories, listening sockets, and descriptors that did not survive a failure. */
@@ -114,7 +129,13 @@ export function fdWrite(host: WasiHost, fd: number, iovecs: number, count: numbe
     const direct = descriptor.transport === Transport.FILE || descriptor.transport === Transport.STREAM;
     // A call that was interrupted halfway goes on below, also if the resumed process has a file in the pipe's place.
     if (direct && host.interrupted.isEmpty) {
-      const moved = libc.write(descriptor.host, memory.address + pointer, byteLength);
+      const { position } = descriptor;
+      const at = memory.address + pointer;
+      const moved =
+        position < 0
+          ? libc.write(descriptor.host, at, byteLength)
+          : libc.pwrite(descriptor.host, at, byteLength, position);
+      if (position >= 0 && moved > 0) descriptor.position = position + moved;
       if (moved === byteLength || (moved >= 0 && descriptor.transport === Transport.FILE)) {
         memory.setU32(out, moved);
         return Errno.SUCCESS;
@@ -168,6 +189,7 @@ function writeAll(
       }
       return moved > 0 ? finishWrite(host, out, moved) : fromLinux(errno); // the next call meets the error again
     }
+    if (descriptor.position >= 0) descriptor.position += written;
     moved += written;
     const whole = written === batch.byteLength;
     if (whole && batch.last) return finishWrite(host, out, moved);
@@ -207,25 +229,23 @@ function writeBatch(host: WasiHost, descriptor: Descriptor, iovecCount: number):
         scratch.number(SCRATCH.iovecs),
         Math.min(scratch.number(SCRATCH.iovecs + 8), PIPE_BUF),
       );
-    default:
-      return libc.writev(descriptor.host, scratch.address + SCRATCH.iovecs, iovecCount);
+    default: {
+      const iovecs = scratch.address + SCRATCH.iovecs;
+      const { position } = descriptor;
+      return position < 0
+        ? libc.writev(descriptor.host, iovecs, iovecCount)
+        : libc.pwritev(descriptor.host, iovecs, iovecCount, position);
+    }
   }
 }
 
-/** fd_pread: like fd_read, at `offset`, which stays a bigint: it is a u64. SPIPE: not seekable. */
-export function fdPread(host: WasiHost, fd: number, iovecs: number, count: number, offset: bigint, out: number): Errno {
+/** fd_pread: like fd_read, at `offset`, a u64. SPIPE: not seekable. */
+export function fdPread(host: WasiHost, fd: number, iovecs: number, count: number, offset: Long, out: number): Errno {
   return transferAt(host, fd, iovecs, count, offset, out, Rights.FD_READ);
 }
 
 /** fd_pwrite: like fd_write, at `offset`; in append mode Linux, and so wasmtime, writes at the end. */
-export function fdPwrite(
-  host: WasiHost,
-  fd: number,
-  iovecs: number,
-  count: number,
-  offset: bigint,
-  out: number,
-): Errno {
+export function fdPwrite(host: WasiHost, fd: number, iovecs: number, count: number, offset: Long, out: number): Errno {
   return transferAt(host, fd, iovecs, count, offset, out, Rights.FD_WRITE);
 }
 
@@ -234,7 +254,7 @@ function transferAt(
   fd: number,
   iovecs: number,
   count: number,
-  offset: bigint,
+  offset: Long,
   out: number,
   right: number,
 ): Errno {
@@ -242,7 +262,7 @@ function transferAt(
   if (descriptor === undefined || (descriptor.rights & right) === 0) return Errno.BADF;
   if (descriptor.transport === Transport.NONE) return noTransport(descriptor);
   if (descriptor.transport !== Transport.FILE) return Errno.SPIPE;
-  if (offset < 0n) return Errno.INVAL; // above 2^63 as a u64
+  if (offset < 0) return Errno.INVAL; // above 2^63 as a u64
   const { memory, libc, scratch } = host;
   iovecs >>>= 0;
   count >>>= 0;
@@ -255,7 +275,7 @@ function transferAt(
     const batch = gather(host, iovecs, count, moved);
     if (batch.byteLength === 0) break;
     const address = scratch.address + SCRATCH.iovecs;
-    const at = moved === 0 ? offset : offset + BigInt(moved);
+    const at = moved === 0 ? offset : BigInt(offset) + BigInt(moved);
     const part =
       right === Rights.FD_READ
         ? libc.preadv(descriptor.host, address, batch.count, at)
@@ -272,7 +292,7 @@ function transferAt(
 }
 
 /** fd_seek: the new offset, u64, to [out, out + 8). BADF: a directory. SPIPE: a pipe, terminal or socket. */
-export function fdSeek(host: WasiHost, fd: number, offset: bigint, whence: number, out: number): Errno {
+export function fdSeek(host: WasiHost, fd: number, offset: Long, whence: number, out: number): Errno {
   const descriptor = host.table.get(fd);
   if (descriptor === undefined) return Errno.BADF;
   out >>>= 0;
@@ -281,22 +301,12 @@ export function fdSeek(host: WasiHost, fd: number, offset: bigint, whence: numbe
   if (descriptor.isDirectory) return Errno.BADF;
   if (descriptor.kind === "lost") return Errno.STALE;
   if (descriptor.transport !== Transport.FILE) return Errno.SPIPE;
-  const needed = whence === 1 && offset === 0n ? Rights.FD_SEEK | Rights.FD_TELL : Rights.FD_SEEK;
+  const needed = whence === 1 && (offset === 0 || offset === 0n) ? Rights.FD_SEEK | Rights.FD_TELL : Rights.FD_SEEK;
   if ((descriptor.rights & needed) === 0) return Errno.NOTCAPABLE;
-  return seek(host, descriptor.host, offset, whence, out);
+  return seek(host, descriptor, offset, whence, out);
 }
 
 /** fd_tell: the offset, u64, to [out, out + 8). */
 export function fdTell(host: WasiHost, fd: number, out: number): Errno {
-  return fdSeek(host, fd, 0n, 1, out);
-}
-
-function seek(host: WasiHost, descriptor: number, offset: bigint, whence: number, out: number): Errno {
-  // Numbers pass faster than bigints, and hold almost every offset.
-  const near = Number(offset);
-  const reached = host.libc.lseek(descriptor, Number.isSafeInteger(near) ? near : offset, whence);
-  if (reached === -1) return host.lastError();
-  if (typeof reached === "bigint") host.memory.setU64(out, reached);
-  else host.memory.setU64FromNumber(out, reached);
-  return Errno.SUCCESS;
+  return fdSeek(host, fd, 0, 1, out);
 }

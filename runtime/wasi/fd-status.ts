@@ -4,6 +4,7 @@ import { type Descriptor, Transport } from "./descriptors.js";
 import { Errno } from "./errno.js";
 import { type TimesArgument, takeTimes } from "./file-times.js";
 import type { WasiHost } from "./host.js";
+import { givePositionBack } from "./position.js";
 import { SCRATCH } from "./scratch.js";
 import { FILESTAT_BYTES, FILESTAT_BYTES_UNSTABLE, statOf, writeFilestat } from "./stat.js";
 
@@ -38,6 +39,7 @@ export function fdFdstatSetFlags(host: WasiHost, fd: number, flags: number): Err
   if ((flags & ~FDFLAGS_ALL) !== 0 || (flags & fixed & ~descriptor.fdflags) !== 0) return Errno.INVAL;
   const appending = (flags & Fdflags.APPEND) !== 0;
   if (descriptor.kind === "file" && appending !== ((descriptor.fdflags & Fdflags.APPEND) !== 0)) {
+    givePositionBack(host, descriptor);
     const now = host.libc.fcntl(descriptor.host, F_GETFL, 0);
     const wanted = appending ? now | constants.O_APPEND : now & ~constants.O_APPEND;
     if (now === -1 || host.libc.fcntl(descriptor.host, F_SETFL, wanted) === -1) return host.lastError();

@@ -89,6 +89,9 @@ export const WASI_SIGNATURES = {
   sock_shutdown: "ii",
 } as const;
 
+/** Calls that take a number in place of a bigint that is not below 0: whoever links a guest need not make one for each. */
+export const WASI_TAKING_NUMBERS: ReadonlySet<string> = new Set(["clock_time_get", "fd_pread", "fd_pwrite", "fd_seek"]);
+
 type Name = keyof typeof WASI_SIGNATURES;
 
 type Parameters<Signature extends string> = Signature extends `${infer First}${infer Rest}`

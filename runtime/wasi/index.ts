@@ -1,7 +1,7 @@
 /** The system interface, WASI preview1: everything that the rest of the runtime needs of it. */
 export { describeState } from "./describe.js";
 export { Errno } from "./errno.js";
-export { WASI_SIGNATURES } from "./functions.js";
+export { WASI_SIGNATURES, WASI_TAKING_NUMBERS } from "./functions.js";
 export { ProcessExit, RESTART, type WasiEnvironment } from "./host.js";
 export { GuestMemory } from "./memory.js";
 export { type Entry, Landing, type Observer } from "./observer.js";

@@ -69,22 +69,18 @@ export class GuestMemory {
     this.view.setUint32(offset, value >>> 0, true);
     this.view.setUint32(offset + 4, (value / 0x100000000) >>> 0, true);
   }
+}
 
-  /** seconds * 10^9 + nanoseconds, which passes 2^53, without a bigint. Seconds before 1970 become 0. */
-  setTimestamp(offset: number, seconds: number, nanoseconds: number): void {
-    if (seconds < 0) {
-      this.setU64FromNumber(offset, 0);
-      return;
-    }
-    // Multiplied in two parts, each exact. No `%`: on numbers beyond 32 bits it is a slow call.
-    const upper = Math.floor(seconds / 65536);
-    const high = upper * 1e9; // in units of 2^16 ns
-    const low = (seconds - upper * 65536) * 1e9 + nanoseconds;
-    const highCarry = Math.floor(high / 65536);
-    const lowCarry = Math.floor(low / 0x100000000);
-    const lower = (high - highCarry * 65536) * 65536 + (low - lowCarry * 0x100000000);
-    const upperHalf = highCarry + lowCarry + (lower >= 0x100000000 ? 1 : 0);
-    this.view.setUint32(offset, lower >>> 0, true);
-    this.view.setUint32(offset + 4, upperHalf >>> 0, true);
+/** Writes seconds * 10^9 + nanoseconds, which passes 2^53, without a bigint. Seconds before 1970 become 0. */
+export function writeTimestamp(view: DataView, offset: number, seconds: number, nanoseconds: number): void {
+  if (seconds < 0) {
+    view.setUint32(offset, 0, true);
+    view.setUint32(offset + 4, 0, true);
+    return;
   }
+  const lower = Math.imul(seconds, 1e9) >>> 0; // exact
+  const upper = (seconds * 1e9 - lower) / 0x100000000; // a whole number, but for rounding, which moves it by less than 2^-20
+  const low = lower + nanoseconds;
+  view.setUint32(offset, low >>> 0, true);
+  view.setUint32(offset + 4, (upper + (low >= 0x100000000 ? 1.5 : 0.5)) >>> 0, true);
 }

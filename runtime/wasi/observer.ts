@@ -9,8 +9,9 @@ import { Transport } from "./descriptors.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
+import { positionOf } from "./position.js";
 import { closeParent, O_PATH, openParent, type PathArgument } from "./resolve.js";
-import { placeOfName, rootPaths, saveNumber } from "./save.js";
+import { placeInRoot, placeOfName, rootPaths, saveNumber } from "./save.js";
 import { SCRATCH } from "./scratch.js";
 import { factsInScratch, statAt, statOf } from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
@@ -85,6 +86,33 @@ export class Observer {
     return saveNumber(this.#host, fd, this.#roots);
   }
 
+  /** The same of one that has just been opened by that path. */
+  saveOpened(fd: number, directory: number, pointer: number, byteLength: number): SavedDescriptor | undefined {
+    this.#roots ??= rootPaths(this.#host);
+    return saveNumber(this.#host, fd, this.#roots, this.#openedPlace(fd, directory, pointer, byteLength));
+  }
+
+  /** Undefined: the path is more than a name in a granted directory, or that name is not the file itself. */
+  #openedPlace(fd: number, directory: number, pointer: number, byteLength: number): Place | undefined {
+    const host = this.#host;
+    const opened = host.table.get(fd);
+    const from = host.table.get(directory);
+    const path = host.pathA;
+    if (opened === undefined || from?.kind !== "preopen") return undefined;
+    if (path.take(host.memory, pointer >>> 0, byteLength >>> 0) !== Errno.SUCCESS || !path.isName) return undefined;
+    const place = this.#placeInRoot(from.index, path);
+    if (place === undefined || statOf(host, opened.host) === -1) return undefined;
+    const file = factsInScratch(host);
+    if (statAt(host, from.host, path.nameOffset, NOFOLLOW) === -1) return undefined;
+    const { inode, device } = factsInScratch(host);
+    return inode === file.inode && device === file.device ? place : undefined;
+  }
+
+  #placeInRoot(index: number, path: PathArgument): Place | undefined {
+    this.#roots ??= rootPaths(this.#host);
+    return placeInRoot(this.#host, index, nameOf(path), this.#roots);
+  }
+
   /** Nanoseconds. */
   monotonic(): bigint {
     return this.#host.clocks.read().monotonic;
@@ -99,7 +127,7 @@ export class Observer {
 
   positionOf(fd: number): number {
     const descriptor = this.#host.table.get(fd);
-    return descriptor === undefined ? -1 : Number(this.#host.libc.lseek(descriptor.host, 0, 1));
+    return descriptor === undefined ? -1 : Number(positionOf(this.#host, descriptor));
   }
 
   /** Where a restored descriptor should stand, if others may have moved it since; undefined: it is ours alone. */
@@ -109,7 +137,9 @@ export class Observer {
 
   seek(fd: number, position: number): void {
     const descriptor = this.#host.table.get(fd);
-    if (descriptor !== undefined) this.#host.libc.lseek(descriptor.host, position, 0);
+    if (descriptor === undefined) return;
+    this.#host.libc.lseek(descriptor.host, position, 0);
+    descriptor.position = -1;
   }
 
   /** What is in the file from `position` on; shorter where the file ends. */
@@ -154,7 +184,8 @@ export class Observer {
         }
       : undefined;
     this.#roots ??= rootPaths(host);
-    const place = placeOfName(host, parent, nameOf(path), this.#roots);
+    const inRoot = directory.kind === "preopen" && path.isName ? this.#placeInRoot(directory.index, path) : undefined;
+    const place = inRoot ?? placeOfName(host, parent, nameOf(path), this.#roots);
     closeParent(host, directory.host, parent);
     return { entry, place };
   }
@@ -207,7 +238,8 @@ export class Observer {
     const path = scratch.setString(SCRATCH.pathA, join(options.keepAliveDirectory, name));
     const opened = libc.openat(AT_FDCWD, path, (flags & STATUS_FLAGS) | constants.O_NOFOLLOW | O_CLOEXEC, 0);
     if (opened === -1) return false;
-    libc.lseek(opened, libc.lseek(descriptor.host, 0, 1), 0);
+    libc.lseek(opened, positionOf(host, descriptor), 0);
+    descriptor.position = -1;
     libc.close(descriptor.host);
     descriptor.host = opened;
     descriptor.kept = name;

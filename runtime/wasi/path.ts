@@ -83,7 +83,7 @@ export function pathFilestatGet(
   if (error !== Errno.SUCCESS) return error;
   out >>>= 0;
   if (!host.memory.has(out, unstable ? FILESTAT_BYTES_UNSTABLE : FILESTAT_BYTES)) return Errno.FAULT;
-  if (path.nameStart === 0 && !path.isDots && !path.trailingSlash) {
+  if (path.isName) {
     if (statAt(host, directory.host, path.nameOffset, AT_SYMLINK_NOFOLLOW) === -1) return host.lastError();
     if (lookup === 0 || (modeInScratch(host) & constants.S_IFMT) !== constants.S_IFLNK) {
       writeFilestat(host, out, undefined, unstable);

@@ -2,6 +2,7 @@ import { Clockid, EVENTRWFLAGS_HANGUP, Eventtype, Rights, SUBCLOCK_ABSTIME } fro
 import { type Descriptor, Transport } from "./descriptors.js";
 import { Errno, LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
+import { positionOf } from "./position.js";
 import { HostBuffer, SCRATCH } from "./scratch.js";
 import { byteLengthInScratch, statOf } from "./stat.js";
 import { drainWake, failurePending, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT } from "./wait.js";
@@ -234,7 +235,7 @@ function bytesAvailable(host: WasiHost, descriptor: Descriptor, events: number):
   if (events === POLLOUT) return 1n;
   const { libc, scratch } = host;
   if (descriptor.transport === Transport.FILE) {
-    const offset = libc.lseek(descriptor.host, 0, 1);
+    const offset = positionOf(host, descriptor);
     if (offset === -1 || statOf(host, descriptor.host) === -1) return 1n;
     const left = byteLengthInScratch(host) - BigInt(offset);
     return left > 0n ? left : 0n;

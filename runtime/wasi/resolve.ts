@@ -105,6 +105,11 @@ export class PathArgument {
     return Errno.SUCCESS;
   }
 
+  /** It is one component, which names something in the directory that it starts from. */
+  get isName(): boolean {
+    return this.nameStart === 0 && !this.isDots && !this.trailingSlash;
+  }
+
   get isAbsolute(): boolean {
     return this.#scratch.bytes[this.#start] === SLASH;
   }

@@ -4,6 +4,7 @@ import { type Descriptor, Transport } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
 import { listenerPort } from "./listen.js";
+import { positionOf } from "./position.js";
 import { O_PATH } from "./resolve.js";
 import { SCRATCH } from "./scratch.js";
 import { type FileFacts, factsInScratch, statOf } from "./stat.js";
@@ -26,7 +27,7 @@ export interface SaveOptions {
 export function saveState(host: WasiHost, { flush = true, flushLater }: SaveOptions): SavedState {
   const { monotonic, processCpu, threadCpu } = host.clocks.read();
   const keeper = new FileKeeper(host);
-  const saving = { flush, flushLater, keeper, roots: rootPaths(host) };
+  const saving = { flush, flushLater, keeper, roots: rootPaths(host), place: undefined };
   const descriptors = [...host.table.all()].map((entry) => saveOne(host, entry, saving));
   keeper.flush();
   return {
@@ -46,16 +47,17 @@ export function saveState(host: WasiHost, { flush = true, flushLater }: SaveOpti
   };
 }
 
-/** One descriptor, as saveState has it. Nothing is flushed. */
-export function saveNumber(host: WasiHost, number: number, roots: Saving["roots"]): SavedDescriptor | undefined {
+/** One descriptor, as saveState has it. Nothing is flushed. `place`: where its file is, if that is known already. */
+export function saveNumber(
+  host: WasiHost,
+  number: number,
+  roots: Saving["roots"],
+  place: Place | undefined = undefined,
+): SavedDescriptor | undefined {
   const descriptor = host.table.get(number);
   if (descriptor === undefined) return undefined;
-  return saveOne(host, [number, descriptor], {
-    flush: false,
-    flushLater: undefined,
-    keeper: new FileKeeper(host),
-    roots,
-  });
+  const keeper = new FileKeeper(host);
+  return saveOne(host, [number, descriptor], { flush: false, flushLater: undefined, keeper, roots, place });
 }
 
 /** Where the granted directories are now; undefined: nobody knows. */
@@ -74,6 +76,8 @@ interface Saving {
   readonly keeper: FileKeeper;
   /** Where the preopens are; undefined: unknown. */
   readonly roots: readonly (string | undefined)[];
+  /** Of the file that is saved; undefined: it is asked of the kernel. */
+  readonly place: Place | undefined;
 }
 
 type Common = Pick<SavedDescriptor, "number" | "rights" | "inheriting" | "fdflags">;
@@ -105,7 +109,7 @@ function saveDescriptor(host: WasiHost, descriptor: Descriptor, common: Common, 
 function stdioPosition(host: WasiHost, descriptor: Descriptor): { offset?: string; inode?: string } {
   if (descriptor.filetype !== Filetype.REGULAR_FILE || statOf(host, descriptor.host) === -1) return {};
   const { inode } = factsInScratch(host);
-  const offset = host.libc.lseek(descriptor.host, 0, 1);
+  const offset = positionOf(host, descriptor);
   return offset === -1 ? {} : { offset: offset.toString(), inode: inode.toString() };
 }
 
@@ -114,7 +118,7 @@ function saveDirectory(host: WasiHost, descriptor: Descriptor, common: Common, s
   if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);
   if (facts.links === 0n) return { ...common, kind: "directory", listing };
-  const place = placeOf(host, descriptor.host, facts, saving.roots);
+  const place = placeOf(host, descriptor.host, facts, saving);
   if (place === undefined) return lost(host, descriptor, common, "it is no longer beneath a directory of the guest");
   return { ...common, kind: "directory", place, listing };
 }
@@ -129,7 +133,7 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
   if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);
   const regular = (facts.mode & constants.S_IFMT) === constants.S_IFREG;
-  let place = descriptor.kept === undefined ? placeOf(host, descriptor.host, facts, saving.roots) : undefined;
+  let place = descriptor.kept === undefined ? placeOf(host, descriptor.host, facts, saving) : undefined;
   let { identity } = descriptor;
   if (place === undefined && regular) {
     const kept = saving.keeper.keep(descriptor, facts);
@@ -144,7 +148,7 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
     }
   }
   if (place === undefined) return lost(host, descriptor, common, "it has no name any more and could not be kept");
-  const offset = descriptor.transport === Transport.FILE ? libc.lseek(descriptor.host, 0, 1) : -1;
+  const offset = descriptor.transport === Transport.FILE ? positionOf(host, descriptor) : -1;
   const saved: SavedDescriptor = {
     ...common,
     kind: "file",
@@ -190,14 +194,31 @@ function placeOf(
   host: WasiHost,
   descriptor: number,
   facts: FileFacts,
-  roots: readonly (string | undefined)[],
+  { roots, place }: Pick<Saving, "roots" | "place">,
 ): Place | undefined {
+  if (place !== undefined) return place;
   const path = pathOf(host, descriptor);
   if (path === undefined) return undefined;
   for (const { index, below } of belowRoots(path, roots)) {
     if (isAt(host, host.roots[index]!, below, facts)) return { ...nameOf(host, index), path: below };
   }
   return undefined;
+}
+
+/**
+ * Where a name in a granted directory is, without asking the kernel; undefined: that directory lies in another one, which its
+ * places are told by, or nobody knows where it is.
+ */
+export function placeInRoot(
+  host: WasiHost,
+  index: number,
+  name: string,
+  roots: readonly (string | undefined)[],
+): Place | undefined {
+  const root = roots[index];
+  if (root === undefined) return undefined;
+  const [first] = belowRoots(root, roots);
+  return first?.index === index ? { ...nameOf(host, index), path: name } : undefined;
 }
 
 /** Where a name in an open directory is, whether anything has that name or not; undefined: beneath no granted directory. */

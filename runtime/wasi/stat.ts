@@ -1,6 +1,7 @@
 import { filetypeOfMode } from "./abi.js";
 import type { Identity } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
+import { writeTimestamp } from "./memory.js";
 import { SCRATCH } from "./scratch.js";
 
 /** struct stat of the kernel: offsets from its start. x64 and arm64 differ in a few. */
@@ -70,42 +71,40 @@ export function factsInScratch(host: WasiHost): FileFacts {
 export const FILESTAT_BYTES = 64;
 export const FILESTAT_BYTES_UNSTABLE = 56;
 
-/** Writes the scratch stat as a filestat at `out`, which the caller has checked. */
+/** Writes the scratch stat as a filestat at `out`, which the caller has checked. One piece: it is much of what a stat costs us. */
 export function writeFilestat(host: WasiHost, out: number, identity: Identity | undefined, unstable: boolean): void {
-  const { memory, scratch } = host;
-  const { view } = scratch;
+  const { view: from } = host.scratch;
+  const { view: to } = host.memory;
   const at = SCRATCH.stat;
-  if (identity === undefined) {
-    copyU64(host, at + STAT.device, out);
-    copyU64(host, at + STAT.inode, out + 8);
-  } else {
-    memory.setU64(out, identity.device);
-    memory.setU64(out + 8, identity.inode);
-  }
-  memory.setU32(out + 16, filetypeOfMode(view.getUint32(at + STAT.mode, true))); // a u8, and padding
-  const links = identity === undefined ? view.getUint32(at + STAT.links, true) : Number(identity.links);
+  copyU64(from, at + STAT.device, to, out);
+  copyU64(from, at + STAT.inode, to, out + 8);
+  to.setUint32(out + 16, filetypeOfMode(from.getUint32(at + STAT.mode, true)), true); // a u8, and padding
   let next = out + 20;
   if (!unstable) {
-    memory.setU32(next, 0); // padding
-    memory.setU32(next + 8, 0); // the upper half of the link count
+    to.setUint32(next, 0, true); // padding
+    to.setUint32(next + 8, 0, true); // the upper half of the link count
     next += 4;
   }
-  memory.setU32(next, links);
+  to.setUint32(next, from.getUint32(at + STAT.links, true), true);
+  if (identity !== undefined) {
+    to.setBigUint64(out, identity.device, true);
+    to.setBigUint64(out + 8, identity.inode, true);
+    to.setUint32(next, Number(identity.links), true);
+  }
   next += unstable ? 4 : 8;
-  copyU64(host, at + STAT.byteLength, next);
-  copyTime(host, at + STAT.accessed, next + 8);
-  copyTime(host, at + STAT.modified, next + 16);
-  copyTime(host, at + STAT.changed, next + 24);
+  copyU64(from, at + STAT.byteLength, to, next);
+  copyTime(from, at + STAT.accessed, to, next + 8);
+  copyTime(from, at + STAT.modified, to, next + 16);
+  copyTime(from, at + STAT.changed, to, next + 24);
 }
 
-function copyU64(host: WasiHost, from: number, to: number): void {
-  const { view } = host.scratch;
-  host.memory.setU32(to, view.getUint32(from, true));
-  host.memory.setU32(to + 4, view.getUint32(from + 4, true));
+function copyU64(from: DataView, at: number, to: DataView, out: number): void {
+  to.setUint32(out, from.getUint32(at, true), true);
+  to.setUint32(out + 4, from.getUint32(at + 4, true), true);
 }
 
-function copyTime(host: WasiHost, from: number, to: number): void {
-  const { view } = host.scratch;
-  const seconds = view.getInt32(from + 4, true) * 0x100000000 + view.getUint32(from, true);
-  host.memory.setTimestamp(to, seconds, view.getUint32(from + 8, true));
+/** A timespec, as nanoseconds. */
+function copyTime(from: DataView, at: number, to: DataView, out: number): void {
+  const seconds = from.getInt32(at + 4, true) * 0x100000000 + from.getUint32(at, true);
+  writeTimestamp(to, out, seconds, from.getUint32(at + 8, true));
 }
