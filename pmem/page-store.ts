@@ -1,13 +1,8 @@
-import { fstatSync, readSync, statfsSync } from "node:fs";
-import { crc32 } from "node:zlib";
-import { attempt, invariant, VermilionError } from "./error.js";
+import { VermilionError } from "./error.js";
 import { FreePages, usedPages } from "./free-pages.js";
 import { libc } from "./libc.js";
+import { type MovedRun, OpenSegments, type SegmentFiles, type UnsummedPages } from "./open-segments.js";
 import {
-  compaction,
-  type Extent,
-  endOf,
-  joinedRuns,
   PAGE_BYTE_LENGTH,
   type PageMap,
   type PageRun,
@@ -16,58 +11,13 @@ import {
   unitedRuns,
   updated,
 } from "./page-map.js";
-import { nonzeroPages } from "./page-scan.js";
 import { PrivateMemory, type StoreAccess } from "./private-memory.js";
-import {
-  CHECKSUM_BYTE_LENGTH,
-  checksumPosition,
-  pageInSegment,
-  SEGMENT_PAGES,
-  segmentOf,
-  withoutChecksumPages,
-} from "./segments.js";
-
-/** A segment's file, as its owner lets us write it. */
-export interface SegmentFile {
-  readonly descriptor: number;
-  /** False: it has other names, in other images, and is never written. */
-  readonly writable: boolean;
-  write(chunks: readonly Uint8Array[], position: number): void;
-  /** What was written before is durable once this returns. */
-  sync(): void;
-  /** These bytes are not needed any more. */
-  release(position: number, byteLength: number): void;
-  close(): void;
-}
-
-/** Where the segments are. */
-export interface SegmentFiles {
-  /** Numbers of those that are there, ascending. */
-  list(): number[];
-  open(segment: number): SegmentFile;
-  create(segment: number): SegmentFile;
-  remove(segment: number): void;
-}
+import { SEGMENT_PAGES } from "./segments.js";
+import { contiguous, pagesToWrite, placed } from "./write-plan.js";
 
 export interface SavedMemory {
   readonly byteLength: number;
   readonly map: PageMap;
-}
-
-/** Pages that lie in another place now as well. */
-export interface MovedRun {
-  readonly from: number;
-  readonly to: number;
-  readonly count: number;
-}
-
-/** Pages that were written, whose checksums are still to be computed from the file and written. */
-export interface UnsummedPages {
-  readonly descriptor: number;
-  /** In bytes. */
-  readonly position: number;
-  readonly pageCount: number;
-  readonly checksumPosition: number;
 }
 
 /**
@@ -85,16 +35,13 @@ export interface UnsummedPages {
  */
 export class PageStore implements StoreAccess {
   readonly path: string;
-  readonly #files: SegmentFiles;
-  readonly #open = new Map<number, SegmentFile>();
-  readonly #segments: Set<number>;
+  readonly #segments: OpenSegments;
   readonly #memories: PrivateMemory[];
   readonly #kept: () => readonly PageRun[] | undefined;
   /** S1; undefined: not asked for yet. Sorted and joined. */
   #used: readonly PageRun[] | undefined;
   /** What write() has written last; undefined: nothing since it was settled. */
   #written: Written | undefined;
-  readonly #unflushed = new Set<number>();
   #closed = false;
 
   /**
@@ -108,8 +55,7 @@ export class PageStore implements StoreAccess {
     kept: () => readonly PageRun[] | undefined,
   ) {
     this.path = path;
-    this.#files = files;
-    this.#segments = new Set(files.list());
+    this.#segments = new OpenSegments(path, files);
     this.#kept = kept;
     this.#memories = saved.map(({ byteLength, map }) => new PrivateMemory(this, byteLength, map));
   }
@@ -124,8 +70,7 @@ export class PageStore implements StoreAccess {
   }
 
   placeOf(storePage: number): { readonly descriptor: number; readonly position: number } {
-    const { descriptor } = this.#file(segmentOf(storePage));
-    return { descriptor, position: pageInSegment(storePage) * PAGE_BYTE_LENGTH };
+    return this.#segments.placeOf(storePage);
   }
 
   /**
@@ -134,8 +79,8 @@ export class PageStore implements StoreAccess {
    */
   prepare(): void {
     this.#usedPages();
-    const { segments, nextSegment } = this.#writableSegments();
-    if (segments.length === 0) this.#file(nextSegment);
+    const { segments, nextSegment } = this.#segments.writable();
+    if (segments.length === 0) this.#segments.create(nextSegment);
   }
 
   /** An empty memory; it has no pages in the store until it is saved. */
@@ -152,7 +97,7 @@ export class PageStore implements StoreAccess {
   write(later?: UnsummedPages[]): readonly PageMap[] {
     this.#forget();
     const unit = libc().pageByteLength / PAGE_BYTE_LENGTH;
-    const free = new FreePages({ used: this.#usedPages(), ...this.#writableSegments() }, unit); // S1
+    const free = this.#freePages(unit); // S1
     const share = Math.floor(MAX_EXTENTS / this.#memories.length);
     const extents: PageMap[] = [];
     const runs: PageRun[][] = [];
@@ -171,7 +116,7 @@ export class PageStore implements StoreAccess {
     );
     this.#written = { maps, runs, extents };
     this.#used = unitedRuns(this.#usedPages(), usedPages(extents));
-    for (const write of contiguous(writes)) this.#write(write, later);
+    for (const write of contiguous(writes)) this.#segments.write(write, later); // S4
     return maps;
   }
 
@@ -195,15 +140,12 @@ export class PageStore implements StoreAccess {
 
   /** Of the segments that were written since. */
   flush(): void {
-    for (const segment of this.#unflushed) this.#file(segment).sync();
-    this.#unflushed.clear();
+    this.#segments.flush();
   }
 
   /** What flush() would do is for somebody else to do: the files to flush. */
   takeUnflushed(): number[] {
-    const descriptors = [...this.#unflushed].map((segment) => this.#file(segment).descriptor);
-    this.#unflushed.clear();
-    return descriptors;
+    return this.#segments.takeUnflushed();
   }
 
   /** No epoch needs these pages any more, durably. */
@@ -214,35 +156,30 @@ export class PageStore implements StoreAccess {
   /** Gives free space back to the disk, once there is a lot of it: the next save takes free pages first. */
   trim(): void {
     const used = this.#usedPages();
-    if (this.#reusableBytes() < LEAST_TRIMMED + (pageCountOf(used) * PAGE_BYTE_LENGTH) / 2) return;
+    if (this.#segments.reusableBytes(used) < LEAST_TRIMMED + (pageCountOf(used) * PAGE_BYTE_LENGTH) / 2) return;
     this.compact();
   }
 
   /** Gives all free space back. */
   compact(): void {
-    for (const segment of [...this.#segments]) {
+    for (const segment of this.#segments.numbers) {
       const from = segment * SEGMENT_PAGES;
       const all = [{ page: from, count: SEGMENT_PAGES }];
       const free = remainingRuns(all, this.#usedPages());
-      const isNeeded = this.#writableSegments().segments.every((writable) => writable === segment);
-      if (pageCountOf(free) === SEGMENT_PAGES && !isNeeded) this.#removeSegment(segment);
-      else if (this.#file(segment).writable) this.#punch(segment, free);
+      const isNeeded = this.#segments.writable().segments.every((writable) => writable === segment);
+      if (pageCountOf(free) === SEGMENT_PAGES && !isNeeded) this.#segments.remove(segment);
+      else if (this.#segments.isWritable(segment)) this.#segments.punch(segment, free);
     }
   }
 
   /** Pages are written once more, with the checksums that they have, and not flushed. Nobody may be using memory. */
   copy(runs: readonly PageRun[]): MovedRun[] {
-    const free = new FreePages(
-      { used: this.#usedPages(), ...this.#writableSegments() },
-      libc().pageByteLength / PAGE_BYTE_LENGTH,
-    );
+    const free = this.#freePages(libc().pageByteLength / PAGE_BYTE_LENGTH);
     return runs.flatMap((run) => {
       let from = run.page;
       return free.take(run.count).map(({ page: to, count }) => {
         const moved = { from, to, count };
-        for (let at = 0; at < count; at += COPIED_PAGES) {
-          this.#copy({ from: from + at, to: to + at, count: Math.min(COPIED_PAGES, count - at) });
-        }
+        this.#segments.copy(moved);
         this.#used = unitedRuns(this.#usedPages(), [{ page: to, count }]);
         from += count;
         return moved;
@@ -250,32 +187,9 @@ export class PageStore implements StoreAccess {
     });
   }
 
-  #copy({ from, to, count }: MovedRun): void {
-    const target = this.#file(segmentOf(to));
-    const bytes = this.#read(from, pageInSegment(from) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
-    const sums = this.#read(from, checksumPosition(from), count * CHECKSUM_BYTE_LENGTH);
-    this.#unflushed.add(segmentOf(to));
-    target.write([bytes], pageInSegment(to) * PAGE_BYTE_LENGTH);
-    target.write([sums], checksumPosition(to));
-  }
-
-  /** Of the segment that a page lies in. */
-  #read(page: number, position: number, byteLength: number): Uint8Array {
-    const bytes = new Uint8Array(byteLength);
-    const { descriptor } = this.#file(segmentOf(page));
-    const count = attempt("read the page store", this.path, () => readSync(descriptor, bytes, 0, byteLength, position));
-    if (count === byteLength) return bytes;
-    throw new VermilionError("IO_ERROR", `${this.path}: a segment of its page store is shorter than its maps say`);
-  }
-
   /** A save may have to write every page of every memory, next to all that is kept. */
   lackOfRoom(moreBytes: number): VermilionError | undefined {
-    const [segment] = this.#segments;
-    invariant(segment !== undefined, "memory grows once there is a segment");
-    // Through a descriptor, because the image may have been renamed since.
-    const { descriptor } = this.#file(segment);
-    const disk = attempt("examine the disk", this.path, () => statfsSync(`/proc/self/fd/${descriptor}`));
-    const free = disk.bavail * disk.bsize + this.#reusableBytes();
+    const free = this.#segments.freeDiskBytes() + this.#segments.reusableBytes(this.#usedPages());
     const needed = this.#memories.reduce((sum, { byteLength }) => sum + byteLength, moreBytes);
     if (needed <= free) return undefined;
     return new VermilionError(
@@ -289,7 +203,7 @@ export class PageStore implements StoreAccess {
     if (this.#closed) return;
     this.#closed = true;
     for (const memory of this.#memories) memory.close();
-    for (const file of this.#open.values()) file.close();
+    this.#segments.close();
   }
 
   /** What was written and never settled is nobody's. */
@@ -301,103 +215,18 @@ export class PageStore implements StoreAccess {
   }
 
   #usedPages(): readonly PageRun[] {
-    this.#used ??= unitedRuns(this.#kept() ?? this.#everything(), usedPages(this.maps));
+    this.#used ??= unitedRuns(this.#kept() ?? this.#segments.everything(), usedPages(this.maps));
     return this.#used;
   }
 
-  #everything(): PageRun[] {
-    return [...this.#segments]
-      .sort((a, b) => a - b)
-      .map((segment) => ({
-        page: segment * SEGMENT_PAGES,
-        count: Math.ceil(this.#stat(segment).size / PAGE_BYTE_LENGTH),
-      }));
+  #freePages(unit: number): FreePages {
+    return new FreePages({ used: this.#usedPages(), ...this.#segments.writable() }, unit);
   }
-
-  #writableSegments(): { segments: number[]; nextSegment: number } {
-    const all = [...this.#segments].sort((a, b) => a - b);
-    return { segments: all.filter((segment) => this.#file(segment).writable), nextSegment: (all.at(-1) ?? -1) + 1 };
-  }
-
-  #file(segment: number): SegmentFile {
-    let file = this.#open.get(segment);
-    if (file === undefined) {
-      file = this.#segments.has(segment) ? this.#files.open(segment) : this.#files.create(segment);
-      this.#segments.add(segment);
-      this.#open.set(segment, file);
-    }
-    return file;
-  }
-
-  #removeSegment(segment: number): void {
-    this.#open.get(segment)?.close();
-    this.#open.delete(segment);
-    this.#segments.delete(segment);
-    this.#files.remove(segment);
-  }
-
-  #punch(segment: number, free: readonly PageRun[]): void {
-    const end = segment * SEGMENT_PAGES + Math.ceil(this.#stat(segment).size / PAGE_BYTE_LENGTH);
-    for (const run of free) {
-      for (const { page, count } of withoutChecksumPages(run.page, Math.min(endOf(run), end))) {
-        this.#file(segment).release(pageInSegment(page) * PAGE_BYTE_LENGTH, count * PAGE_BYTE_LENGTH);
-      }
-    }
-  }
-
-  #write({ page, chunks }: Write, later: UnsummedPages[] | undefined): void {
-    const segment = segmentOf(page);
-    const file = this.#file(segment);
-    invariant(file.writable, `${this.path}: segment ${segment} has other names and is not written`); // S4
-    const position = pageInSegment(page) * PAGE_BYTE_LENGTH;
-    this.#unflushed.add(segment);
-    file.write(chunks, position);
-    const at = checksumPosition(page);
-    if (later === undefined) file.write([checksumsOf(chunks)], at);
-    else {
-      const pageCount = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0) / PAGE_BYTE_LENGTH;
-      later.push({ descriptor: file.descriptor, position, pageCount, checksumPosition: at });
-    }
-  }
-
-  /** Of the segments that may be written. */
-  #reusableBytes(): number {
-    const { segments } = this.#writableSegments();
-    const used = this.#usedPages();
-    return segments.reduce((sum, segment) => {
-      const all = [{ page: segment * SEGMENT_PAGES, count: SEGMENT_PAGES }];
-      const usedHere = SEGMENT_PAGES - pageCountOf(remainingRuns(all, used));
-      return sum + Math.max(0, this.#stat(segment).blocks * 512 - usedHere * PAGE_BYTE_LENGTH);
-    }, 0);
-  }
-
-  #stat(segment: number) {
-    return attempt("examine the page store", this.path, () => fstatSync(this.#file(segment).descriptor));
-  }
-}
-
-/** Of each page, one behind the other; chunks are whole pages. */
-export function checksumsOf(chunks: readonly Uint8Array[]): Uint8Array {
-  const pageCount = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0) / PAGE_BYTE_LENGTH;
-  const view = new DataView(new ArrayBuffer(CHECKSUM_BYTE_LENGTH * pageCount));
-  let offset = 0;
-  for (const chunk of chunks) {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    for (let at = 0; at < bytes.byteLength; at += PAGE_BYTE_LENGTH) {
-      view.setUint32(offset, crc32(bytes.subarray(at, at + PAGE_BYTE_LENGTH)), true);
-      offset += CHECKSUM_BYTE_LENGTH;
-    }
-  }
-  return new Uint8Array(view.buffer);
 }
 
 /** Of all memories together: a resume makes a mapping for each, and the kernel allows a process 65,530. */
 const MAX_EXTENTS = 4096;
 const MIN_EXTENTS = 64;
-/** Pages that are written along with their neighbours, because an extent costs more than they do. */
-const MAX_GAP_PAGES = 3;
-/** At once, by compaction. */
-const COPIED_PAGES = 1024;
 /** In bytes; below that, free space is not worth the calls. */
 const LEAST_TRIMMED = 4 * 2 ** 20;
 
@@ -406,54 +235,4 @@ interface Written {
   readonly maps: readonly PageMap[];
   readonly runs: readonly (readonly PageRun[])[];
   readonly extents: readonly PageMap[];
-}
-
-interface Write {
-  /** Of the store. */
-  readonly page: number;
-  readonly chunks: readonly Uint8Array[];
-}
-
-function pagesToWrite(
-  memory: PrivateMemory,
-  map: PageMap,
-  written: readonly PageRun[],
-  unit: number,
-  limit: number,
-): PageRun[] {
-  const gap = Math.floor(MAX_GAP_PAGES / unit) * unit;
-  const data = joinedRuns(nonzeroPages(memory.address, written, unit, memory.words), gap);
-  // As if each run had a place of its own, apart from all others.
-  const apart = data.map((run, index) => ({ ...run, storePage: -1 - 2 ** 32 * (index + 1) }));
-  const more = compaction(updated(map, written, apart), limit);
-  if (more.length === 0) return data;
-  return joinedRuns(
-    [...data, ...more].sort((a, b) => a.page - b.page),
-    0,
-  );
-}
-
-function placed(run: PageRun, free: FreePages): Extent[] {
-  let page = run.page;
-  const extents = free.take(run.count).map(({ page: storePage, count }) => {
-    const extent = { page, count, storePage };
-    page += count;
-    return extent;
-  });
-  invariant(page === endOf(run), "every page has its place");
-  return extents;
-}
-
-/** Writes whose places follow each other become one. */
-function contiguous(writes: readonly Write[]): Write[] {
-  const result: { page: number; end: number; chunks: Uint8Array[] }[] = [];
-  for (const { page, chunks } of [...writes].sort((a, b) => a.page - b.page)) {
-    const end = page + chunks.reduce((sum, { byteLength }) => sum + byteLength, 0) / PAGE_BYTE_LENGTH;
-    const last = result.at(-1);
-    if (last !== undefined && last.end === page) {
-      last.chunks.push(...chunks);
-      last.end = end;
-    } else result.push({ page, end, chunks: [...chunks] });
-  }
-  return result;
 }

@@ -5,7 +5,8 @@
  * All of them in front, so that a large memory lies in few pieces: each is a mapping of the next resume.
  * Format: docs/image-format.md#page-store.
  */
-import type { PageRun } from "./page-map.js";
+import { crc32 } from "node:zlib";
+import { PAGE_BYTE_LENGTH, type PageRun } from "./page-map.js";
 
 export const SEGMENT_PAGES = 65_536;
 /** CRC-32 of a page, u32: entry n of a segment is that of its page n; those of the pages of checksums are zero. */
@@ -44,4 +45,19 @@ export function withoutChecksumPages(from: number, end: number): PageRun[] {
 /** Where a page's checksum lies in its segment, in bytes. */
 export function checksumPosition(storePage: number): number {
   return pageInSegment(storePage) * CHECKSUM_BYTE_LENGTH;
+}
+
+/** Of each page, one behind the other; chunks are whole pages. */
+export function checksumsOf(chunks: readonly Uint8Array[]): Uint8Array {
+  const pageCount = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0) / PAGE_BYTE_LENGTH;
+  const view = new DataView(new ArrayBuffer(CHECKSUM_BYTE_LENGTH * pageCount));
+  let offset = 0;
+  for (const chunk of chunks) {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    for (let at = 0; at < bytes.byteLength; at += PAGE_BYTE_LENGTH) {
+      view.setUint32(offset, crc32(bytes.subarray(at, at + PAGE_BYTE_LENGTH)), true);
+      offset += CHECKSUM_BYTE_LENGTH;
+    }
+  }
+  return new Uint8Array(view.buffer);
 }

@@ -18,8 +18,9 @@ import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { usedPages } from "../../pmem/free-pages.js";
 import { libc } from "../../pmem/libc.js";
+import type { SegmentFile, SegmentFiles } from "../../pmem/open-segments.js";
 import { type PageMap, remainingRuns } from "../../pmem/page-map.js";
-import { PageStore, type SegmentFile, type SegmentFiles } from "../../pmem/page-store.js";
+import { PageStore } from "../../pmem/page-store.js";
 
 /** Whether the kernel lets us protect pages; without, they are mapped again. */
 const kernel = vi.hoisted(() => ({ protects: true }));

@@ -8,8 +8,9 @@
 import { close, fdatasync, fsync, read, unlink, write } from "node:fs";
 import { promisify } from "node:util";
 import { errorName, systemError, VermilionError } from "../../../pmem/error.js";
+import type { UnsummedPages } from "../../../pmem/open-segments.js";
 import { PAGE_BYTE_LENGTH } from "../../../pmem/page-map.js";
-import { checksumsOf, type UnsummedPages } from "../../../pmem/page-store.js";
+import { checksumsOf } from "../../../pmem/segments.js";
 
 export interface Commit {
   /** Of the image, for messages. */

@@ -1,5 +1,5 @@
 /** What a save writes before the header slot that names it: linear memory and the state file. */
-import type { UnsummedPages } from "../../../pmem/page-store.js";
+import type { UnsummedPages } from "../../../pmem/open-segments.js";
 import { beyondLimit, imageError } from "./damage.js";
 import type { EpochFiles } from "./epoch-files.js";
 import type { EpochReason, EpochRecord, TrapRecord } from "./epoch-record.js";

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { attempt, invariant, VermilionError } from "../../../pmem/error.js";
 import type { MemoryBacking } from "../../../pmem/memory-backing.js";
+import type { UnsummedPages } from "../../../pmem/open-segments.js";
 import type { PageRun } from "../../../pmem/page-map.js";
-import type { UnsummedPages } from "../../../pmem/page-store.js";
 import type { Commit, Committer } from "./commit.js";
 import { beyondLimit } from "./damage.js";
 import { EpochFiles } from "./epoch-files.js";

@@ -1,6 +1,7 @@
 import type { MemoryBacking } from "../../../pmem/memory-backing.js";
+import type { SegmentFile, SegmentFiles, UnsummedPages } from "../../../pmem/open-segments.js";
 import type { PageMap, PageRun } from "../../../pmem/page-map.js";
-import { PageStore, type SegmentFile, type SegmentFiles, type UnsummedPages } from "../../../pmem/page-store.js";
+import { PageStore } from "../../../pmem/page-store.js";
 import { Region } from "../../../pmem/region.js";
 import type { ImageDirectory } from "./image-directory.js";
 import { memoryName, segmentName, segmentNumber } from "./names.js";

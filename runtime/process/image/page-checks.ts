@@ -3,8 +3,13 @@ import { readSync } from "node:fs";
 import { attempt } from "../../../pmem/error.js";
 import { usedPages } from "../../../pmem/free-pages.js";
 import { PAGE_BYTE_LENGTH, type PageMap, type PageRun, pageCountOf } from "../../../pmem/page-map.js";
-import { checksumsOf } from "../../../pmem/page-store.js";
-import { CHECKSUM_BYTE_LENGTH, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+import {
+  CHECKSUM_BYTE_LENGTH,
+  checksumPosition,
+  checksumsOf,
+  pageInSegment,
+  segmentOf,
+} from "../../../pmem/segments.js";
 import { damaged } from "./damage.js";
 import type { ImageDirectory } from "./image-directory.js";
 import { segmentName } from "./names.js";

@@ -6,6 +6,7 @@
  *     before the old pages go. So whatever is cut off, each epoch finds its pages in one of the two places.
  */
 import { usedPages } from "../../../pmem/free-pages.js";
+import type { MovedRun } from "../../../pmem/open-segments.js";
 import {
   PAGE_BYTE_LENGTH,
   type PageMap,
@@ -14,7 +15,7 @@ import {
   remainingRuns,
   unitedRuns,
 } from "../../../pmem/page-map.js";
-import { type MovedRun, PageStore } from "../../../pmem/page-store.js";
+import { PageStore } from "../../../pmem/page-store.js";
 import { SEGMENT_PAGES, segmentOf } from "../../../pmem/segments.js";
 import { imageError, noSuchEpoch } from "./damage.js";
 import type { KeepPolicy } from "./epoch-record.js";

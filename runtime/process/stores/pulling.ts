@@ -7,8 +7,7 @@
 import { resolve } from "node:path";
 import { attempt } from "../../../pmem/error.js";
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
-import { checksumsOf } from "../../../pmem/page-store.js";
-import { CHECKSUM_PAGES, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+import { CHECKSUM_PAGES, checksumPosition, checksumsOf, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { contentHash } from "../image/content-hash.js";
 import { checkVacant, makeDirectories, syncParents } from "../image/directories.js";
 import { completeImage } from "../image/forking.js";

@@ -9,8 +9,13 @@
 import { readSync } from "node:fs";
 import { attempt, VermilionError } from "../../../pmem/error.js";
 import { PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
-import { checksumsOf } from "../../../pmem/page-store.js";
-import { CHECKSUM_BYTE_LENGTH, checksumPosition, pageInSegment, segmentOf } from "../../../pmem/segments.js";
+import {
+  CHECKSUM_BYTE_LENGTH,
+  checksumPosition,
+  checksumsOf,
+  pageInSegment,
+  segmentOf,
+} from "../../../pmem/segments.js";
 import { damaged, imageError } from "../image/damage.js";
 import { MAX_STATE_BYTES } from "../image/header.js";
 import { ImageDirectory, OPEN_FILES_NAME } from "../image/image-directory.js";
