@@ -1,5 +1,5 @@
-import { createRequire } from "node:module";
 import { invariant, VermilionError } from "./error.js";
+import { type Koffi, loadKoffi } from "./koffi.js";
 
 /** Values from the kernel's headers that x64 and arm64 share. */
 export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
@@ -77,8 +77,6 @@ export interface Libc {
 /** Compared at once by isZero. */
 const ZERO_BYTES = 65_536;
 
-type Koffi = typeof import("koffi");
-
 let bound: Libc | undefined;
 
 /**
@@ -100,7 +98,7 @@ function bind(): Libc {
   }
   let koffi: Koffi;
   try {
-    koffi = createRequire(import.meta.url)("koffi");
+    koffi = loadKoffi();
   } catch (cause) {
     throw new VermilionError(
       "FFI_MISSING",

@@ -14,5 +14,6 @@ export const ENGINE_FLAGS: readonly string[] = [
   `--wasm-tiering-budget=${TIERING_BUDGET}`,
   ...(ASKS_FOR_HINTS ? ["--experimental-wasm-branch-hinting"] : []),
   `--wasm-num-compilation-tasks=${Math.max(1, availableParallelism() - 1)}`,
+  "--wasm-lazy-validation", // of what has been validated before: program.ts
   "--no-flush-bytecode", // what a save needs was compiled ahead and stays, also if it is not called for days
 ];

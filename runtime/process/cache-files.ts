@@ -1,5 +1,4 @@
 /** Files of the cache: whole or not there, with the CRC-32 of what they hold behind it. */
-import { randomBytes } from "node:crypto";
 import { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
@@ -15,15 +14,15 @@ export function contentOf(file: Buffer): Buffer | undefined {
 }
 
 /** For `contentOf`. */
-export function withChecksum(content: Uint8Array): readonly Uint8Array[] {
+export function withChecksum(...content: readonly Uint8Array[]): readonly Uint8Array[] {
   const trailer = Buffer.alloc(TRAILER_BYTES);
-  trailer.writeUInt32LE(crc32(content));
-  return [content, trailer];
+  trailer.writeUInt32LE(content.reduce((sum, part) => crc32(part, sum), 0));
+  return [...content, trailer];
 }
 
 /** Whole or not at all; false: what cannot be written costs time, not the run. */
 export function writeCacheFile(path: string, parts: readonly Uint8Array[], durable: boolean): boolean {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}`;
+  const temporary = `${path}.${Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex")}`;
   try {
     makeDirectories(dirname(path));
     const descriptor = openSync(temporary, "wx", 0o400);

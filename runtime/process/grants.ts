@@ -6,12 +6,12 @@
  * also after the image was moved or copied; what anybody else wrote into an image grants nothing.
  * docs/rationale.md#grants
  */
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
 import type { Command, Preopen } from "./command.js";
+import { cryptography } from "./cryptography.js";
 import { contentHash } from "./image/content-hash.js";
 import { makeDirectories } from "./image/directories.js";
 import type { Image } from "./image/image.js";
@@ -68,12 +68,12 @@ function grantsNothing({ preopens, listen }: Grants): boolean {
 function macOf(key: Buffer, { preopens, listen }: Command, moduleSha256: string): string {
   const places = preopens.map(({ host, guest }) => [host, guest]);
   const granted = listen.length === 0 ? [moduleSha256, places] : [moduleSha256, places, listen];
-  return createHmac("sha256", key).update(JSON.stringify(granted)).digest("hex");
+  return cryptography().createHmac("sha256", key).update(JSON.stringify(granted)).digest("hex");
 }
 
 function sameText(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
+  return left.length === right.length && cryptography().timingSafeEqual(left, right);
 }
 
 function keyDirectory(): string {
@@ -94,7 +94,10 @@ function readKey(): Buffer | undefined {
 function createKey(): Buffer | undefined {
   try {
     makeDirectories(keyDirectory());
-    writeFileSync(join(keyDirectory(), "grant-key"), randomBytes(KEY_BYTE_LENGTH), { mode: 0o600, flag: "wx" });
+    writeFileSync(join(keyDirectory(), "grant-key"), cryptography().randomBytes(KEY_BYTE_LENGTH), {
+      mode: 0o600,
+      flag: "wx",
+    });
   } catch {
     // Another process was faster, or there is no writable home: the next line tells which.
   }

@@ -3,6 +3,7 @@
  *
  * The instrumented form is cached, so that it is made once; one that is damaged or of another version is made again.
  */
+import { setFlagsFromString } from "node:v8";
 import { VermilionError } from "../../pmem/error.js";
 import { buildCallGraph, type CallGraph } from "../instrument/call-graph.js";
 import type { Form, PollMode } from "../instrument/code-target.js";
@@ -19,7 +20,7 @@ import { decodeModule } from "../wasm/decode.js";
 import type { Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 import { ContinuationModules } from "./continuation-modules.js";
-import { ModuleCache } from "./module-cache.js";
+import { type CachedForm, ModuleCache } from "./module-cache.js";
 
 export { INSTRUMENTER_VERSION };
 
@@ -78,15 +79,14 @@ export class Program {
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes);
     const cached = cache?.readForm(name);
     if (cached !== undefined) {
-      const made = fromInstrumented(bytes, name, cached);
+      const made = fromInstrumented(bytes, name, cached, cache);
       if (made !== undefined) return accepted(new Program(bytes, form, made, cache), options);
     }
     validate(bytes);
     options.accept?.(refuseUnsupported(() => decodeModule(bytes)));
     options.onInstrument?.(bytes.length);
     const instrumented = instrumentBytes(bytes, form);
-    cache?.writeForm(name, instrumented);
-    const made = fromInstrumented(bytes, name, instrumented);
+    const made = fromInstrumented(bytes, name, { bytes: instrumented, bodies: bodyOffsets(instrumented) }, cache);
     if (made === undefined) throw new Error("an instrumented module has no metadata");
     return checked(new Program(bytes, form, made, cache));
   }
@@ -153,7 +153,7 @@ export class Program {
 interface Made {
   readonly compiled: WebAssembly.Module;
   readonly metadata: Uint8Array;
-  /** As of bodyOffsets: the bytes themselves are kept by the engine only. */
+  /** As of CachedForm: the bytes themselves are kept by the engine only. */
   readonly bodies: Uint32Array;
 }
 
@@ -162,17 +162,31 @@ function nameOf({ mode, tracking }: Form): string {
   return tracking ? `${mode}-tracking` : mode;
 }
 
-function fromInstrumented(bytes: Uint8Array, form: string, instrumented: Uint8Array): Made | undefined {
-  const metadata = readMetadata(instrumented);
+/** What this engine has validated once is compiled as it is, by programs with the flag: it takes longer than all the rest. */
+function fromInstrumented(
+  bytes: Uint8Array,
+  name: string,
+  form: CachedForm,
+  cache: ModuleCache | undefined,
+): Made | undefined {
+  const metadata = readMetadata(form.bytes);
   if (metadata === undefined) return undefined;
-  const compiled = compile(instrumented, `the instrumented form (${form}, of ${bytes.length} bytes)`, () =>
+  const isValid = form.isValid === true || WebAssembly.validate(form.bytes as Uint8Array<ArrayBuffer>);
+  const compiled = compile(form.bytes, `the instrumented form (${name}, of ${bytes.length} bytes)`, isValid, () =>
     validate(bytes),
   );
-  return { compiled, metadata: metadata.slice(), bodies: bodyOffsets(instrumented) };
+  if (form.isValid !== true) cache?.writeForm(name, form);
+  return { compiled, metadata: metadata.slice(), bodies: form.bodies };
 }
 
 /** `explain` may throw a better reason: the cache is shared by engines of all versions. */
-function compile(bytes: Uint8Array, what: string, explain: () => void = () => undefined): WebAssembly.Module {
+function compile(
+  bytes: Uint8Array,
+  what: string,
+  isValid: boolean,
+  explain: () => void = () => undefined,
+): WebAssembly.Module {
+  if (!isValid) setFlagsFromString("--no-wasm-lazy-validation"); // for the reason
   try {
     return new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
   } catch (cause) {
@@ -191,7 +205,7 @@ function validate(bytes: Uint8Array): void {
     // Only the engine checks what our decoder takes for granted: anything may happen in a module that is not valid.
     if (error instanceof VermilionError) throw error;
   }
-  compile(bytes, "the module");
+  compile(bytes, "the module", false);
 }
 
 function accepted(program: Program, { accept }: ProgramOptions): Program {

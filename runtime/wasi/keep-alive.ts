@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { closeSync, constants, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { attempt, errnoError } from "../../pmem/error.js";
@@ -149,5 +148,5 @@ export class FileKeeper {
 }
 
 function keptName(inode: bigint): string {
-  return `file-${inode.toString(16)}-${randomBytes(6).toString("hex")}`;
+  return `file-${inode.toString(16)}-${Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex")}`;
 }

@@ -1,6 +1,6 @@
-import { createRequire } from "node:module";
 import type { LibraryHandle } from "koffi";
 import { VermilionError } from "../../pmem/error.js";
+import { type Koffi, loadKoffi } from "../../pmem/koffi.js";
 
 /**
  * The system calls of the WASI host, through koffi. Each returns what the C function returns; after a -1, `errno()`
@@ -167,9 +167,9 @@ function byNumber(library: LibraryHandle, name: string): unknown {
 }
 
 function bind(): Libc {
-  let koffi: typeof import("koffi");
+  let koffi: Koffi;
   try {
-    koffi = createRequire(import.meta.url)("koffi");
+    koffi = loadKoffi();
   } catch (cause) {
     throw new VermilionError(
       "FFI_MISSING",

@@ -1,5 +1,5 @@
 import { unlinkSync } from "node:fs";
-import { isIP, isIPv4 } from "node:net";
+import { createRequire } from "node:module";
 import { errnoError, VermilionError } from "../../pmem/error.js";
 import { Filetype, Rights } from "./abi.js";
 import { Descriptor, Transport } from "./descriptors.js";
@@ -20,6 +20,11 @@ const UNIX_PATH_MAXIMUM = 107;
 
 const RIGHTS_LISTENER =
   Rights.SOCK_ACCEPT | Rights.FD_READ | Rights.FD_FDSTAT_SET_FLAGS | Rights.FD_FILESTAT_GET | Rights.POLL_FD_READWRITE;
+
+/** Loaded by guests that listen: it is a part of Node that takes a millisecond of a start. */
+function net(): typeof import("node:net") {
+  return createRequire(import.meta.url)("node:net");
+}
 
 interface ListenAddress {
   readonly family: number;
@@ -116,6 +121,7 @@ function parseAddress(address: string): ListenAddress {
   const port = Number(address.slice(colon + 1));
   let name = address.slice(0, Math.max(colon, 0)).replace(/^\[(.*)\]$/, "$1");
   if (name === "localhost") name = "127.0.0.1";
+  const { isIP, isIPv4 } = net();
   if (
     isIP(name) === 0 ||
     name.includes("%") ||

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -13,11 +13,46 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 test("an instrumented form comes back as it was, for its module and mode only", () => {
-  const form = Uint8Array.from({ length: 100 }, (_, i) => i);
+  const form = {
+    bytes: Buffer.from(Uint8Array.from({ length: 101 }, (_, i) => i)),
+    bodies: Uint32Array.of(7, 2 ** 31),
+  };
   new ModuleCache(directory, large).writeForm("fast", form);
-  expect(new ModuleCache(directory, large).readForm("fast")).toEqual(Buffer.from(form));
+  expect(new ModuleCache(directory, large).readForm("fast")).toEqual({ ...form, isValid: true });
   expect(new ModuleCache(directory, large).readForm("exact")).toBeUndefined();
   expect(new ModuleCache(directory, large.slice(1)).readForm("fast")).toBeUndefined();
+});
+
+test("a form that another engine has made is not known to be valid until this one has said so", () => {
+  const form = { bytes: Buffer.of(1, 2, 3), bodies: Uint32Array.of(8) };
+  const cache = new ModuleCache(directory, large);
+  cache.writeForm("fast", form);
+  for (const folder of readdirSync(directory)) {
+    for (const name of readdirSync(join(directory, folder))) {
+      if (name.endsWith(process.versions.v8)) rmSync(join(directory, folder, name));
+    }
+  }
+  expect(cache.readForm("fast")).toEqual({ ...form, isValid: false });
+  cache.writeForm("fast", { ...form, isValid: false });
+  expect(cache.readForm("fast")?.isValid).toBe(true);
+});
+
+test("a form whose file is damaged, or shorter: there is none", () => {
+  const cache = new ModuleCache(directory, large);
+  cache.writeForm("fast", { bytes: Buffer.of(1, 2, 3), bodies: Uint32Array.of(8) });
+  const [folder = ""] = readdirSync(directory);
+  const [name = ""] = readdirSync(join(directory, folder)).filter((each) => each.endsWith(".wasm"));
+  const path = join(directory, folder, name);
+  const whole = readFileSync(path);
+  chmodSync(path, 0o600);
+  for (let at = 0; at < whole.length; at++) {
+    const damaged = Buffer.from(whole);
+    damaged[at]! ^= 1;
+    for (const bytes of [damaged, whole.subarray(0, at)]) {
+      writeFileSync(path, bytes);
+      expect(cache.readForm("fast"), `byte ${at}`).toBeUndefined();
+    }
+  }
 });
 
 test("the copy of a large module is its bytes, read-only, and made anew when they have changed", () => {

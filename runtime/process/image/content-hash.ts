@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { cryptography } from "../cryptography.js";
 
 const known = new WeakMap<Uint8Array, string>();
 
@@ -6,7 +6,7 @@ const known = new WeakMap<Uint8Array, string>();
 export function contentHash(module: Uint8Array): string {
   let hash = known.get(module);
   if (hash === undefined) {
-    hash = createHash("sha256").update(module).digest("hex");
+    hash = cryptography().createHash("sha256").update(module).digest("hex");
     known.set(module, hash);
   }
   return hash;
