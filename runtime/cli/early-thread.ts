@@ -7,6 +7,6 @@ import { GUEST_COMMANDS } from "./guest-commands.js";
 export function earlyThread([, , command, ...rest]: readonly string[]): GuestThread | undefined {
   if (command === undefined || !GUEST_COMMANDS.includes(command)) return undefined;
   if (rest.includes("--supervise")) return undefined; // a supervisor runs no guest
-  const options = { promptMainThread: true, engineFlags: ENGINE_FLAGS, purpose: command };
+  const options = { promptMainThread: true, keepFreedMemory: true, engineFlags: ENGINE_FLAGS, purpose: command };
   return startGuestThread(STACK_MEGABYTES.usual, options);
 }

@@ -16,6 +16,8 @@ export interface ThreadOptions {
    * good for the flags that Node was built with, and is compiled again under others.
    */
   readonly engineFlags?: readonly string[];
+  /** See libc().keepFreedMemory: for the whole program. */
+  readonly keepFreedMemory?: boolean;
   /** What the thread is for: its compiled code is kept under that name, for the next start. */
   readonly purpose?: string;
 }
@@ -35,12 +37,12 @@ export function startGuestThread(
   stackMegabytes: number = STACK_MEGABYTES.usual,
   options: ThreadOptions = {},
 ): GuestThread {
-  const { promptMainThread = false, engineFlags = [], purpose } = options;
+  const { promptMainThread = false, keepFreedMemory = false, engineFlags = [], purpose } = options;
   const { buffer: control } = ControlBlock.create();
   const { port1: compiler, port2 } = new MessageChannel();
   const workerData: WorkerData = {
     ...{ control, compiler: port2 },
-    ...{ promptMainThread, engineFlags, purpose, execArgv: process.execArgv },
+    ...{ promptMainThread, keepFreedMemory, engineFlags, purpose, execArgv: process.execArgv },
   };
   const worker = new Worker(new URL("../process/worker-entry.cjs", import.meta.url), {
     workerData,

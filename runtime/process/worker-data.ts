@@ -8,6 +8,8 @@ export interface WorkerData {
   readonly compiler: MessagePort;
   /** Whether the main thread is to wake at once: see libc().runPromptly. */
   readonly promptMainThread: boolean;
+  /** Whether freed memory stays this program's: see libc().keepFreedMemory. */
+  readonly keepFreedMemory: boolean;
   /** Of the engine, for the whole program; the worker sets them before it compiles a guest. */
   readonly engineFlags: readonly string[];
   /** What the worker is for: its compiled code is kept under that name. Undefined: it is not kept. */

@@ -44,15 +44,16 @@ function quickenMainThread(): void {
 }
 
 /** Behind all that Node loads of its own code, which is compiled ahead for other flags: see ThreadOptions. */
-function setEngineFlags(): void {
-  libc();
+function prepareEngine(): void {
+  const { keepFreedMemory } = libc();
+  if (given.keepFreedMemory) keepFreedMemory();
   performance.now(); // loads a module when first used
   given.engineFlags.forEach(setFlagsFromString);
 }
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   quickenMainThread();
-  guest = new Guest(order, { control, tell, hostFunctions: functions, compiler, compiling: setEngineFlags });
+  guest = new Guest(order, { control, tell, hostFunctions: functions, compiler, compiling: prepareEngine });
   const { command, imagePath, resumes } = guest;
   return { kind: "prepared", image: imagePath, command, resumes };
 }
