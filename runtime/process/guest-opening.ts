@@ -41,6 +41,7 @@ export function openGuest(order: PrepareOrder, { control, tell, hostFunctions, c
           cacheDirectory: order.cacheDirectory,
           exact: order.exact,
           flags,
+          ahead: order.ahead,
           accept: (module) => {
             checkImports(module, hostFunctions);
             if (command?.instance === false) entryOf(module, command); // throws

@@ -29,6 +29,11 @@ export interface InstanceHost {
 
 let frameStackModule: WebAssembly.Module | undefined;
 
+/** Compiled by another thread. */
+export function useFrameStack(module: WebAssembly.Module): void {
+  frameStackModule ??= module;
+}
+
 export class MachineInstance {
   readonly program: Program;
   /** The guest's exports and ours. */

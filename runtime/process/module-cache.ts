@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { CODE_VERSION, INSTRUMENTER_VERSION } from "../instrument/metadata.js";
 import { contentOf, withChecksum, writeCacheFile } from "./cache-files.js";
 import { contentHash } from "./image/content-hash.js";
+import type { ReadAhead } from "./read-ahead.js";
 
 /** Smaller modules are copied into their images as fast as they are linked. */
 const LEAST_LINKED_BYTES = 1 << 20;
@@ -35,10 +36,14 @@ export class ModuleCache {
   readonly #bytes: Uint8Array;
   readonly #hash: string;
 
-  constructor(directory: string, bytes: Uint8Array) {
+  readonly #ahead: ReadAhead | undefined;
+
+  /** `ahead`: what the main thread has taken out of it already, if it is of this module. */
+  constructor(directory: string, bytes: Uint8Array, ahead?: ReadAhead) {
     this.#directory = directory;
     this.#bytes = bytes;
     this.#hash = contentHash(bytes);
+    this.#ahead = ahead?.hash === this.#hash ? ahead : undefined;
   }
 
   #formPath(mode: string): string {
@@ -51,6 +56,7 @@ export class ModuleCache {
 
   /** The instrumented form; undefined if there is none, or a damaged one. */
   readForm(mode: string): CachedForm | undefined {
+    if (this.#ahead?.form?.mode === mode) return this.#ahead.form.content;
     const content = contentOf(read(this.#formPath(mode)) ?? Buffer.alloc(0));
     const end = (content?.length ?? 0) - COUNT_BYTES;
     if (content === undefined || end < 0) return undefined;
@@ -73,10 +79,19 @@ export class ModuleCache {
 
   /** Path of a file with the module's bytes, durable and never written again; undefined: not worth it, or not possible. */
   durableCopy(): string | undefined {
-    if (this.#bytes.length < LEAST_LINKED_BYTES) return undefined;
-    const path = join(this.#directory, "modules", `${this.#hash}.wasm`);
-    if (holds(path, this.#bytes)) return path;
-    return writeCacheFile(path, [this.#bytes], true) ? path : undefined;
+    const existing = this.existingCopy();
+    if (existing !== undefined || this.#bytes.length < LEAST_LINKED_BYTES) return existing;
+    return writeCacheFile(this.#copyPath, [this.#bytes], true) ? this.#copyPath : undefined;
+  }
+
+  /** The same, if it is there. */
+  existingCopy(): string | undefined {
+    if (this.#ahead?.copy !== undefined) return this.#ahead.copy;
+    return this.#bytes.length >= LEAST_LINKED_BYTES && holds(this.#copyPath, this.#bytes) ? this.#copyPath : undefined;
+  }
+
+  get #copyPath(): string {
+    return join(this.#directory, "modules", `${this.#hash}.wasm`);
   }
 }
 

@@ -53,7 +53,7 @@ type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
 function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): OpenedImage {
   const { image: path, at, preopens, listen, follow } = order;
-  const options = { instrumenterVersion: INSTRUMENTER_VERSION, at, ...(storage && { storage }) };
+  const options = { instrumenterVersion: INSTRUMENTER_VERSION, at, module: order.ahead, ...(storage && { storage }) };
   const image = follow === true ? openToFollow(path) : Image.open(path, options);
   let log: OpenedLog | undefined;
   try {
@@ -77,7 +77,7 @@ function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): Opened
 
 function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   const { command, image: path, ifUnfinished } = order;
-  const moduleBytes = order.moduleBytes ?? readModuleFile(command.module);
+  const moduleBytes = order.moduleBytes ?? order.ahead?.module ?? readModuleFile(command.module);
   if (ifUnfinished !== "replace" && hasUnfinished(order, helpers)) {
     if (ifUnfinished === "fail") {
       throw new VermilionError(

@@ -18,6 +18,7 @@ import {
   surroundings,
 } from "./process-options.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
+import { readAhead } from "./read-ahead.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { SignalSource } from "./signals.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
@@ -322,9 +323,11 @@ export class Process {
       replaying: this.#options.onReplay,
       running: () => this.#onRunning(),
     };
-    this.#session = takeSpare() ?? new Session();
+    const booting = takeSpare();
+    this.#session = booting ?? new Session();
     this.#session.hold(true);
-    let report = await this.#session.prepare(this.#order, events);
+    const ahead = booting && readAhead(this.#order);
+    let report = await this.#session.prepare({ ...this.#order, ahead }, events);
     if (report.kind === "needsStack") {
       const shallow = this.#session;
       this.#session = new Session(startGuestThread(STACK_MEGABYTES.deepResume, shallow.threadOptions));

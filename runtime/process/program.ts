@@ -21,6 +21,7 @@ import type { Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 import { ContinuationModules } from "./continuation-modules.js";
 import { type CachedForm, ModuleCache } from "./module-cache.js";
+import type { ReadAhead } from "./read-ahead.js";
 
 export { INSTRUMENTER_VERSION };
 
@@ -38,6 +39,8 @@ export interface ProgramOptions {
   readonly flags?: boolean;
   /** Refuses, by throwing, a module that is no program for here, before it is instrumented. */
   readonly accept?: (module: Module) => void;
+  /** What the main thread has read; undefined: nothing. */
+  readonly ahead?: ReadAhead | undefined;
   /** Told when instrumenting starts, which can take seconds for big modules. */
   readonly onInstrument?: (byteLength: number) => void;
 }
@@ -76,7 +79,7 @@ export class Program {
     const { cacheDirectory, exact, flags = false, tracking = false } = options;
     const form: Form = { mode: exact ? "exact" : flags ? "flag" : "fast", tracking };
     const name = nameOf(form);
-    const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes);
+    const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes, options.ahead);
     const cached = cache?.readForm(name);
     if (cached !== undefined) {
       const made = fromInstrumented(bytes, name, cached, cache);

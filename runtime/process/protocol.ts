@@ -8,6 +8,7 @@ import type { KeepPolicy } from "./image/epoch-record.js";
 import type { Cut, HoldupEnergy } from "./image/holdup-energy.js";
 import type { DescriptorInspection } from "./inspect.js";
 import type { PersistEvery } from "./point-schedule.js";
+import type { ReadAhead } from "./read-ahead.js";
 import type { SignalName } from "./signals.js";
 
 /** What to do with an image that is there already and could go on. */
@@ -30,6 +31,8 @@ export interface Surroundings {
   readonly holdup: HoldupEnergy | undefined;
   /** Signals to this program that ask for a persistence point; whoever wants one reads them in the image's lock. */
   readonly persistOn: readonly SignalName[];
+  /** Undefined: the guest's thread reads everything itself. */
+  readonly ahead?: ReadAhead | undefined;
 }
 
 export type PrepareOrder = Surroundings &

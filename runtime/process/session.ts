@@ -7,6 +7,7 @@ import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
 import { PollReminder } from "./poll-reminder.js";
 import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import { transferable } from "./read-ahead.js";
 import { serveCommit } from "./remote-commit.js";
 import { LogChoresServer } from "./remote-log-keeper.js";
 import { deserializeError } from "./serialized-error.js";
@@ -97,7 +98,7 @@ export class Session {
   /** Opens or creates the image and loads the program. "needsStack": to be done again in a session with a long stack. */
   prepare(order: PrepareOrder, events: SessionEvents): Promise<Prepared | Cancelled | { readonly kind: "needsStack" }> {
     this.#events = events;
-    this.#send({ kind: "prepare", order });
+    this.#send({ kind: "prepare", order }, order.ahead && transferable(order.ahead));
     return this.#next("prepared", "needsStack", "cancelled");
   }
 
@@ -187,11 +188,11 @@ export class Session {
     else this.#worker.unref();
   }
 
-  #send(order: Order): void {
+  #send(order: Order, transfer: readonly ArrayBuffer[] = []): void {
     this.#busy = true;
     this.#prepared = false;
     this.#running = order.kind === "run";
-    this.#worker.postMessage(order);
+    this.#worker.postMessage(order, transfer);
   }
 
   #receive(report: Report): void {

@@ -8,6 +8,8 @@ import { ControlBlock } from "./control-block.js";
 import { Guest } from "./guest.js";
 import { StackTooShort, StartCancelled } from "./guest-preparation.js";
 import { HostFunctions } from "./host-functions.js";
+import { rememberHash } from "./image/content-hash.js";
+import { useFrameStack } from "./machine-instance.js";
 import { RemoteCompiler } from "./optimizing-compiler.js";
 import type { ExitOrder, Order, PrepareOrder, Report } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
@@ -53,6 +55,10 @@ function prepareEngine(): void {
 
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   quickenMainThread();
+  if (order.ahead !== undefined) {
+    rememberHash(order.ahead.module, order.ahead.hash);
+    useFrameStack(order.ahead.frameStack);
+  }
   guest = new Guest(order, { control, tell, hostFunctions: functions, compiler, compiling: prepareEngine });
   const { command, imagePath, resumes } = guest;
   return { kind: "prepared", image: imagePath, command, resumes };

@@ -16,6 +16,7 @@ import { checkFewPages } from "./page-checks.js";
 import {
   checkMemories,
   isResumable,
+  type KnownModule,
   readEpoch,
   readHeader,
   readModule,
@@ -44,6 +45,8 @@ export interface OpenOptions {
   readonly instrumenterVersion: number;
   /** To go on from an epoch of the history, of an image that is over, too. Default: the current one. */
   readonly at?: number | undefined;
+  /** Bytes whose hash is known: taken for the image's module if they are that. */
+  readonly module?: KnownModule | undefined;
   /** As above. */
   readonly storage?: (directory: ImageStorage) => ImageStorage;
 }
@@ -165,7 +168,7 @@ export function openImage(path: string, options: OpenOptions): ImageParts {
     const verified = readHeader(directory);
     const { header, command, damage } = verified;
     directory.makeOpenFiles(); // copying tools may have left it out, empty as it mostly is
-    const moduleBytes = readModule(directory, header);
+    const moduleBytes = readModule(directory, header, options.module);
     const storage = options.storage?.(directory) ?? directory;
     const { at } = options;
     if (header.status === "running" && damage !== undefined) {

@@ -31,8 +31,15 @@ export function readHeader(directory: ImageDirectory): VerifiedHeader {
   return { header, command: decodeJson(command, path), damage };
 }
 
+export interface KnownModule {
+  readonly module: Uint8Array;
+  /** As of contentHash. */
+  readonly hash: string;
+}
+
 /** IMAGE_DAMAGED, IMAGE_UNSAFE. */
-export function readModule(directory: ImageDirectory, header: ImageHeader): Uint8Array<ArrayBuffer> {
+export function readModule(directory: ImageDirectory, header: ImageHeader, known?: KnownModule): Uint8Array {
+  if (known?.hash === header.moduleSha256) return known.module;
   const path = directory.pathOf(MODULE_NAME);
   const bytes = directory.read(MODULE_NAME, header.moduleByteLength);
   if (bytes === undefined) throw damaged(path, "the file is missing");
@@ -162,7 +169,7 @@ export class ImageReading {
     });
   }
 
-  readModule(): Uint8Array<ArrayBuffer> {
+  readModule(): Uint8Array {
     return withDirectory(this.path, (directory) => readModule(directory, this.header));
   }
 
