@@ -5,9 +5,11 @@
  * its continuation in a table; a continuation takes the slot of the next inner frame from the frame stack and calls it.
  *
  * A place may have two continuations: one that was compiled quickly, for a resume, and one that was compiled well, for
- * on-stack replacement, or ahead of a persistence point.
+ * on-stack replacement, or ahead of a persistence point. The engine knows compiled code by the bytes of its module, so those of
+ * the two differ, if only by the hints.
  */
 import { CONTINUATION_IMPORTS, continuationExport } from "../instrument/continuation.js";
+import { withOptimizingHints } from "../wasm/compilation-hints.js";
 import { bodyByteLength } from "../wasm/module.js";
 import type { CompiledContinuations } from "./continuation-modules.js";
 import type { Fn, MachineInstance } from "./machine-instance.js";
@@ -62,7 +64,7 @@ export class ContinuationRegistry {
     const { bytes, importedFunctions } = program.continuations.build(places, program.mode);
     const adopt = (module: WebAssembly.Module) =>
       this.#add(places, { module, importedFunctions }, optimized ? this.#optimized : this.#quick);
-    return { bytes: optimized ? marked(bytes) : bytes, adopt };
+    return { bytes: optimized ? withOptimizingHints(bytes) : bytes, adopt };
   }
 
   /** Optimised code for the frames of a stack that are in loops, as far as the replacement affords it. */
@@ -72,7 +74,7 @@ export class ContinuationRegistry {
     const byteLength = this.#bodyByteLength(loops);
     if (!replacement.affords(byteLength)) return;
     const startedAt = performance.now();
-    this.#provide(loops, this.#optimized, (module) => replacement.compile(marked(module)));
+    this.#provide(loops, this.#optimized, (module) => replacement.compile(withOptimizingHints(module)));
     replacement.done(byteLength, performance.now() - startedAt);
   }
 
@@ -144,10 +146,3 @@ export class ContinuationRegistry {
     return module && { module, importedFunctions };
   }
 }
-
-function marked(bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([bytes, MARK]);
-}
-
-/** The engine knows compiled code by the bytes of its module, so those that are compiled in another way must differ. */
-const MARK = Uint8Array.of(0, 2, 1, 0x6f); // a custom section with the name "o" and nothing in it

@@ -20,15 +20,19 @@ export interface BackgroundCompiler {
   finished(): WebAssembly.Module | undefined;
 }
 
+/** The engine optimises what asks for it (compilation-hints.ts). The guest's own code is compiled as ever meanwhile. */
+const HINTED = ["--experimental-wasm-compilation-hints", "--no-wasm-lazy-compilation"];
+const UNHINTED = ["--no-experimental-wasm-compilation-hints", "--wasm-lazy-compilation"];
+
 /**
  * From version 12 on the engine optimises a function by what it has seen in baseline code, also of functions that it inlines.
  * One that another thread of the program compiles for the first time while there is no baseline tier has seen nothing, and where
- * such a function is optimised once more the engine of Node 26 ends the program. So the flags are set there only while the guest
- * waits.
+ * such a function is optimised once more the engine of Node 26 ends the program. So it is asked there only while the guest
+ * waits, and by flags for all code.
  */
-const MAY_SET_FLAGS_WHILE_GUEST_RUNS = Number.parseInt(process.versions.v8, 10) < 12;
+const MAY_OPTIMIZE_WHILE_GUEST_RUNS = Number.parseInt(process.versions.v8, 10) < 12;
 
-/** Neither tier is chosen by module but by flags of the whole engine, for as long as one compilation takes. */
+/** By flags of the whole engine, for as long as one compilation takes: all that is compiled then is optimised. */
 const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
 const USUAL = ["--liftoff", "--wasm-lazy-compilation"];
 
@@ -55,13 +59,14 @@ interface Answer {
 
 /** Main thread: compiles what comes in by a port, one after the other, and keeps nothing alive for it. */
 export function serveCompiler(port: MessagePort, control: ControlBlock): void {
+  const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS ? [HINTED, UNHINTED] : [OPTIMIZED, USUAL];
   const compile = async ({ number, bytes, optimized }: Request): Promise<void> => {
-    if (optimized) OPTIMIZED.forEach(setFlagsFromString);
+    if (optimized) asked.forEach(setFlagsFromString);
     try {
       const answer: Answer = { number, module: await WebAssembly.compile(bytes) };
       port.postMessage(answer);
     } finally {
-      if (optimized) USUAL.forEach(setFlagsFromString);
+      if (optimized) unasked.forEach(setFlagsFromString);
       control.wakeWaiting();
     }
   };
@@ -77,7 +82,7 @@ const LOOK_EVERY_MS = 5;
 
 /** Guest's thread: has the other end of the port compile. */
 export class RemoteCompiler implements BackgroundCompiler {
-  readonly isOptimizing = MAY_SET_FLAGS_WHILE_GUEST_RUNS;
+  readonly isOptimizing = MAY_OPTIMIZE_WHILE_GUEST_RUNS;
   readonly #port: MessagePort;
   readonly #control: ControlBlock;
   #asked = 0;

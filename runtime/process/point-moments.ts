@@ -19,10 +19,7 @@ import { type EngineFrame, wasmStack } from "./wasm-stack.js";
 
 /** A look takes a tenth of that. */
 const LOOK_EVERY_MS = 2;
-/**
- * Times the patience, while something is being compiled: what a stop finds lacking then is compiled as well as that, and the
- * guest would wait for it, because the engine's flags are those of the whole program.
- */
+/** Times the patience, while something is being compiled: a stop would make what is lacking once more, while the guest waits. */
 const MOST_PATIENCE = 2;
 /** Of the time that the guest runs, for writing continuations. */
 const SHARE = 0.1;

@@ -154,13 +154,14 @@ export class Session {
 
   /**
    * Ends the whole program from the worker, which must be idle. Node would wait for every thread of the engine, also for
-   * one that compiles a large function, which can take seconds; the system does not.
+   * one that compiles a large function, which can take seconds; the system does not. On a machine with much to do this thread
+   * may have to do it, though it must load the FFI for that.
    */
-  exitProgram(status: number): Promise<void> {
+  exitProgram(status: number): Promise<never> {
     const order: ExitOrder = { kind: "exit", status };
     this.#worker.ref();
     this.#worker.postMessage(order);
-    return new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS));
+    return new Promise(() => setTimeout(() => libc().exit(status), PATIENCE_MILLISECONDS));
   }
 
   #untilIdle(): Promise<void> {
