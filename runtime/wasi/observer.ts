@@ -11,9 +11,9 @@ import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
 import { positionOf } from "./position.js";
 import { closeParent, O_PATH, openParent, type PathArgument } from "./resolve.js";
-import { placeInRoot, placeOfName, rootPaths, saveNumber } from "./save.js";
+import { placeOfName, rootNames, rootPaths, saveNumber } from "./save.js";
 import { SCRATCH } from "./scratch.js";
-import { factsInScratch, statAt, statOf } from "./stat.js";
+import { factsInScratch, isInScratch, statAt, statOf } from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
 
 const NOFOLLOW = 0x100;
@@ -48,9 +48,16 @@ export interface Entry {
   readonly byteLength: number;
 }
 
+/** Either may be undefined: nothing is there, or its directory is in none that was granted. */
+interface At {
+  readonly entry: Entry | undefined;
+  readonly place: Place | undefined;
+}
+
 export class Observer {
   readonly #host: WasiHost;
   #roots: (string | undefined)[] | undefined;
+  #rootNames: ReturnType<typeof rootNames> | undefined;
 
   constructor(host: WasiHost) {
     this.#host = host;
@@ -99,18 +106,21 @@ export class Observer {
     const from = host.table.get(directory);
     const path = host.pathA;
     if (opened === undefined || from?.kind !== "preopen") return undefined;
-    if (path.take(host.memory, pointer >>> 0, byteLength >>> 0) !== Errno.SUCCESS || !path.isName) return undefined;
+    if (path.take(host.memory, pointer >>> 0, byteLength >>> 0) !== Errno.SUCCESS) return undefined;
+    if (!path.isName && path.text !== ".") return undefined;
     const place = this.#placeInRoot(from.index, path);
     if (place === undefined || statOf(host, opened.host) === -1) return undefined;
-    const file = factsInScratch(host);
-    if (statAt(host, from.host, path.nameOffset, NOFOLLOW) === -1) return undefined;
     const { inode, device } = factsInScratch(host);
-    return inode === file.inode && device === file.device ? place : undefined;
+    if (statAt(host, from.host, path.nameOffset, NOFOLLOW) === -1) return undefined;
+    return isInScratch(host, device, inode) ? place : undefined;
   }
 
+  /** Where a name in a granted directory is, without asking the kernel. */
   #placeInRoot(index: number, path: PathArgument): Place | undefined {
     this.#roots ??= rootPaths(this.#host);
-    return placeInRoot(this.#host, index, nameOf(path), this.#roots);
+    this.#rootNames ??= rootNames(this.#host, this.#roots);
+    const root = this.#rootNames[index];
+    return root && { guest: root.guest, nth: root.nth, path: path.text };
   }
 
   /** Nanoseconds. */
@@ -162,7 +172,16 @@ export class Observer {
   }
 
   /** What the guest's path names, a symlink itself; undefined: nothing, or the path leads nowhere. */
-  entryAt(fd: number, pointer: number, byteLength: number): { entry: Entry | undefined; place: Place | undefined } {
+  entryAt(fd: number, pointer: number, byteLength: number): Entry | undefined {
+    return this.#at(fd, pointer, byteLength, false).entry;
+  }
+
+  /** The same, and where that name is. */
+  entryAndPlaceAt(fd: number, pointer: number, byteLength: number): At {
+    return this.#at(fd, pointer, byteLength, true);
+  }
+
+  #at(fd: number, pointer: number, byteLength: number, withPlace: boolean): At {
     const nothing = { entry: undefined, place: undefined };
     const host = this.#host;
     const directory = host.table.get(fd);
@@ -172,20 +191,13 @@ export class Observer {
     if (path.isDots) return nothing;
     const parent = openParent(host, directory.host, path);
     if (parent < 0) return nothing;
-    const found = statAt(host, parent, path.nameOffset, NOFOLLOW) === 0;
-    const facts = factsInScratch(host);
-    const entry = found
-      ? {
-          device: facts.device.toString(),
-          inode: facts.inode.toString(),
-          links: Number(facts.links),
-          directory: (facts.mode & constants.S_IFMT) === constants.S_IFDIR,
-          byteLength: Number(facts.byteLength),
-        }
-      : undefined;
-    this.#roots ??= rootPaths(host);
-    const inRoot = directory.kind === "preopen" && path.isName ? this.#placeInRoot(directory.index, path) : undefined;
-    const place = inRoot ?? placeOfName(host, parent, nameOf(path), this.#roots);
+    const entry = statAt(host, parent, path.nameOffset, NOFOLLOW) === 0 ? entryInScratch(host) : undefined;
+    let place: Place | undefined;
+    if (withPlace) {
+      this.#roots ??= rootPaths(host);
+      const inRoot = directory.kind === "preopen" && path.isName ? this.#placeInRoot(directory.index, path) : undefined;
+      place = inRoot ?? placeOfName(host, parent, nameOf(path), this.#roots);
+    }
     closeParent(host, directory.host, parent);
     return { entry, place };
   }
@@ -211,10 +223,10 @@ export class Observer {
    */
   keepOpen({ device, inode }: Entry): { readonly kept: string | undefined; readonly numbers: readonly number[] } {
     const host = this.#host;
+    const [wantedDevice, wantedInode] = [BigInt(device), BigInt(inode)];
     const open = [...host.table.all()].filter(([, { kind, host: descriptor, filetype }]) => {
       if (kind !== "file" || filetype !== Filetype.REGULAR_FILE || statOf(host, descriptor) === -1) return false;
-      const facts = factsInScratch(host);
-      return facts.inode.toString() === inode && facts.device.toString() === device;
+      return isInScratch(host, wantedDevice, wantedInode);
     });
     const [first] = open;
     if (first === undefined) return { kept: undefined, numbers: [] };
@@ -257,6 +269,17 @@ export class Observer {
       descriptor.identity = { device, inode, links: 0n };
     }
   }
+}
+
+function entryInScratch(host: WasiHost): Entry {
+  const { mode, device, inode, links, byteLength } = factsInScratch(host);
+  return {
+    device: device.toString(),
+    inode: inode.toString(),
+    links: Number(links),
+    directory: (mode & constants.S_IFMT) === constants.S_IFDIR,
+    byteLength: Number(byteLength),
+  };
 }
 
 function nameOf(path: PathArgument): string {

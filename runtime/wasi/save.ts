@@ -117,10 +117,12 @@ function saveDirectory(host: WasiHost, descriptor: Descriptor, common: Common, s
   const listing = listingOf(descriptor);
   if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);
-  if (facts.links === 0n) return { ...common, kind: "directory", listing };
-  const place = placeOf(host, descriptor.host, facts, saving);
-  if (place === undefined) return lost(host, descriptor, common, "it is no longer beneath a directory of the guest");
-  return { ...common, kind: "directory", place, listing };
+  const place = facts.links === 0n ? undefined : placeOf(host, descriptor.host, facts, saving);
+  if (place === undefined && facts.links > 0n) {
+    return lost(host, descriptor, common, "it is no longer beneath a directory of the guest");
+  }
+  const { number, rights, inheriting, fdflags } = common;
+  return { number, rights, inheriting, fdflags, kind: "directory", place, listing };
 }
 
 function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving: Saving): SavedDescriptor {
@@ -149,8 +151,12 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
   }
   if (place === undefined) return lost(host, descriptor, common, "it has no name any more and could not be kept");
   const offset = descriptor.transport === Transport.FILE ? positionOf(host, descriptor) : -1;
-  const saved: SavedDescriptor = {
-    ...common,
+  // All fields in one literal, here and in saveDirectory: to the engine an object that was spread is of a new kind each time.
+  return {
+    number: common.number,
+    rights: common.rights,
+    inheriting: common.inheriting,
+    fdflags: common.fdflags,
     kind: "file",
     place,
     readable: descriptor.readable,
@@ -161,15 +167,14 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
       inode: identity.inode.toString(),
       links: identity.links.toString(),
     },
-  };
-  if (!regular || "kept" in place) return saved;
-  return {
-    ...saved,
-    facts: {
-      inode: facts.inode.toString(),
-      byteLength: facts.byteLength.toString(),
-      modified: facts.modified.toString(),
-    },
+    facts:
+      !regular || "kept" in place
+        ? undefined
+        : {
+            inode: facts.inode.toString(),
+            byteLength: facts.byteLength.toString(),
+            modified: facts.modified.toString(),
+          },
   };
 }
 
@@ -206,19 +211,17 @@ function placeOf(
 }
 
 /**
- * Where a name in a granted directory is, without asking the kernel; undefined: that directory lies in another one, which its
- * places are told by, or nobody knows where it is.
+ * How places in each granted directory begin; undefined: it lies in another one, which its places are told by, or nobody knows
+ * where it is.
  */
-export function placeInRoot(
+export function rootNames(
   host: WasiHost,
-  index: number,
-  name: string,
   roots: readonly (string | undefined)[],
-): Place | undefined {
-  const root = roots[index];
-  if (root === undefined) return undefined;
-  const [first] = belowRoots(root, roots);
-  return first?.index === index ? { ...nameOf(host, index), path: name } : undefined;
+): readonly ({ readonly guest: string; readonly nth: number } | undefined)[] {
+  return roots.map((root, index) => {
+    const [first] = root === undefined ? [] : belowRoots(root, roots);
+    return first?.index === index ? nameOf(host, index) : undefined;
+  });
 }
 
 /** Where a name in an open directory is, whether anything has that name or not; undefined: beneath no granted directory. */

@@ -53,6 +53,12 @@ export function byteLengthInScratch(host: WasiHost): bigint {
   return host.scratch.view.getBigUint64(SCRATCH.stat + STAT.byteLength, true);
 }
 
+/** Whether the scratch stat is that of this file. */
+export function isInScratch({ scratch: { view } }: WasiHost, device: bigint, inode: bigint): boolean {
+  const at = SCRATCH.stat;
+  return view.getBigUint64(at + STAT.inode, true) === inode && view.getBigUint64(at + STAT.device, true) === device;
+}
+
 export function factsInScratch(host: WasiHost): FileFacts {
   const { view } = host.scratch;
   const at = SCRATCH.stat;

@@ -5,9 +5,14 @@
  */
 import type { GuestMemory, WasiOptions } from "../../wasi/index.js";
 
+interface FixedOutput {
+  readonly at: number;
+  readonly byteLength: number;
+}
+
 /** Where one output lies; the numbers are those of arguments. */
 type Output =
-  | { readonly at: number; readonly byteLength: number }
+  | FixedOutput
   /** As many units as the u32 says that the call has written at another argument. */
   | { readonly at: number; readonly countAt: number; readonly unit: number }
   /** As long as an argument says, or shorter. */
@@ -39,6 +44,10 @@ export interface CallShape {
   /** In a log. */
   readonly kind: number;
   readonly outputs: readonly Output[];
+  /** One of the outputs is scattered. */
+  readonly scatters: boolean;
+  /** The outputs if they are all as long as they ever are, which those of most calls are. */
+  readonly fixed: readonly FixedOutput[] | undefined;
 }
 
 const u32 = (at: number): Output => ({ at, byteLength: 4 });
@@ -122,7 +131,16 @@ export function nameOfKind(kind: number): string {
 
 export function shapeOf(name: string, unstable: boolean): CallShape {
   const outputs = (unstable ? UNSTABLE_OUTPUTS[name] : undefined) ?? OUTPUTS[name] ?? [];
-  return { kind: kindOf(name), outputs };
+  return {
+    kind: kindOf(name),
+    outputs,
+    scatters: outputs.some((output) => "iovecs" in output),
+    fixed: outputs.every(isFixed) ? outputs : undefined,
+  };
+}
+
+function isFixed(output: Output): output is FixedOutput {
+  return "byteLength" in output;
 }
 
 export type Arguments = readonly (number | bigint)[];
@@ -130,8 +148,11 @@ export type Arguments = readonly (number | bigint)[];
 /** A range of guest memory: address, byte length, and so on. */
 export type Ranges = readonly number[];
 
+const NO_RANGES: Ranges = [];
+
 /** The buffers of a call that scatters, before it is made: what it reads may overwrite the list. */
-export function buffersOf({ outputs }: CallShape, args: Arguments, memory: GuestMemory): Ranges {
+export function buffersOf({ outputs, scatters }: CallShape, args: Arguments, memory: GuestMemory): Ranges {
+  if (!scatters) return NO_RANGES;
   const output = outputs.find((candidate) => "iovecs" in candidate);
   if (output === undefined || !("iovecs" in output)) return [];
   const list = Number(args[output.iovecs]) >>> 0;
@@ -180,6 +201,15 @@ export function checkOf(args: Arguments): number {
   let sum = args.length;
   for (const arg of args)
     sum = Math.imul(sum ^ (typeof arg === "bigint" ? foldBigint(arg) : arg), 0x9e3779b1) ^ (sum >>> 15);
+  return sum | 0;
+}
+
+/** `checkOf` for three numbers. */
+export function checkOf3(a: number, b: number, c: number): number {
+  let sum = 3;
+  sum = Math.imul(sum ^ a, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
   return sum | 0;
 }
 

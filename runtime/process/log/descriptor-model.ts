@@ -75,7 +75,12 @@ export class DescriptorModel {
         },
       );
     }
-    for (const descriptor of parseDescriptors(parsed)) this.#set(descriptor);
+    this.take(parseDescriptors(parsed));
+  }
+
+  /** The same, of descriptors that are known to be well-formed. */
+  take(changed: readonly SavedDescriptor[]): void {
+    for (const descriptor of changed) this.#set(descriptor);
   }
 
   /** The guest has given a file another name. */

@@ -33,20 +33,21 @@ export function intentOf(
   observer: Observer,
   model: DescriptorModel,
 ): Intent | undefined {
-  const open = model.descriptors;
   const at = (fd: number, pointer: number, length: number) =>
+    observer.entryAndPlaceAt(Number(args[fd]) >>> 0, Number(args[pointer]), Number(args[length]));
+  const entryAt = (fd: number, pointer: number, length: number) =>
     observer.entryAt(Number(args[fd]) >>> 0, Number(args[pointer]), Number(args[length]));
   switch (name) {
     case "path_create_directory":
-      return at(0, 1, 2).entry === undefined ? { name } : undefined;
+      return entryAt(0, 1, 2) === undefined ? { name } : undefined;
     case "path_symlink":
-      return at(2, 3, 4).entry === undefined ? { name } : undefined;
+      return entryAt(2, 3, 4) === undefined ? { name } : undefined;
     case "path_open": {
       const exclusive = (Number(args[4]) & OFLAGS_CREATE_EXCLUSIVELY) === OFLAGS_CREATE_EXCLUSIVELY;
-      return exclusive && at(0, 2, 3).entry === undefined ? { name } : undefined;
+      return exclusive && entryAt(0, 2, 3) === undefined ? { name } : undefined;
     }
     case "path_link": {
-      const { entry } = at(0, 2, 3);
+      const entry = entryAt(0, 2, 3);
       const target = at(4, 5, 6);
       return entry === undefined || target.entry !== undefined
         ? undefined
@@ -55,7 +56,9 @@ export function intentOf(
     case "path_remove_directory": {
       const { entry, place } = at(0, 1, 2);
       if (entry?.directory !== true) return undefined;
-      const after = placedAt(open, place).map((descriptor) => ({ ...descriptor, place: undefined }) as SavedDescriptor);
+      const after = placedAt(model.descriptors, place).map(
+        (descriptor) => ({ ...descriptor, place: undefined }) as SavedDescriptor,
+      );
       return { name, source: entry, after };
     }
     case "path_unlink_file": {
@@ -70,7 +73,13 @@ export function intentOf(
       const replaced = target.entry?.inode === entry.inode || target.entry?.directory ? undefined : target.entry;
       const { kept, after = [] } = replaced === undefined ? {} : keeping(replaced, target.place, observer, model);
       const moves = place && target.place && { from: place, to: target.place };
-      return { name, source: entry, moves, kept, after: [...after, ...moved(open, place, target.place, after)] };
+      return {
+        name,
+        source: entry,
+        moves,
+        kept,
+        after: [...after, ...moved(model.descriptors, place, target.place, after)],
+      };
     }
     default:
       return undefined;
@@ -80,7 +89,7 @@ export function intentOf(
 /** Whether the call that was meant has been made. */
 export function hasHappened({ name, source }: Intent, args: Arguments, observer: Observer): boolean {
   const at = (fd: number, pointer: number, length: number) =>
-    observer.entryAt(Number(args[fd]) >>> 0, Number(args[pointer]), Number(args[length])).entry;
+    observer.entryAt(Number(args[fd]) >>> 0, Number(args[pointer]), Number(args[length]));
   const same = (entry: Entry | undefined) => entry?.inode === source?.inode && entry?.device === source?.device;
   switch (name) {
     case "path_create_directory":

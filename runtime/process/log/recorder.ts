@@ -18,6 +18,7 @@ import {
   buffersOf,
   type CallShape,
   checkOf,
+  checkOf3,
   checkOf4,
   kindOf,
   type ProcessSizes,
@@ -27,7 +28,7 @@ import {
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind, LONG_PAYLOAD } from "./format.js";
 import { type Intent, intentOf, noteNames } from "./intents.js";
-import type { LogWriter } from "./writer.js";
+import { type LogWriter, MOST_BYTES_PER_UNIT } from "./writer.js";
 
 export type SystemCall = (...args: (number | bigint)[]) => number | undefined;
 type SystemCalls = Readonly<Record<string, SystemCall>>;
@@ -102,9 +103,8 @@ export class Recorder {
 
   /** Descriptors are otherwise than the calls have left them. */
   descriptors(changed: readonly SavedDescriptor[]): void {
-    const text = JSON.stringify(changed);
-    this.#model.change(text, "");
-    this.writer.text(Kind.DESCRIPTORS, 0, text);
+    this.#model.take(changed);
+    this.writer.text(Kind.DESCRIPTORS, 0, JSON.stringify(changed));
   }
 
   /** A write to a file at its position, the most frequent call of all. */
@@ -171,7 +171,10 @@ export class Recorder {
     return (fd, offset, whence, out) => {
       this.writer.mark(kind);
       const result = call(fd!, offset!, whence!, out!);
-      const check = checkOf([fd!, offset!, whence!, out!]);
+      const check =
+        typeof offset === "number"
+          ? checkOf4(fd as number, offset, whence as number, out as number)
+          : checkOf([fd!, offset!, whence!, out!]);
       return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
     };
   }
@@ -180,7 +183,10 @@ export class Recorder {
     const kind = kindOf("clock_time_get");
     return (id, precision, out) => {
       const result = call(id!, precision!, out!);
-      const check = checkOf([id!, precision!, out!]);
+      const check =
+        typeof precision === "number"
+          ? checkOf3(id as number, precision, out as number)
+          : checkOf([id!, precision!, out!]);
       return result === 0 ? this.#noteU64(kind, check, (out as number) >>> 0) : this.#ended(kind, check, result);
     };
   }
@@ -250,7 +256,7 @@ export class Recorder {
     if (result !== 0) return this.#ended(shape.kind, check, result);
     if (intent?.kept !== undefined) this.#observer.kept(intent.kept.numbers, intent.kept.name);
     if (intent !== undefined) noteNames(intent, this.#model);
-    if (intent?.after !== undefined) this.#model.change(JSON.stringify(intent.after), "");
+    if (intent?.after !== undefined) this.#model.take(intent.after);
     const shared = positioned && landing === Landing.AT_SHARED_POSITION;
     this.#note(shape, args, buffers, check, {
       flags: intent === undefined ? 0 : Flag.INTENDED,
@@ -287,14 +293,19 @@ export class Recorder {
 
   /** The descriptors that a successful call has made or altered. */
   #changed(name: string, args: readonly (number | bigint)[]): readonly SavedDescriptor[] | undefined {
-    let fd: number;
-    if (name === "path_open" || name === "sock_accept") fd = this.#outputOf(args, name === "path_open" ? 8 : 2);
-    else fd = Number(args[0]) >>> 0;
-    const saved = this.#observer.save(fd);
+    const saved = this.#saved(name, args);
     if (saved === undefined) return undefined;
     const changed = [saved];
-    this.#model.change(JSON.stringify(changed), "");
+    this.#model.take(changed);
     return changed;
+  }
+
+  #saved(name: string, args: readonly (number | bigint)[]): SavedDescriptor | undefined {
+    const observer = this.#observer;
+    if (name === "sock_accept") return observer.save(this.#outputOf(args, 2));
+    if (name !== "path_open") return observer.save(Number(args[0]) >>> 0);
+    const fd = this.#outputOf(args, 8);
+    return observer.saveOpened(fd, Number(args[0]) >>> 0, Number(args[2]), Number(args[3]));
   }
 
   /** The u32 that a successful call has written where an argument says. */
@@ -320,15 +331,27 @@ export class Recorder {
     const ranges = this.#ranges;
     ranges.length = 0;
     this.#byteLength = 0;
-    visitOutputs(shape, args, this.#memory, buffers, this.#sizes, (pointer, byteLength) => {
-      ranges.push(pointer, byteLength);
-      this.#byteLength += byteLength;
-    });
-    const text = more.changed === undefined ? undefined : Buffer.from(JSON.stringify(more.changed));
+    const { fixed } = shape;
+    if (fixed === undefined) {
+      visitOutputs(shape, args, this.#memory, buffers, this.#sizes, (pointer, byteLength) => {
+        ranges.push(pointer, byteLength);
+        this.#byteLength += byteLength;
+      });
+    } else {
+      // The same, without a closure.
+      for (let index = 0; index < fixed.length; index++) {
+        const { at, byteLength } = fixed[index]!;
+        const pointer = Number(args[at]) >>> 0;
+        if (!this.#memory.has(pointer, byteLength)) continue;
+        ranges.push(pointer, byteLength);
+        this.#byteLength += byteLength;
+      }
+    }
+    const text = more.changed === undefined ? undefined : JSON.stringify(more.changed);
     let { flags } = more;
     const isLong = this.#byteLength >= LONG_PAYLOAD;
     const same = isLong ? writer.recordOf(this.#memory.bytes, ranges, this.#byteLength) : 0;
-    writer.open((same > 0 ? 4 : this.#byteLength) + 24 + (text?.byteLength ?? 0));
+    writer.open((same > 0 ? 4 : this.#byteLength) + 24 + (text?.length ?? 0) * MOST_BYTES_PER_UNIT);
     if (same > 0) {
       flags |= Flag.SAME;
       writer.u32(same);
@@ -347,8 +370,7 @@ export class Recorder {
     }
     if (text !== undefined) {
       flags |= Flag.CHANGED;
-      writer.u32(text.byteLength);
-      writer.bytes(text, 0, text.byteLength);
+      writer.string(text);
     }
     writer.commit(shape.kind | flags, check);
   }

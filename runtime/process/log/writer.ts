@@ -27,6 +27,9 @@ import { SeenOutputs } from "./seen-outputs.js";
 /** A4, in words. */
 const SPARE_WORDS = 8;
 
+/** UTF-8 of a string, by its length. */
+export const MOST_BYTES_PER_UNIT = 3;
+
 const REPEATED = { LENGTH: 8 } as const;
 
 /** Where a log ends: the word behind its last record, and that record's checksum. */
@@ -179,6 +182,19 @@ export class LogWriter {
     this.#cursor += byteLength;
   }
 
+  /** A u32 byte length, and the text. `open` has made room for MOST_BYTES_PER_UNIT times its length besides. */
+  string(text: string): void {
+    const at = this.#cursor;
+    this.u32(0);
+    this.#characters(text, this.#cursor);
+    if (!this.#broken) this.#view.setUint32(at, this.#cursor - at - 4, true);
+  }
+
+  /** Encoded where they are to be: no bytes of their own are made for them. */
+  #characters(text: string, at: number): void {
+    if (!this.#broken) this.#cursor = at + this.#bytes.write(text, at, "utf8");
+  }
+
   /** The word at which a record begins whose outputs are these ranges of `source`; 0: none does, and the next one will. */
   recordOf(source: Uint8Array, ranges: readonly number[], byteLength: number): number {
     return this.#seen.find(this.#bytes, this.#at, source, ranges, byteLength);
@@ -202,9 +218,8 @@ export class LogWriter {
 
   /** A record with a text, or nothing, as its payload. */
   text(head: number, check: number, text = ""): void {
-    const bytes = Buffer.from(text);
-    this.open(bytes.byteLength);
-    this.bytes(bytes, 0, bytes.byteLength);
+    this.open(text.length * MOST_BYTES_PER_UNIT);
+    this.#characters(text, this.#cursor);
     this.commit(head, check);
   }
 
