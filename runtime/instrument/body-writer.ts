@@ -21,6 +21,7 @@ import type { FunctionAnalysis } from "./function-analysis.js";
 import { closeSharedGuard, openSharedGuard, writeBareCall, writeCall } from "./guarded-calls.js";
 import { closeConstruct, openCatch, openTry, openTryTable } from "./guest-exceptions.js";
 import { counterStep, type WriteSequence, writeLoop } from "./loops.js";
+import { outerHandlers } from "./outer-handlers.js";
 import { copyResult, crossSafepoint } from "./polls-and-spills.js";
 import { thunkName } from "./segment-helpers.js";
 import type { SharedGuard } from "./shared-guards.js";
@@ -43,6 +44,7 @@ export class BodyWriter {
       locals: NO_ADDED_LOCALS,
       inCountedLoop: false,
       inSharedGuard: false,
+      outerHandlers: undefined,
       storeLocals: NO_STORE_LOCALS,
     };
   }
@@ -54,6 +56,12 @@ export class BodyWriter {
     const entry = sites[0];
     if (entry !== undefined && entry.kind === SiteKind.entry) crossSafepoint(this.context, entry);
     this.sequence(0, instructionCount - 1);
+    this.finish(at);
+  }
+
+  /** The end of a body that was begun. */
+  finish(at: number): void {
+    this.context.outerHandlers?.close(this.context);
     this.context.code.finish(at);
   }
 
@@ -61,6 +69,7 @@ export class BodyWriter {
   begin(params: readonly ValueType[]): number {
     const { analysis, code, target } = this.context;
     analysis.dropAddedLocals();
+    this.context.outerHandlers = outerHandlers(this.context);
     this.context.locals = this.#addLocals();
     if (target.helpers.stored !== undefined) this.context.storeLocals = addStoreLocals(analysis);
     const groups: [number, ValueType][] = [];
@@ -72,7 +81,9 @@ export class BodyWriter {
     for (const param of params) add(1, param);
     for (const [count, valueType] of analysis.localGroups) add(count, valueType);
     for (const valueType of analysis.temporaryTypes) add(1, valueType);
-    return code.begin(groups);
+    const at = code.begin(groups);
+    this.context.outerHandlers?.open(this.context);
+    return at;
   }
 
   #addLocals(): AddedLocals {
@@ -91,7 +102,7 @@ export class BodyWriter {
       fuel: add(polls && target.flag === undefined),
       counter: add(largestStep > 0),
       index: add(indirect),
-      site: add(analysis.sharedGuards.size > 0),
+      site: add(analysis.sharedGuards.size > 0 || this.context.outerHandlers?.areShared === true),
       mixedSteps: largestStep > 1,
     };
   }
@@ -182,7 +193,7 @@ export class BodyWriter {
 
   /** A run of statements whose calls share a guard. */
   #writeGuarded(guard: SharedGuard): void {
-    openSharedGuard(this.context);
+    openSharedGuard(this.context, guard);
     this.sequence(guard.from, guard.to);
     closeSharedGuard(this.context, guard);
   }

@@ -1,8 +1,10 @@
 /** Where instrumented code goes: what its indices mean there, and what the parts of a writer share. */
+import type { CodeFeatures } from "./body-scanner.js";
 import type { BranchHints } from "./branch-hints.js";
 import type { CodeBuffer } from "./code-buffer.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import type { HelperIndices } from "./helpers.js";
+import type { OuterHandlers } from "./outer-handlers.js";
 import type { FlagPlace } from "./poll-flag.js";
 import type { PositionMap } from "./position-map.js";
 import type { StoreLocals } from "./tracked-stores.js";
@@ -19,6 +21,13 @@ export interface Form {
   readonly mode: PollMode;
   /** Whether the host is told of every store: see tracked-stores.ts. */
   readonly tracking: boolean;
+  /** Whether handlers may be written with try_table, where the guest has none of the older kind: the engine runs it. */
+  readonly exnref?: boolean;
+}
+
+/** Whether a form's handlers are written with try_table; an engine refuses a mix of both kinds. */
+export function writesExnref(features: CodeFeatures, exnref: boolean | undefined): boolean {
+  return features.exnref || (exnref === true && !features.legacyExceptions);
 }
 
 /** Where code is written for: index mappings of the main module or of a continuation module. */
@@ -62,6 +71,8 @@ export interface WriterContext {
   inCountedLoop: boolean;
   /** Whether it stands in a guard that several calls share. */
   inSharedGuard: boolean;
+  /** Of the function that is being written; undefined: guards have their handlers in themselves. */
+  outerHandlers: OuterHandlers | undefined;
   storeLocals: StoreLocals;
 }
 

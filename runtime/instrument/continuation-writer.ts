@@ -69,7 +69,7 @@ export class ContinuationWriter {
       from = this.#restOf(path[k] as PathStep, from, exits[k] as number, site);
     }
     this.#body.sequence(from, analysis.instructionCount - 1);
-    code.finish(at);
+    this.#body.finish(at);
   }
 
   #writeLoop(i: number): void {

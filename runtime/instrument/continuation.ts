@@ -13,7 +13,7 @@ import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import { BranchHints } from "./branch-hints.js";
 import type { CallGraph } from "./call-graph.js";
-import type { CodeTarget, ContinuationTarget, PollMode } from "./code-target.js";
+import { type CodeTarget, type ContinuationTarget, type PollMode, writesExnref } from "./code-target.js";
 import { writeContinuationNames } from "./continuation-names.js";
 import { ContinuationWriter } from "./continuation-writer.js";
 import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
@@ -48,15 +48,18 @@ export class ContinuationBuilder {
   readonly #module: Module;
   readonly #graph: CallGraph;
   readonly #tracking: boolean;
+  readonly #exnref: boolean;
   readonly #places: Places;
   /** By the number of a module that was built; the oldest first. */
   readonly #sites = new Map<number, PositionMap>();
   #built = 0;
 
-  constructor(module: Module, graph: CallGraph, tracking: boolean) {
+  /** `exnref` as in a Form. */
+  constructor(module: Module, graph: CallGraph, tracking: boolean, exnref = false) {
     this.#module = module;
     this.#graph = graph;
     this.#tracking = tracking;
+    this.#exnref = writesExnref(graph.features, exnref);
     this.#places = new Places(module, graph);
   }
 
@@ -86,7 +89,7 @@ export class ContinuationBuilder {
       unwindTag: module.tags.length,
       exitTag: module.tags.length + 1,
       continuation: this.#continuationTarget(imports),
-      exnref: this.#graph.features.exnref,
+      exnref: this.#exnref,
       hints,
       helper: (name) => imports.index(appendix.index(name)),
     };

@@ -73,7 +73,7 @@ export class FunctionSites {
     const appendix = new Appendix(this.#module, this.#graph.features, types, tracking);
     const sites = new PositionMap();
     const out = new ByteWriter(1 << 12);
-    const target = { ...mainTarget(this.#module, this.#graph, appendix, mode), sites };
+    const target = { ...mainTarget(this.#module, this.#graph, appendix, this.#form), sites };
     this.#analysis.analyze(functionIndex);
     new BodyWriter(this.#analysis, target, types, mode, out).writeFunction();
     sites.moduleBegin = SIZE_BYTE_LENGTH;

@@ -18,7 +18,7 @@
  * What is called there does nothing for exceptions of the guest's that pass (helpers.ts), so there is no branch:
  * `catch $unwind` is a call into the engine for every exception, which asks it for its tag. docs/rationale.md#handlers
  *
- * Modules that use exnref get the same with try_table (an engine refuses a mix of both):
+ * With exnref handlers stand behind the body (outer-handlers.ts); where the guest has handlers of its own, in the guard:
  *
  *     block (type of callee)
  *       block (params -> exnref)
@@ -44,7 +44,13 @@ const CATCH_ALL_REF = 3;
 /** A blocktype, as an analysis has it. */
 const NO_VALUES = EMPTY_BLOCK - 0x80;
 
-function openGuard({ code, target, types }: WriterContext, typeIndex: number, params: readonly ValueType[]): void {
+/** For the calls of a frame. */
+function openGuard(context: WriterContext, site: Site, typeIndex: number, params: readonly ValueType[]): void {
+  const { code, target, types, outerHandlers } = context;
+  if (outerHandlers !== undefined) {
+    outerHandlers.guard(context, site, typeIndex);
+    return;
+  }
   if (!target.exnref) {
     code.withBlockType(Op.try, typeIndex);
     return;
@@ -57,7 +63,11 @@ function openGuard({ code, target, types }: WriterContext, typeIndex: number, pa
 
 /** `nameLocal` as in `spill`. */
 function closeGuard(context: WriterContext, site: Site, nameLocal?: number): void {
-  const { code, target } = context;
+  const { code, target, outerHandlers } = context;
+  if (outerHandlers !== undefined) {
+    code.bytes(Op.end);
+    return;
+  }
   if (!target.exnref) {
     code.bytes(Op.catchAll);
     spill(context, site, target.helpers.frame, nameLocal);
@@ -70,8 +80,8 @@ function closeGuard(context: WriterContext, site: Site, nameLocal?: number): voi
 }
 
 /** What is written until it is closed is guarded as a whole: see shared-guards.ts. */
-export function openSharedGuard(context: WriterContext): void {
-  openGuard(context, NO_VALUES, []);
+export function openSharedGuard(context: WriterContext, { site }: SharedGuard): void {
+  openGuard(context, site, NO_VALUES, []);
   context.code.nest(labelsOfGuard(context));
   context.inSharedGuard = true;
 }
@@ -85,8 +95,8 @@ export function closeSharedGuard(context: WriterContext, { site, endsDead }: Sha
 }
 
 /** Labels around what is guarded. */
-function labelsOfGuard({ target }: WriterContext): number {
-  return target.exnref ? 3 : 1;
+function labelsOfGuard({ target, outerHandlers }: WriterContext): number {
+  return target.exnref && outerHandlers === undefined ? 3 : 1;
 }
 
 function calleeTypeIndex({ module, opcodes, operands }: FunctionAnalysis, i: number): number {
@@ -114,13 +124,14 @@ export function writeCall(context: WriterContext, i: number, site: Site): void {
     writeBareCall(context, i);
     return;
   }
+  context.outerHandlers?.name(context, site);
   if (analysis.opcodes[i] === Op.call) {
     const callee = analysis.operands[i] as number;
-    openGuard(context, typeIndex, params);
+    openGuard(context, site, typeIndex, params);
     code.call(target.continuation?.functionIndex(callee) ?? callee);
   } else {
     code.localSet(locals.index);
-    openGuard(context, typeIndex, params);
+    openGuard(context, site, typeIndex, params);
     code.localGet(locals.index);
     code.copyInstruction(i);
   }
@@ -135,7 +146,8 @@ export function resumeCall(context: WriterContext, site: Site): void {
   const { results } = analysis.module.types[calleeTypeIndex(analysis, site.instruction)] as FunctionType;
   const typeIndex = types.index([], results);
   target.sites?.note(code.position, site.offset);
-  openGuard(context, typeIndex, []);
+  context.outerHandlers?.name(context, site);
+  openGuard(context, site, typeIndex, []);
   code.call(continuation.next);
   code.withIndex(Op.callIndirect, typeIndex);
   code.u32(continuation.continuationTable);

@@ -15,7 +15,7 @@ import { ValueType } from "../wasm/value-types.js";
 import { BodyWriter } from "./body-writer.js";
 import { BranchHints } from "./branch-hints.js";
 import type { CallGraph } from "./call-graph.js";
-import type { CodeTarget, Form, PollMode } from "./code-target.js";
+import { type CodeTarget, type Form, writesExnref } from "./code-target.js";
 import { dispatchedFunctions } from "./frame-stack.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix } from "./helpers.js";
@@ -119,7 +119,7 @@ function writeExports(out: ByteWriter, module: Module, appendix: Appendix): void
 }
 
 /** Where the main module's code is written for. */
-export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix, mode: PollMode): CodeTarget {
+export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix, { mode, exnref }: Form): CodeTarget {
   return {
     helpers: appendix.indices(),
     fuelGlobal: appendix.fuelGlobal,
@@ -127,7 +127,7 @@ export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix,
     unwindTag: appendix.unwindTag,
     exitTag: appendix.exitTag,
     continuation: undefined,
-    exnref: graph.features.exnref,
+    exnref: writesExnref(graph.features, exnref),
     hints: new BranchHints(),
     helper: (name) => appendix.index(name),
   };
@@ -269,7 +269,7 @@ export function instrument(
   // More than any program needs: memory that is never written to costs nothing, a buffer that is outgrown costs a second one.
   const out = new ByteWriter(room + module.bytes.length * 3);
   out.length = room;
-  const target: CodeTarget = { ...mainTarget(module, graph, appendix, form.mode), positions };
+  const target: CodeTarget = { ...mainTarget(module, graph, appendix, form), positions };
   writeSection(out, SectionId.code, () => writeCode(out, module, graph, appendix, types, form, target));
   const memories = definedMemoryTypes(module, graph.features);
   const head = writeHead(module, appendix, types, { tagType, memories, tracking: form.tracking });

@@ -26,7 +26,7 @@ import type { ReadAhead } from "./read-ahead.js";
 export { INSTRUMENTER_VERSION };
 
 /** Node 22's engine (V8 12.4) takes these instructions and runs some of them wrongly; older ones do not know them. */
-const EXNREF_SINCE_V8 = 13;
+const RUNS_EXNREF = Number.parseInt(process.versions.v8, 10) >= 13;
 
 export interface ProgramOptions {
   /** Where instrumented modules are kept; undefined: nowhere. */
@@ -77,7 +77,7 @@ export class Program {
    */
   static load(bytes: Uint8Array, options: ProgramOptions): Program {
     const { cacheDirectory, exact, flags = false, tracking = false } = options;
-    const form: Form = { mode: exact ? "exact" : flags ? "flag" : "fast", tracking };
+    const form: Form = { mode: exact ? "exact" : flags ? "flag" : "fast", tracking, exnref: RUNS_EXNREF };
     const name = nameOf(form);
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes, options.ahead);
     const cached = cache?.readForm(name);
@@ -115,7 +115,7 @@ export class Program {
   }
 
   get continuations(): ContinuationBuilder {
-    this.#continuations ??= new ContinuationBuilder(this.module, this.graph, this.tracking);
+    this.#continuations ??= new ContinuationBuilder(this.module, this.graph, this.tracking, RUNS_EXNREF);
     return this.#continuations;
   }
 
@@ -133,7 +133,7 @@ export class Program {
   get positions(): PositionMap {
     if (this.#positions === undefined) {
       this.#positions = new PositionMap();
-      const form = { mode: this.mode, tracking: this.tracking };
+      const form = { mode: this.mode, tracking: this.tracking, exnref: RUNS_EXNREF };
       instrument(this.module, this.graph, form, this.#metadata, this.#positions);
     }
     return this.#positions;
@@ -141,7 +141,7 @@ export class Program {
 
   /** Where the sites of the instrumented module's functions stand. */
   get sites(): FunctionSites {
-    const form = { mode: this.mode, tracking: this.tracking };
+    const form = { mode: this.mode, tracking: this.tracking, exnref: RUNS_EXNREF };
     this.#sites ??= new FunctionSites(this.module, this.graph, form, this.#bodies);
     return this.#sites;
   }
@@ -161,8 +161,8 @@ interface Made {
 }
 
 /** Of the form, in the cache and in messages. */
-function nameOf({ mode, tracking }: Form): string {
-  return tracking ? `${mode}-tracking` : mode;
+function nameOf({ mode, tracking, exnref }: Form): string {
+  return `${mode}${tracking ? "-tracking" : ""}${exnref === true ? "-exnref" : ""}`;
 }
 
 /** What this engine has validated once is compiled as it is, by programs with the flag: it takes longer than all the rest. */
@@ -223,7 +223,7 @@ function checked(program: Program): Program {
 
 /** What this engine would run wrongly does not run. */
 function refuseExnref(graph: () => CallGraph): void {
-  if (Number.parseInt(process.versions.v8, 10) >= EXNREF_SINCE_V8 || !graph().features.exnref) return;
+  if (RUNS_EXNREF || !graph().features.exnref) return;
   throw new VermilionError(
     "MODULE_UNSUPPORTED",
     `the module uses the newer exception instructions (try_table, exnref), which Node ${process.versions.node} does not run ` +
