@@ -20,13 +20,11 @@ import { decodeModule } from "../wasm/decode.js";
 import type { Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 import { ContinuationModules } from "./continuation-modules.js";
+import { formFor, nameOfForm, RUNS_EXNREF } from "./forms.js";
 import { type CachedForm, ModuleCache } from "./module-cache.js";
 import type { ReadAhead } from "./read-ahead.js";
 
 export { INSTRUMENTER_VERSION };
-
-/** Node 22's engine (V8 12.4) takes these instructions and runs some of them wrongly; older ones do not know them. */
-const RUNS_EXNREF = Number.parseInt(process.versions.v8, 10) >= 13;
 
 export interface ProgramOptions {
   /** Where instrumented modules are kept; undefined: nowhere. */
@@ -77,8 +75,8 @@ export class Program {
    */
   static load(bytes: Uint8Array, options: ProgramOptions): Program {
     const { cacheDirectory, exact, flags = false, tracking = false } = options;
-    const form: Form = { mode: exact ? "exact" : flags ? "flag" : "fast", tracking, exnref: RUNS_EXNREF };
-    const name = nameOf(form);
+    const form = formFor(exact ? "exact" : flags ? "flag" : "fast", tracking);
+    const name = nameOfForm(form);
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes, options.ahead);
     const cached = cache?.readForm(name);
     if (cached !== undefined) {
@@ -133,7 +131,7 @@ export class Program {
   get positions(): PositionMap {
     if (this.#positions === undefined) {
       this.#positions = new PositionMap();
-      const form = { mode: this.mode, tracking: this.tracking, exnref: RUNS_EXNREF };
+      const form = formFor(this.mode, this.tracking);
       instrument(this.module, this.graph, form, this.#metadata, this.#positions);
     }
     return this.#positions;
@@ -141,7 +139,7 @@ export class Program {
 
   /** Where the sites of the instrumented module's functions stand. */
   get sites(): FunctionSites {
-    const form = { mode: this.mode, tracking: this.tracking, exnref: RUNS_EXNREF };
+    const form = formFor(this.mode, this.tracking);
     this.#sites ??= new FunctionSites(this.module, this.graph, form, this.#bodies);
     return this.#sites;
   }
@@ -158,11 +156,6 @@ interface Made {
   readonly metadata: Uint8Array;
   /** As of CachedForm: the bytes themselves are kept by the engine only. */
   readonly bodies: Uint32Array;
-}
-
-/** Of the form, in the cache and in messages. */
-function nameOf({ mode, tracking, exnref }: Form): string {
-  return `${mode}${tracking ? "-tracking" : ""}${exnref === true ? "-exnref" : ""}`;
 }
 
 /** What this engine has validated once is compiled as it is, by programs with the flag: it takes longer than all the rest. */
