@@ -2,14 +2,14 @@
  * What a simulated power failure leaves of files and directories: the page cache between calls and the disk, with no more
  * promises than POSIX makes.
  *
- * W1  Names (created, removed, renamed) reach the disk in the order of the calls, as in a journal, those of one call together;
- *     a flush of a directory makes all durable up to the last that concerns it.
+ * W1  Names (created, removed, renamed) reach the disk in any order, those of one call together; what a directory that never
+ *     reached it holds cannot be seen. A flush of a directory makes durable what calls have changed in there, and nothing else.
  * W2  Contents reach the disk in any order, among themselves and against names: a rename may be there before what was written
  *     into the file that it renames. A file's length may be there without its bytes, which are zeros then. A sector of 512
  *     bytes is whole or not there.
  * W3  A flush of a file makes its content durable, not its name.
  *
- * Real file systems promise more, each something else; a program that is right here is right on all of them. Changes are
+ * Real file systems promise more, each something else (ext4 keeps the order of names, btrfs does not). Changes are
  * found by comparing what is there before and after a call, so that bytes written over equal ones count as durable as these.
  */
 const SECTOR_BYTE_LENGTH = 512;
@@ -44,10 +44,13 @@ export class FileModel {
   readonly #contents: Map<string, Uint8Array>;
   #names: NameChange[] = [];
   #changes: FileChange[] = [];
+  /** Paths that were ever directories' names; those that were granted have none. */
+  readonly #directories = new Set<string>();
 
   /** All of it is durable. */
   constructor(tree: FileTree) {
     this.#now = tree;
+    for (const [path, { kind }] of tree.entries) if (kind === "directory") this.#directories.add(path);
     this.#entries = new Map(tree.entries);
     this.#contents = new Map([...tree.contents].map(([id, bytes]) => [id, bytes.slice()]));
   }
@@ -67,7 +70,9 @@ export class FileModel {
     const names: [string, FileEntry | undefined][] = [];
     for (const path of before.entries.keys()) if (!now.entries.has(path)) names.push([path, undefined]);
     for (const [path, entry] of now.entries) {
-      if (!sameEntry(before.entries.get(path), entry)) names.push([path, entry]);
+      if (sameEntry(before.entries.get(path), entry)) continue;
+      names.push([path, entry]);
+      if (entry.kind === "directory") this.#directories.add(path);
     }
     const count = this.#changes.length;
     for (const [path, entry] of now.entries) {
@@ -101,18 +106,34 @@ export class FileModel {
 
   /** W1. */
   syncDirectory(path: string): void {
-    const concerns = ({ names }: NameChange): boolean => names.some(([name]) => parentOf(name) === path);
-    const count = this.#names.findLastIndex(concerns) + 1;
-    for (const { names } of this.#names.splice(0, count)) applyNames(this.#entries, names);
+    const left: NameChange[] = [];
+    const settled = new Set<string>();
+    // The newest first: what a later change of the same name has made durable, an earlier one no longer undoes.
+    for (const { names } of this.#names.toReversed()) {
+      const open = names.filter(([name]) => !settled.has(name));
+      if (!names.some(([name]) => parentOf(name) === path)) {
+        if (open.length > 0) left.unshift({ names: open });
+        continue;
+      }
+      applyNames(this.#entries, open);
+      for (const [name] of names) settled.add(name);
+    }
+    this.#names = left;
   }
 
   /**
-   * The tree on the disk after a failure: the first changes of names, and of each change of a file what `keeps` says; `length`
-   * stands for the file's length, a number for a piece.
+   * The tree on the disk after a failure: of the changes of names those that `keepsNames` says, and of each change of a file
+   * what `keeps` says; `length` stands for the file's length, a number for a piece.
    */
-  treeAfter(nameCount: number, keeps: (change: number, part: number | "length") => boolean): FileTree {
+  treeAfter(
+    keepsNames: (change: number) => boolean,
+    keeps: (change: number, part: number | "length") => boolean,
+  ): FileTree {
     const entries = new Map(this.#entries);
-    for (const { names } of this.#names.slice(0, nameCount)) applyNames(entries, names);
+    this.#names.forEach(({ names }, index) => {
+      if (keepsNames(index)) applyNames(entries, names);
+    });
+    this.#removeLost(entries);
     const contents = new Map(this.#contents);
     this.#changes.forEach((change, index) => {
       const content = contents.get(change.id) ?? new Uint8Array(0);
@@ -122,6 +143,15 @@ export class FileModel {
       );
     });
     return { entries, contents };
+  }
+
+  /** Names in directories that are not there. */
+  #removeLost(entries: Map<string, FileEntry>): void {
+    const isLost = (path: string): boolean => {
+      const parent = parentOf(path);
+      return this.#directories.has(parent) && (entries.get(parent)?.kind !== "directory" || isLost(parent));
+    };
+    for (const path of [...entries.keys()].filter(isLost)) entries.delete(path);
   }
 }
 

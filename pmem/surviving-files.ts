@@ -1,8 +1,9 @@
 /**
  * The states of a file model that a failure at this instant may leave, named so that each can be asked for again.
  *
- * A name lists what is kept: "n2" the first two changes of names; then, for each change of a file's content by its number, "w"
- * all of it, "s" its length alone, "f" its first sector alone, "r" all but the first. "n2-0w-3s". What is not listed is lost.
+ * A name lists what is kept: "n2" the first two changes of names, "n4x0x2" of the first four all but the first and the third;
+ * then, for each change of a file's content by its number, "w" all of it, "s" its length alone, "f" its first sector alone, "r"
+ * all but the first. "n2-0w-3s". What is not listed is lost.
  */
 import { createHash } from "node:crypto";
 import { VermilionError } from "./error.js";
@@ -18,7 +19,8 @@ export interface SurvivingFiles {
 type Part = "" | "w" | "s" | "f" | "r";
 
 interface Choice {
-  readonly names: number;
+  /** Kept changes of names, ascending. */
+  readonly names: readonly number[];
   readonly parts: readonly Part[];
 }
 
@@ -41,7 +43,8 @@ export function survivingFilesNamed(model: FileModel, name: string): SurvivingFi
 /** What a state does not have, for people. */
 export function lostFiles(model: FileModel, name: string): string[] {
   const { names, parts } = parse(model, name);
-  const lost = model.names.slice(names).map(({ names: changed }) => {
+  const lostNames = model.names.filter((_, index) => !names.includes(index));
+  const lost = lostNames.map(({ names: changed }) => {
     return changed.map(([path, entry]) => (entry === undefined ? `removal of ${path}` : `name ${path}`)).join(", ");
   });
   model.changes.forEach((change, index) => {
@@ -57,16 +60,20 @@ export function lostFiles(model: FileModel, name: string): string[] {
 /** Names of states that lose a little less than this one: one change of names, or what was written once. */
 export function* milderFiles(model: FileModel, name: string): Iterable<string> {
   const { names, parts } = parse(model, name);
-  if (names < model.names.length) yield nameOf({ names: names + 1, parts });
+  for (const change of model.names.keys()) {
+    if (!names.includes(change)) yield nameOf({ names: [...names, change].sort((a, b) => a - b), parts });
+  }
   for (const [index, part] of parts.entries()) if (part !== "w") yield nameOf({ names, parts: parts.with(index, "w") });
 }
 
 function* choices(model: FileModel, limit: number, seed: number): Iterable<Choice> {
   const options = model.changes.map(optionsOf);
-  const count = options.reduce((product, { length }) => product * length, model.names.length + 1);
+  const count = options.reduce((product, { length }) => product * length, 2 ** model.names.length);
   if (count <= limit) {
-    for (let names = model.names.length; names >= 0; names--) {
-      for (const parts of combinations(options)) yield { names, parts };
+    const eachName = model.names.map((_, index): (number | undefined)[] => [index, undefined]);
+    for (const names of combinations(eachName)) {
+      const kept = names.filter((index) => index !== undefined);
+      for (const parts of combinations(options)) yield { names: kept, parts };
     }
     return;
   }
@@ -77,7 +84,7 @@ function* choices(model: FileModel, limit: number, seed: number): Iterable<Choic
   }
   const random = randomNumbers(seed);
   for (; left > 0; left--) {
-    const names = Math.floor(random() * (model.names.length + 1));
+    const names = [...model.names.keys()].filter(() => random() < 0.5);
     yield { names, parts: options.map((of) => of[Math.floor(random() * of.length)] ?? "") };
   }
 }
@@ -89,7 +96,7 @@ function optionsOf({ pieces, resizes }: FileChange): Part[] {
   return options;
 }
 
-function* combinations(options: readonly (readonly Part[])[]): Iterable<Part[]> {
+function* combinations<Item>(options: readonly (readonly Item[])[]): Iterable<Item[]> {
   const [first, ...rest] = options;
   if (first === undefined) {
     yield [];
@@ -98,47 +105,58 @@ function* combinations(options: readonly (readonly Part[])[]): Iterable<Part[]> 
   for (const part of first) for (const others of combinations(rest)) yield [part, ...others];
 }
 
-/** Everything, nothing, all names without contents, and each change alone lost in each way. */
+/** Everything, nothing, all names without contents, each change alone lost in each way, names up to one, one name alone kept. */
 function* likelyChoices(model: FileModel, options: readonly (readonly Part[])[]): Iterable<Choice> {
   const all = options.map((): Part => "w");
   const none = options.map((): Part => "");
-  const count = model.names.length;
-  yield { names: count, parts: all };
-  yield { names: 0, parts: none };
-  yield { names: count, parts: none };
-  yield { names: 0, parts: all };
+  const every = [...model.names.keys()];
+  yield { names: every, parts: all };
+  yield { names: [], parts: none };
+  yield { names: every, parts: none };
+  yield { names: [], parts: all };
   for (const [index, of] of options.entries()) {
-    for (const part of of) if (part !== "w") yield { names: count, parts: all.with(index, part) };
+    for (const part of of) if (part !== "w") yield { names: every, parts: all.with(index, part) };
   }
-  for (let names = 1; names < count; names++) yield { names, parts: all };
+  for (const lost of every) yield { names: every.filter((change) => change !== lost), parts: all };
+  for (const end of every) yield { names: every.slice(0, end), parts: all };
+  for (const kept of every) yield { names: [kept], parts: all };
 }
 
 function stateOf(model: FileModel, { names, parts }: Choice): SurvivingFiles {
-  const tree = model.treeAfter(names, (change, part) => {
+  const keeps = (change: number, part: number | "length"): boolean => {
     const kept = parts[change] ?? "";
     if (part === "length") return kept !== "";
     return kept === "w" || (kept === "f" && part === 0) || (kept === "r" && part !== 0);
-  });
+  };
+  const tree = model.treeAfter((change) => names.includes(change), keeps);
   const hash = createHash("sha1");
+  const firstNames = new Map<string, string>();
   for (const [path, entry] of [...tree.entries].sort(([a], [b]) => (a < b ? -1 : 1))) {
     hash.update(`${path}\0${entry.kind}\0`);
     if (entry.kind !== "file") continue;
     const bytes = contentOf(tree, entry.id);
-    hash.update(`${bytes.length}\0`).update(bytes);
+    // One file with two names is another state than two files.
+    const firstName = firstNames.get(entry.id) ?? path;
+    firstNames.set(entry.id, firstName);
+    hash.update(`${firstName}\0${bytes.length}\0`).update(bytes);
   }
   return { choice: nameOf({ names, parts }), digest: hash.digest("hex"), tree };
 }
 
 function nameOf({ names, parts }: Choice): string {
   const listed = parts.map((part, index) => (part === "" ? "" : `${index}${part}`)).filter((part) => part !== "");
-  return [`n${names}`, ...listed].join("-");
+  const count = (names.at(-1) ?? -1) + 1;
+  const without = Array.from({ length: count }, (_, index) => index).filter((index) => !names.includes(index));
+  return [`n${count}${without.map((index) => `x${index}`).join("")}`, ...listed].join("-");
 }
 
 function parse(model: FileModel, name: string): Choice {
   const [first = "", ...rest] = name.split("-");
-  const names = Number(/^n(\d+)$/.exec(first)?.[1] ?? Number.NaN);
+  const [, count = "", without = ""] = /^n(\d+)((?:x\d+)*)$/.exec(first) ?? [];
+  const lost = without.split("x").slice(1).map(Number);
+  const names = [...model.names.keys()].filter((index) => index < Number(count) && !lost.includes(index));
   const parts = model.changes.map((): Part => "");
-  let good = names <= model.names.length;
+  let good = count !== "" && Number(count) <= model.names.length && lost.every((index) => index < Number(count));
   for (const text of rest) {
     const [, index, part] = /^(\d+)([wsfr])$/.exec(text) ?? [];
     good &&= Number(index) < parts.length;

@@ -48,6 +48,20 @@ export function* survivingStates(model: CacheModel, limit: number, seed: number)
   }
 }
 
+/** Of all that decides which states a failure at this instant may leave: equal ones leave the same. */
+export function instantDigest(model: CacheModel): string {
+  const hash = createHash("sha1");
+  for (const { address, medium } of model.ranges) hash.update(`${address}+${medium.length}:`).update(medium);
+  for (const stores of model.dirtyLines()) {
+    hash.update("line");
+    for (const { pieces } of stores) {
+      hash.update("store");
+      for (const { address, bytes } of pieces) hash.update(`${address}+${bytes.length}:`).update(bytes);
+    }
+  }
+  return hash.digest("hex");
+}
+
 /** BAD_ARGUMENT: no state of this instant has that name. */
 export function survivingState(model: CacheModel, name: string): SurvivingState {
   const lines = model.dirtyLines();

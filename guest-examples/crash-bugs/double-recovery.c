@@ -24,6 +24,7 @@ static void recover(void) {
 
 int main(void) {
   recover();
+  vermilion_promise(pool.total); // what recovery has finished is done, too
   while (pool.total < 40) {
     uint32_t next = pool.total + 10;
     pool.difference = 10;

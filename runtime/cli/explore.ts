@@ -32,6 +32,7 @@ interface ExploreCommandOptions {
   readonly inARow?: number;
   readonly states?: number;
   readonly approximate?: boolean;
+  readonly checkOnly?: boolean;
 }
 
 /** Options for whole processes only, with what the user typed. */
@@ -41,7 +42,12 @@ const FOR_WHOLE_PROCESSES = {
   points: "--points",
   findings: "--findings",
 } as const;
-const FOR_RESTARTS = { inARow: "--in-a-row", states: "--states", approximate: "--approximate" } as const;
+const FOR_RESTARTS = {
+  inARow: "--in-a-row",
+  states: "--states",
+  approximate: "--approximate",
+  checkOnly: "--check-only",
+} as const;
 
 const ASPECTS: readonly string[] = ["stdout", "exit", "files"] satisfies Aspect[];
 
@@ -86,6 +92,7 @@ export function defineExplore(command: Command, messages: Messages, finish: (sta
     .option("--restart", "under eadr, too, the program begins again at main with its persistent ranges")
     .option("--in-a-row <n>", "failures in a row (default: 2)", countingNumber)
     .option("--approximate", "find stores by comparing memory, not by tracking them: faster, and inexact")
+    .option("--check-only", "after a failure run the program's checker alone, and not the program again, too")
     .option("--states <n>", "states to look at for each point at most (default: 64)", countingNumber)
     .optionsGroup("Options:")
     .option("--at <failures>", "only these failures, as a finding names them: safepoint:120+safepoint:3")
@@ -134,7 +141,7 @@ async function restarts(given: ExploreOptions, options: ExploreCommandOptions): 
     budgetMilliseconds,
     jobs,
   } = given;
-  const { domain, inARow, states, approximate, at, json } = options;
+  const { domain, inARow, states, approximate, checkOnly, at, json } = options;
   return exploreRestartsCommand(
     {
       ...{
@@ -156,6 +163,7 @@ async function restarts(given: ExploreOptions, options: ExploreCommandOptions): 
       failuresInARow: inARow,
       statesPerPoint: states,
       approximate,
+      checkOnly,
     },
     { json, unused: typed(options, FOR_WHOLE_PROCESSES) },
     repeatCommand(),

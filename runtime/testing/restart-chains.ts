@@ -23,6 +23,8 @@ export interface ChainOptions {
   /** The checker's name, CHECKER_EXPORT by default; without such an export the program itself is run, if that will do. */
   readonly checkExport?: string;
   readonly checkerNeeded?: boolean;
+  /** After a failure the checker alone is run, not the program again, too. */
+  readonly checkOnly?: boolean;
   /** Besides, run on the directories that a guest which went on has left; it exits with 0 if they are right. */
   readonly checkProgram?: FilesChecker | undefined;
 }
@@ -31,6 +33,8 @@ export interface ChainOptions {
 export interface RestartFailure {
   readonly event: number;
   readonly choice: string;
+  /** Behind another failure: it strikes the program, begun again, and not its checker. */
+  readonly goesOn?: boolean;
 }
 
 /** Failures in a row, and what the last of them has left. */
@@ -89,9 +93,25 @@ export class ChainRuns {
     return run.start(exportName, takesPromise ? [chain.promised] : [], this.#options.safepointLimit, ended);
   }
 
-  /** Goes on after a failure; undefined: as it should. */
+  /** Recovers after a failure, in the checker if there is one; undefined: as it should. */
   recover(chain: Chain, atEvent: AtEvent, keepsStacks = false): string | undefined {
     return this.#judged(chain, this.#checker.exportName, atEvent, keepsStacks);
+  }
+
+  /** Whether there is more to do after a failure than `recover` does. */
+  get goesOn(): boolean {
+    return this.#options.checkOnly !== true && this.#checker.exportName !== ENTRY_EXPORT;
+  }
+
+  /** Begins the program again after a failure; undefined: it ends as it should. */
+  goOn(chain: Chain, atEvent: AtEvent, keepsStacks = false): string | undefined {
+    const wrong = this.#judged(chain, ENTRY_EXPORT, atEvent, keepsStacks);
+    return wrong && `is content with its state, but the program, begun again, ${wrong}`;
+  }
+
+  /** Both, one after the other. */
+  outcomeOf(chain: Chain): string | undefined {
+    return this.recover(chain, () => undefined) ?? (this.goesOn ? this.goOn(chain, () => undefined) : undefined);
   }
 
   #judged(chain: Chain, exportName: string, atEvent: AtEvent, keepsStacks = false): string | undefined {
@@ -116,6 +136,7 @@ export class ChainRuns {
         next = { failures: [...before.failures, failure], survived, promised: run.promised };
       };
       if (before.failures.length === 0) this.#run(before, ENTRY_EXPORT, atEvent, keepsStacks);
+      else if (failure.goesOn === true) this.goOn(before, atEvent, keepsStacks);
       else this.recover(before, atEvent, keepsStacks);
       chain = next;
       if (chain === undefined) return undefined;

@@ -4,16 +4,17 @@
  *
  * The program runs twice. The first run is the reference: it must end well, and its events are counted. In the second each
  * event is a point where the power may fail, and for each state of memory that may be left there another guest is started,
- * in the middle of this one's call: its checker, an export that recovers and says whether all is as it should be, or, without
- * one, the program itself, which must then end as the first run did. Recovery is a run like any other: with a depth above
- * one, failures strike there too.
+ * in the middle of this one's call: its checker, an export that recovers and says whether all is as it should be, and the
+ * program itself, which recovers, goes on, and must then end as the first run did. These are runs like any other: with a depth
+ * above one, failures strike there too.
  *
- * Q1  States with the same bytes and the same promise are looked at once, to the greatest depth asked for.
+ * Q1  States with the same bytes and the same promise are looked at once, to the greatest depth asked for; and so are instants
+ *     that leave the same states (of programs without files: these are compared state by state).
  * Q2, Q3: which events are points, and how they are named, in restart-chains.ts.
  */
 import { VermilionError } from "../../pmem/error.js";
 import { lostFiles } from "../../pmem/surviving-files.js";
-import { lostStores } from "../../pmem/surviving-states.js";
+import { instantDigest, lostStores } from "../../pmem/surviving-states.js";
 import type { FrameInspection } from "../process/frame-inspection.js";
 import { GuestStacks, guestStack } from "./guest-stack.js";
 import {
@@ -25,7 +26,7 @@ import {
   type RestartFailure,
   type Strike,
 } from "./restart-chains.js";
-import type { AtEvent, RestartPointKind, RestartSubject } from "./restart-run.js";
+import type { AtEvent, RestartPointKind, RestartRun, RestartSubject } from "./restart-run.js";
 import { choicesOf, milderChoices, survivedNow } from "./restart-states.js";
 
 export interface RestartOptions extends ChainOptions {
@@ -105,6 +106,8 @@ class RestartSearch {
   readonly #startedAt = performance.now();
   /** By digest and promise, the depth to which it was looked at. */
   readonly #seen = new Map<string, number>();
+  /** The same of instants. */
+  readonly #seenInstants = new Map<string, number>();
   #points = 0;
   #pruned = 0;
   #complete = true;
@@ -129,7 +132,7 @@ class RestartSearch {
     else {
       // The shortest chain says most: one failure everywhere, before two.
       for (let failures = 1; failures <= depth && this.#found === undefined; failures++) {
-        this.#runs.begin(this.#exploring(BEGINNING, failures));
+        this.#runs.begin(this.#exploring(BEGINNING, failures, false));
       }
     }
     const report = {
@@ -144,8 +147,9 @@ class RestartSearch {
     return { ...report, finding: { ...this.#explain(chain), result } };
   }
 
-  /** Looks at every point of a run from which `depth` failures in a row may begin. */
-  #exploring(chain: Chain, depth: number): AtEvent {
+  /** Looks at every point of a run from which `depth` failures in a row may begin. `goesOn`: of the program, begun again. */
+  #exploring(chain: Chain, depth: number, goesOn: boolean): AtEvent {
+    if (depth === 0) return () => undefined;
     const { index, count } = chain.failures.length === 0 ? (this.#options.part ?? WHOLE) : WHOLE;
     let reached = 0;
     let changed = true;
@@ -155,13 +159,26 @@ class RestartSearch {
       if (kind !== "promise") changed = false;
       if (reached++ % count !== index) return;
       this.#points++;
+      if (this.#wasThere(run, depth)) return;
       const { statesPerPoint, seed } = this.#options;
       for (const survived of survivedNow(run, statesPerPoint, seed + run.eventCount)) {
         if (this.#isOver()) return;
-        const failure = { event: run.eventCount, choice: survived.choice };
+        const failure = { event: run.eventCount, choice: survived.choice, ...(goesOn ? { goesOn } : {}) };
         this.#look({ failures: [...chain.failures, failure], survived, promised: run.promised }, depth - 1);
       }
     };
+  }
+
+  /** Q1. */
+  #wasThere(run: RestartRun, depth: number): boolean {
+    if (run.files !== undefined) return false;
+    const key = `${instantDigest(run.model)} ${run.promised}`;
+    if ((this.#seenInstants.get(key) ?? 0) >= depth) {
+      this.#pruned++;
+      return true;
+    }
+    this.#seenInstants.set(key, depth);
+    return false;
   }
 
   #isOver(): boolean {
@@ -180,9 +197,12 @@ class RestartSearch {
       return;
     }
     this.#seen.set(key, depth); // Q1
-    const result = this.#runs.recover(chain, depth === 0 ? () => undefined : this.#exploring(chain, depth));
+    const result = this.#runs.recover(chain, this.#exploring(chain, depth, false));
     // A failure of the recovery may have been found meanwhile.
     if (result !== undefined) this.#found ??= { chain, result };
+    if (!this.#runs.goesOn || this.#isOver()) return;
+    const wrong = this.#runs.goOn(chain, this.#exploring(chain, depth, true));
+    if (wrong !== undefined) this.#found ??= { chain, result: wrong };
   }
 
   /** One chain of failures again. */
@@ -195,7 +215,7 @@ class RestartSearch {
           "report of the same program",
       );
     }
-    const result = this.#runs.recover(chain, () => undefined);
+    const result = this.#runs.outcomeOf(chain);
     if (result !== undefined) this.#found = { chain, result };
   }
 
@@ -230,7 +250,7 @@ class RestartSearch {
   #failing(failures: readonly RestartFailure[]): Found | undefined {
     try {
       const chain = this.#runs.follow(failures, () => undefined);
-      const result = chain && this.#runs.recover(chain, () => undefined);
+      const result = chain && this.#runs.outcomeOf(chain);
       return chain && result !== undefined ? { chain, result } : undefined;
     } catch (error) {
       if (error instanceof VermilionError && error.code === "BAD_ARGUMENT") return undefined;

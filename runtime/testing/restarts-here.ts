@@ -31,6 +31,8 @@ export interface RestartExploreOptions {
   readonly checkProgram?: { readonly module: string; readonly args?: readonly string[] | undefined } | undefined;
   /** A file for the guest's standard input, read from the beginning by every guest. */
   readonly stdin?: string | undefined;
+  /** After a failure the checker alone is run, and not the program again, too. For a program that cannot begin again. */
+  readonly checkOnly?: boolean | undefined;
   /** Finds stores by comparing memory instead of tracking them: faster for long runs, and inexact. */
   readonly approximate?: boolean | undefined;
   /** Failures in a row, 2 by default: the second strikes recovery. */
@@ -65,6 +67,9 @@ export interface RestartExploration {
   readonly finding: (RestartFinding & { readonly at: string }) | undefined;
 }
 
+/** Before a failure that strikes the program, begun again, and not its checker. */
+const GOES_ON = "main:";
+
 /** A guest that goes on for so long does not end. */
 const SAFEPOINT_LIMIT = 10_000_000;
 
@@ -94,6 +99,7 @@ export function exploreRestartsHere(
       checkProgram: options.checkProgram && filesCheckerOf(options.checkProgram),
       checkExport: options.checkExport ?? CHECKER_EXPORT,
       checkerNeeded: options.checkExport !== undefined,
+      checkOnly: options.checkOnly === true,
       milliseconds: options.budgetMilliseconds ?? Number.POSITIVE_INFINITY,
       safepointLimit: SAFEPOINT_LIMIT,
       ...(options.at === undefined ? {} : { only: parseChain(options.at) }),
@@ -119,14 +125,17 @@ function filesCheckerOf({ module, args = [] }: NonNullable<RestartExploreOptions
 }
 
 function formatChain(failures: readonly RestartFailure[]): string {
-  return failures.map(({ event, choice }) => `${event}:${choice}`).join("+");
+  return failures.map(({ event, choice, goesOn }) => `${goesOn === true ? GOES_ON : ""}${event}:${choice}`).join("+");
 }
 
 function parseChain(text: string): RestartFailure[] {
   return text.split("+").map((part) => {
-    const match = /^(\d+):([\w.-]+)$/.exec(part);
+    const goesOn = part.startsWith(GOES_ON);
+    const match = /^(\d+):([\w.-]+)$/.exec(goesOn ? part.slice(GOES_ON.length) : part);
     const [, event, choice] = match ?? [];
-    if (event !== undefined && choice !== undefined) return { event: Number(event), choice };
+    if (event !== undefined && choice !== undefined) {
+      return { event: Number(event), choice, ...(goesOn ? { goesOn } : {}) };
+    }
     throw new VermilionError(
       "TRACE_INVALID",
       `"${part}" is no failure of persistent memory; write POINT:STATE, joined by "+", as a finding does: 20:1.1+4:all`,

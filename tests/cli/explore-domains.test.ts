@@ -23,6 +23,17 @@ test("a program that does not survive: status 1, what was lost, and a command th
   expect(corrected.status).toBe(0);
 });
 
+test("one that breaks when it goes on: the command shows it again, and the checker alone does not see it", async () => {
+  const words = ["--domain", "adr", program("stale-cursor-bug")];
+  const { status, stdout } = await workshop.run(["explore", ...words]);
+  expect(status).toBe(1);
+  const at = /--at (\S+\+main:\S+) /.exec(stdout)?.[1] ?? "";
+  const again = await workshop.run(["explore", "--at", at, ...words]);
+  expect(again.status).toBe(1);
+  expect(again.stdout).toContain(`DOES NOT SURVIVE  ${at}`);
+  expect((await workshop.run(["explore", "--check-only", ...words])).status).toBe(0);
+});
+
 test("one that survives: status 0, and the same as JSON", async () => {
   const { status, stdout } = await workshop.run(["explore", "--domain", "adr", "--json", program("missing-flush")]);
   expect(status).toBe(0);

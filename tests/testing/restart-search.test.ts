@@ -146,6 +146,44 @@ test("a recovery that is itself cut short: only found by two failures in a row",
   expect(explore(main, { depth: 2 }, recover(clearFlag + clearData)).finding?.failures).toHaveLength(2);
 });
 
+describe("the program goes on after a failure, besides its checker", () => {
+  /** Counts in its pool, but from where it was at the first start; 4160 is the count that the checker sees. */
+  const counting = (from: string): string => `
+    (local.set $n ${from})
+    (loop $next
+      (i32.store (i32.const 4160) (local.tee $n (i32.add (local.get $n) (i32.const 1)))) ${FLUSH_FLAG}
+      (call $promise (local.get $n))
+      (br_if $next (i32.lt_u (local.get $n) (i32.const 3))))`;
+  const check = `(func (export "vermilion_check") (param $promised i32) (result i32)
+    (drop (call $pmem (i32.const 4096) (i32.const 128)))
+    (i32.gt_u (local.get $promised) (i32.load (i32.const 4160))))`;
+  const FORGETFUL = `(drop (call $pmem (i32.const 4096) (i32.const 128))) ${counting("(i32.const 0)")}`;
+  const MINDFUL = `(drop (call $pmem (i32.const 4096) (i32.const 128))) ${counting("(i32.load (i32.const 4160))")}`;
+  const run = (main: string, options: Partial<RestartOptions> = {}): RestartReport => {
+    const text = `(module ${IMPORTS} ${check} (func $main (export "_start") (local $n i32) ${main}))`;
+    const program = Program.load(assemble(text), { cacheDirectory: undefined, exact: true, tracking: true });
+    return searchRestarts({ program, args: ["main"], env: [], seed: 1 }, { ...OPTIONS, ...options });
+  };
+
+  test("what it breaks then: found by two failures, of which the second strikes it, and again by its name", () => {
+    expect(run(MINDFUL)).toMatchObject({ finding: undefined, complete: true });
+    expect(run(FORGETFUL, { depth: 1 }).finding).toBeUndefined();
+    const { finding } = run(FORGETFUL);
+    expect(finding?.failures.map(({ goesOn = false }) => goesOn)).toEqual([false, true]);
+    expect(run(FORGETFUL, { only: finding?.failures ?? [] }).finding).toEqual(finding);
+    expect(run(FORGETFUL, { checkOnly: true })).toMatchObject({ finding: undefined, complete: true });
+  });
+
+  test("it does not end as it should: found by one", () => {
+    const refuses = `${MINDFUL} (if (i32.ge_u (i32.load (i32.const 4160)) (i32.const 3)) (then
+      (if (i32.load (i32.const 4096)) (then unreachable)) ${DATA}${FLUSH_DATA}))`;
+    const { finding } = run(refuses);
+    expect(finding?.failures).toHaveLength(1);
+    expect(finding?.result).toMatch(/begun again, traps/);
+    expect(run(refuses, { only: finding?.failures ?? [] }).finding).toEqual(finding);
+  });
+});
+
 test("a recovery that never ends: found", () => {
   const check = '(func (export "vermilion_check") (result i32) (loop $for_ever (br $for_ever)) (i32.const 0))';
   expect(explore(DATA, {}, check).finding?.result).toBe("does not end");
