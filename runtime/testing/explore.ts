@@ -117,7 +117,7 @@ const ASPECTS: readonly Aspect[] = ["stdout", "exit", "files"];
  * Causes power failures all over a program's run and finds those after which it does not end as it should.
  *
  * NOT_FOUND and its like: a file cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT, NO_SUCH_EXPORT.
- * CHECK_FAILED: a checker is not content even without a failure.
+ * CHECK_FAILED: a checker is not content even without a failure. BUDGET_ENDED: before any crash point was looked at.
  */
 export async function explore(options: ExploreOptions): Promise<Exploration> {
   const startedAt = performance.now();
@@ -128,16 +128,16 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   const points = Math.min(options.points ?? DEFAULT_POINTS, mostFailures);
   const endless = budgetMilliseconds !== undefined || options.failures !== undefined;
   return withThreads(options, jobs, async (threads, tally) => {
-    const reference = await refer(threads, options);
-    const checks = new UserChecks(options, reference.observation);
-    await checks.begin();
     const counts: ForkCounts = { failures: 0, points: 0, converged: 0, equivalent: 0 };
     const found: Finding[] = [];
-    let label = "";
+    let label = "the run without a failure";
     const progress = setInterval(() => onProgress?.({ label, points: tally.points }), PROGRESS_MILLISECONDS);
     const deadline = budgetMilliseconds === undefined ? undefined : setTimeout(() => tally.stop(), budgetMilliseconds);
     const wholeRounds = new Set<string>();
     try {
+      const reference = await refer(threads, options);
+      const checks = new UserChecks(options, reference.observation);
+      await checks.begin();
       for (const round of rounds(reference, { seed, jobs, points, mostFindings, endless, keepsEnds })) {
         label = round.label;
         let whole = true;
@@ -153,6 +153,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
         if (whole) wholeRounds.add(label);
         if (tally.isStopped) break;
       }
+      if (counts.points === 0 && tally.isStopped && found.length === 0) throw nothingSeen(options.module);
       const milliseconds = performance.now() - startedAt;
       const findings = await explain(threads, checks, found, mostFindings);
       const { observation, safepoints, calls } = reference;
@@ -171,6 +172,14 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
       clearTimeout(deadline);
     }
   });
+}
+
+/** A search that saw nothing must not be taken for one that found nothing. */
+export function nothingSeen(module: string): VermilionError {
+  return new VermilionError(
+    "BUDGET_ENDED",
+    `${module}: the budget ended before any crash point was looked at; give it more time or less to do`,
+  );
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What one thread of an exploration can do: the reference run, walks with forks, and a chain of failures again. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { VermilionError } from "../../pmem/error.js";
 import { describeFrames, type FrameInspection } from "../process/frame-inspection.js";
 import type { MachineState } from "../process/image/state-file.js";
 import { callOf, entryOf } from "../process/invocation.js";
@@ -69,17 +70,17 @@ export class Explorer {
   readonly #entry: EntryCall;
   readonly #judge: Judge;
   readonly #corrupt: Corruption | undefined;
-  readonly #isOver: () => boolean;
+  readonly #isOver: (atPoint: boolean) => boolean;
   #reference: Reference | undefined;
   #folders = 0;
 
-  /** `isOver` is asked at each crash point: a walk then ends early. */
+  /** `isOver` is asked at each crash point, and often between them: a walk then ends early. */
   constructor(
     program: Program,
     subject: Subject,
     folder: string,
     checkers: Checkers,
-    isOver: () => boolean = () => false,
+    isOver: (atPoint: boolean) => boolean = () => false,
     corrupt?: Corruption,
   ) {
     this.#entry = entryOf(program.module, { invoke: null, args: subject.args });
@@ -98,10 +99,20 @@ export class Explorer {
     this.#judge.reference = reference.observation;
   }
 
+  /** BUDGET_ENDED: it was over first. */
   refer(): Reference {
     const nothing: WalkPlan = { safepoints: [], calls: undefined, distanceAt: () => 1 };
+    const isOver = (): boolean => this.#isOver(false);
+    const end = (): never => {
+      throw new VermilionError(
+        "BUDGET_ENDED",
+        `${this.#subject.module}: the run without a failure did not end within the budget; give it more time or less to do`,
+      );
+    };
     return this.#inFolder((folder) => {
-      const walk = new Walk(this.#program, this.#subject, folder, nothing, { reached: () => false, visit: () => {} });
+      const walk = new Walk(this.#program, this.#subject, folder, nothing, {
+        ...{ reached: () => false, visit: () => {}, isOver, end },
+      });
       try {
         const { outcome, safepoints, calls } = walk.run(this.#entry);
         const observation = this.#judge.observe(walk.vessel, outcome, safepoints);
@@ -130,9 +141,11 @@ export class Explorer {
       const forks = this.#forks(folder, random, options);
       const walk = new Walk(this.#program, this.#subject, folder, plan, {
         reached: () => {
-          if (this.#isOver() || forks.findings.length >= mostFindings) throw new WalkOver();
+          if (this.#isOver(true) || forks.findings.length >= mostFindings) throw new WalkOver();
           return true;
         },
+        isOver: () => this.#isOver(false),
+        end: endWalk,
         visit: (pending, standing) => {
           forks.visit(pending, standing);
           chains.delete(pending.strike);
@@ -170,6 +183,8 @@ export class Explorer {
       let verdict: Verdict | undefined;
       const walk = new Walk(this.#program, this.#subject, folder, plan, {
         reached: (strike) => strike.kind === kind,
+        isOver: () => false,
+        end: endWalk,
         visit: ({ snapshot }) => {
           verdict = forks.runToEnd(snapshot, chain, true);
           throw new WalkOver();
@@ -205,6 +220,10 @@ export class Explorer {
       rmSync(folder, { recursive: true, force: true });
     }
   }
+}
+
+function endWalk(): never {
+  throw new WalkOver();
 }
 
 /** Undefined: the walk was ended early. */

@@ -59,7 +59,7 @@ const FRESH_EVERY = 16;
 /** So many runs in a row that differed but ended well: the program sees the failures, and F1 will not help. */
 const HOPELESS = 8;
 
-export class Forks implements WalkVisitor {
+export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
   readonly counts: ForkCounts = { failures: 0, points: 0, converged: 0, equivalent: 0 };
   readonly findings: Finding[] = [];
   /** Runs with nothing wrong that we could see, one of each kind of end. */

@@ -7,9 +7,9 @@
  * X2  The model is told of a store before anything that follows it: by the instrumented code, and for the host's writes (and
  *     all others of a program that is not tracked) by comparing, behind each host call and before each flush or fence.
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import type { CacheModel } from "../../pmem/cache-model.js";
-import { attempt, invariant, VermilionError } from "../../pmem/error.js";
+import { invariant, VermilionError } from "../../pmem/error.js";
 import type { FileTree } from "../../pmem/file-model.js";
 import type { SurvivingState } from "../../pmem/surviving-states.js";
 import { VERMILION_MODULE } from "../instrument/own-modules.js";
@@ -22,6 +22,7 @@ import { ProcessExit, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
 import { GuestFiles } from "./guest-files.js";
 import { type EngineFrame, guestStack } from "./guest-stack.js";
+import { openInput } from "./input.js";
 import { SimulatedTime } from "./simulated-time.js";
 
 /** What a run does to what outlives it; `sync` flushes a file or a directory, `end` is when the run has ended. */
@@ -260,10 +261,6 @@ export class RestartRun implements PersistentMemory {
       if (path !== undefined) files.open(opened, path);
     }
   }
-}
-
-function openInput(path: string): number {
-  return attempt("open the standard input", path, () => openSync(path, "r"));
 }
 
 function exit(status: number | bigint | undefined): never {

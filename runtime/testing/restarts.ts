@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { cacheDirectory } from "../process/cache-directory.js";
 import { readModuleFile } from "../process/module-file.js";
+import { nothingSeen } from "./explore.js";
 import { Tally } from "./explore-protocol.js";
 import { ExploreThread } from "./explore-thread.js";
 import type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";
@@ -13,7 +14,7 @@ import { ScratchFolder } from "./scratch-folder.js";
  * docs/programming-models.md
  *
  * In threads of its own, with room for deep stacks: guests run inside of each other's calls. NOT_FOUND and its like: the
- * module cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT. REFERENCE_FAILED: the program does not even end
+ * module cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT. BUDGET_ENDED. REFERENCE_FAILED: the program does not even end
  * well without a failure. CHECKER_INVALID, NO_SUCH_EXPORT, FILES_UNSUPPORTED. TRACE_INVALID, BAD_ARGUMENT: `at`.
  */
 export async function exploreRestarts(options: RestartExploreOptions): Promise<RestartExploration> {
@@ -39,7 +40,10 @@ export async function exploreRestarts(options: RestartExploreOptions): Promise<R
         }
       }),
     );
-    return joined(explorations.map(resultOf));
+    const exploration = joined(explorations.map(resultOf));
+    if (exploration.points === 0 && !exploration.complete && exploration.finding === undefined)
+      throw nothingSeen(module);
+    return exploration;
   } finally {
     tally.stop();
     await Promise.all(threads.map((thread) => thread.end()));

@@ -23,6 +23,7 @@ import type { EntryCall } from "../process/stacks.js";
 import { Oflags } from "../wasi/abi.js";
 import { ProcessExit, RESTART, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
+import { openInput } from "./input.js";
 import { Sandbox } from "./sandbox.js";
 import { type SimulatedMoment, SimulatedTime } from "./simulated-time.js";
 import type { Subject } from "./subject.js";
@@ -227,7 +228,7 @@ export class Vessel {
   #openStdio(stdoutByteLength: number, stderrByteLength: number): void {
     this.#closeStdio();
     this.#stdio = [
-      this.#subject.stdin === undefined ? -1 : openSync(this.#subject.stdin, "r"),
+      this.#subject.stdin === undefined ? -1 : openInput(this.#subject.stdin),
       openSync(join(this.#folder, "stdout"), "w+"),
       openSync(join(this.#folder, "stderr"), "w+"),
     ];

@@ -50,6 +50,10 @@ export interface WalkVisitor {
   reached(strike: Strike, state: MachineState): boolean;
   /** `standing` is undefined when the program has ended first. Throws to end the walk. */
   visit(pending: Pending, standing: Standing | undefined): void;
+  /** Whether to end the walk; asked often, however far apart the points are, while the guest runs. */
+  isOver(): boolean;
+  /** It was over: throws. */
+  end(): never;
 }
 
 export interface WalkEnd {
@@ -101,7 +105,7 @@ export class Walk {
 
   #watcher(): Watcher {
     const { from, to, every } = this.#plan.calls ?? NO_CALLS;
-    const isDue = (): boolean => this.vessel.machine.safepointsCrossed >= this.#nextStop();
+    const isDue = (): boolean => this.vessel.machine.safepointsCrossed >= this.#nextStop() || this.#visitor.isOver();
     return {
       isDue,
       isDueAtCall: () => {
@@ -144,6 +148,7 @@ export class Walk {
     const safepoint = this.vessel.machine.safepointsCrossed;
     const stop = this.#stop;
     this.#stop = undefined;
+    if (this.#visitor.isOver()) this.#visitor.end();
     if (stop !== "inside" && stop !== "after") this.#lookAtPending(safepoint, machine);
     const strike = this.#strikeAt(stop, safepoint);
     while (this.#nextSafepoint <= safepoint) this.#nextSafepoint = this.#advance();

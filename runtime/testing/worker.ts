@@ -33,7 +33,8 @@ function prepare(): Explorer {
     keepsContents,
     program: checker && { program: load(checker), subject: checker },
   };
-  return new Explorer(load(subject), subject, folder, checkers, () => {
+  return new Explorer(load(subject), subject, folder, checkers, (atPoint) => {
+    if (!atPoint) return tally.isStopped;
     // At each point there is at least one failure.
     if (tally.points >= (given.mostFailures ?? Number.POSITIVE_INFINITY)) tally.stop();
     else if (!tally.isStopped) tally.countPoint();

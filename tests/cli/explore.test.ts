@@ -65,9 +65,19 @@ describe("vermilion explore", () => {
   test.each([
     ["a place that is none", ["--at", "somewhere:3", "good.wasm"], "TRACE_INVALID", 2],
     ["a module that is not there", ["nothing.wasm"], "NOT_FOUND", 74],
+    ["a standard input that is not there", ["--stdin", "nothing", "good.wasm"], "NOT_FOUND", 74],
+    ["a run that does not end", ["--budget", "1s", "endless.wat"], "BUDGET_ENDED", 74],
+    ["no time at all", ["--budget", "1us", "good.wasm"], "BUDGET_ENDED", 74],
+    [
+      "no time to begin again",
+      ["--budget", "1us", "--domain", "adr", "--dir", ".::/", "good.wasm"],
+      "BUDGET_ENDED",
+      74,
+    ],
     ["a checker that is not content anyway", ["--check-export", "_start", "good.wasm"], "CHECK_FAILED", 74],
     ["an export that is not there", ["--check-export", "nothing", "careless.wasm"], "NO_SUCH_EXPORT", 2],
   ])("%s: an error of its own", async (_, args, code, status) => {
+    writeFileSync(join(workshop.work, "endless.wat"), `(module (func (export "_start") (loop $l (br $l))))`);
     const ended = await workshop.run(["explore", "--json", ...args]);
     expect(JSON.parse(ended.stderr)).toMatchObject({ event: "error", code });
     expect(ended.status).toBe(status);
