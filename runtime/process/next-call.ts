@@ -2,6 +2,7 @@
 import { VermilionError } from "../../pmem/error.js";
 import type { Module } from "../wasm/module.js";
 import type { Command } from "./command.js";
+import { naming } from "./guest-preparation.js";
 import { callOf, describeCall, entryOf, sameCall } from "./invocation.js";
 import type { CallOrder } from "./protocol.js";
 import type { EntryCall } from "./stacks.js";
@@ -26,20 +27,24 @@ export function nextCall(call: CallOrder | undefined, situation: CallSituation):
   const { module, command, image, logged, underWay, begins } = situation;
   if (logged !== undefined) {
     const entry = callOf(module, logged.name, logged.args);
-    if (call === undefined || sameCall(callOf(module, call.name, call.args), entry)) return entry;
+    if (call === undefined || sameCall(wantedCall(call, situation), entry)) return entry;
     throw otherCall(image, entry);
   }
   if (!command.instance) {
     if (call === undefined) return begins ? entryOf(module, command) : undefined;
     throw new VermilionError("NO_INSTANCE", `${image}: this is a program of one run and takes no calls`);
   }
-  const wanted = call && callOf(module, call.name, call.args);
+  const wanted = call && wantedCall(call, situation);
   if (underWay === undefined) {
     if (wanted !== undefined) return wanted;
     throw new VermilionError("CALL_NEEDED", `${image}: this instance waits for a call; say which function`);
   }
   if (wanted === undefined || sameCall(wanted, underWay)) return undefined;
   throw otherCall(image, underWay);
+}
+
+function wantedCall({ name, args }: CallOrder, { module, image }: CallSituation): EntryCall {
+  return naming(image, () => callOf(module, name, args));
 }
 
 function otherCall(image: string, entry: EntryCall): VermilionError {

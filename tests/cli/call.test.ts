@@ -92,4 +92,12 @@ describe("vermilion call", () => {
     expect(await shop.run(args)).toMatchObject({ status: 2, stdout: "" });
     expect(existsSync(join(shop.work, "refused"))).toBe(false);
   });
+
+  test("a call that cannot be is refused with the name of the image", async () => {
+    await shop.run(["call", "--image", "choosy", "reactor.wasm", "add", "1"]);
+    for (const call of [["subtract"], ["add", "one"], ["add"]]) {
+      const { status, stderr } = await shop.run(["call", "choosy", ...call]);
+      expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(/^vermilion: \/.*\/choosy: /) });
+    }
+  });
 });

@@ -86,11 +86,17 @@ export class Arrival {
   #tell(name: string, writes: boolean): void {
     const { uncertain, notice } = this.#parts;
     if (!writes)
-      notice(`a ${name} was under way when the process was killed: what it had taken is lost; it is made again`);
+      notice(
+        `a call of ${name} was under way when the process was killed: what it had taken is lost; it is made again`,
+      );
     else if (uncertain === "repeat") {
-      notice(`a ${name} was under way when the process was killed: it is made again, and its output may come twice`);
+      notice(
+        `a call of ${name} was under way when the process was killed: it is made again, and its output may come twice`,
+      );
     } else
-      notice(`a ${name} was under way when the process was killed: it counts as made, and its output may be missing`);
+      notice(
+        `a call of ${name} was under way when the process was killed: it counts as made, and its output may be missing`,
+      );
   }
 
   /** N1: at `end`, if anywhere, are the bytes of the append, or the first of them. */
