@@ -144,7 +144,6 @@ class ModuleDecoder {
   readonly referencedFunctions: number[] = [];
   readonly sections = new Map<number, readonly [number, number]>();
   start: number | undefined;
-  bodies = new Uint32Array(0);
   importedFunctionCount = 0;
 
   section(id: number, reader: ByteReader): void {
@@ -186,9 +185,6 @@ class ModuleDecoder {
       case SectionId.element:
         readElements(reader, this.elements);
         break;
-      case SectionId.code:
-        this.#readBodies(reader);
-        break;
       case SectionId.data:
         readData(reader, this.data);
         break;
@@ -229,17 +225,21 @@ class ModuleDecoder {
       if (initialised) skipConstantExpression(reader, this.referencedFunctions);
     }
   }
+}
 
-  #readBodies(reader: ByteReader): void {
-    const count = reader.u32();
-    this.bodies = new Uint32Array(2 * count);
-    for (let i = 0; i < count; i++) {
-      const byteLength = reader.u32();
-      this.bodies[2 * i] = reader.position;
-      reader.skip(byteLength);
-      this.bodies[2 * i + 1] = reader.position;
-    }
+/** Of a module without code: none. */
+function readBodies(bytes: Uint8Array, code: readonly [number, number] | undefined): Uint32Array {
+  if (code === undefined) return new Uint32Array(0);
+  const reader = new ByteReader(bytes, code[0]);
+  const count = reader.u32();
+  const bodies = new Uint32Array(2 * count);
+  for (let i = 0; i < count; i++) {
+    const byteLength = reader.u32();
+    bodies[2 * i] = reader.position;
+    reader.skip(byteLength);
+    bodies[2 * i + 1] = reader.position;
   }
+  return bodies;
 }
 
 /**
@@ -270,9 +270,15 @@ export function decodeModule(bytes: Uint8Array): Module {
     decoder.section(id, new ByteReader(bytes, from));
   }
   const { types, imports, functionTypes, tables, memories, globals, tags, exports, elements, data } = decoder;
-  const { start, bodies, sections, importedFunctionCount, referencedFunctions } = decoder;
+  const { start, sections, importedFunctionCount, referencedFunctions } = decoder;
+  let bodies: Uint32Array | undefined;
   return {
     ...{ bytes, sections, types, imports, functionTypes, tables, memories, globals, tags, exports, start },
-    ...{ elements, data, bodies, importedFunctionCount, referencedFunctions },
+    ...{ elements, data, importedFunctionCount, referencedFunctions },
+    /** Found when first asked for: a start asks for none, and there may be a hundred thousand. */
+    get bodies(): Uint32Array {
+      bodies ??= readBodies(bytes, sections.get(SectionId.code));
+      return bodies;
+    },
   };
 }
