@@ -35,6 +35,11 @@ export function* survivingFiles(model: FileModel, limit: number, seed: number): 
   }
 }
 
+/** How many states a failure at this instant may leave, equal ones counted. */
+export function survivingFilesCount({ names, changes }: FileModel): number {
+  return changes.reduce((product, change) => product * optionsOf(change).length, 2 ** names.length);
+}
+
 /** BAD_ARGUMENT: no state of this instant has that name. */
 export function survivingFilesNamed(model: FileModel, name: string): SurvivingFiles {
   return stateOf(model, parse(model, name));
@@ -68,8 +73,7 @@ export function* milderFiles(model: FileModel, name: string): Iterable<string> {
 
 function* choices(model: FileModel, limit: number, seed: number): Iterable<Choice> {
   const options = model.changes.map(optionsOf);
-  const count = options.reduce((product, { length }) => product * length, 2 ** model.names.length);
-  if (count <= limit) {
+  if (survivingFilesCount(model) <= limit) {
     const eachName = model.names.map((_, index): (number | undefined)[] => [index, undefined]);
     for (const names of combinations(eachName)) {
       const kept = names.filter((index) => index !== undefined);

@@ -48,6 +48,11 @@ export function* survivingStates(model: CacheModel, limit: number, seed: number)
   }
 }
 
+/** How many states a failure at this instant may leave, equal ones counted. */
+export function survivingStateCount(model: CacheModel): number {
+  return model.dirtyLines().reduce((product, stores) => product * optionsOf(stores).length, 1);
+}
+
 /** Of all that decides which states a failure at this instant may leave: equal ones leave the same. */
 export function instantDigest(model: CacheModel): string {
   const hash = createHash("sha1");

@@ -180,8 +180,10 @@ async function exploreAll(given: ExploreOptions, options: ExploreCommandOptions,
   };
   const exploration: Exploration = await explore(shows ? { ...given, onProgress } : given);
   if (shows) messages.raw("\r\x1b[K");
-  if (options.json === true) print(jsonOf(exploration));
-  else print(describeExploration(exploration, repeatCommand()));
+  const command = repeatCommand();
+  const findings = exploration.findings.map((finding) => ({ ...finding, again: command(finding.at) }));
+  if (options.json === true) print(jsonOf({ ...exploration, findings }));
+  else print(describeExploration(exploration, command));
   return exploration.findings.length === 0 ? EXIT.success : EXIT.found;
 }
 

@@ -27,7 +27,7 @@ import {
   type Strike,
 } from "./restart-chains.js";
 import type { AtEvent, RestartPointKind, RestartRun, RestartSubject } from "./restart-run.js";
-import { choicesOf, milderChoices, survivedNow } from "./restart-states.js";
+import { choicesOf, isWhole, milderChoices, survivedNow } from "./restart-states.js";
 
 export interface RestartOptions extends ChainOptions {
   readonly seed: number;
@@ -76,9 +76,13 @@ export interface RestartReport {
   readonly points: number;
   /** Guests started. */
   readonly executions: number;
+  /** Those that could leave more states than were looked at. */
+  readonly sampled: number;
   /** States that were not looked at again because equal ones were (Q1). */
   readonly pruned: number;
   readonly milliseconds: number;
+  /** The program announces no memory and has no directories, so that nothing of it could be left or lost. */
+  readonly keepsNothing: boolean;
   readonly finding: RestartFinding | undefined;
   /** False: the budget ended first. */
   readonly complete: boolean;
@@ -109,6 +113,8 @@ class RestartSearch {
   /** The same of instants. */
   readonly #seenInstants = new Map<string, number>();
   #points = 0;
+  #sampled = 0;
+  #keepsNothing = false;
   #pruned = 0;
   #complete = true;
   #found: Found | undefined;
@@ -137,6 +143,8 @@ class RestartSearch {
     }
     const report = {
       points: this.#points,
+      sampled: this.#sampled,
+      keepsNothing: this.#keepsNothing,
       executions: this.#runs.count,
       pruned: this.#pruned,
       milliseconds: performance.now() - this.#startedAt,
@@ -154,6 +162,9 @@ class RestartSearch {
     let reached = 0;
     let changed = true;
     return (run, kind) => {
+      if (kind === "end" && chain === BEGINNING) {
+        this.#keepsNothing = run.model.ranges.length === 0 && run.files === undefined;
+      }
       if (kind === "store" || kind === "write" || kind === "promise") changed = true; // a promise is judged from the next point on, too
       if (!isPoint(this.#options.domain, kind) || !changed || this.#isOver()) return;
       if (kind !== "promise") changed = false;
@@ -161,6 +172,7 @@ class RestartSearch {
       this.#points++;
       if (this.#wasThere(run, depth)) return;
       const { statesPerPoint, seed } = this.#options;
+      if (!isWhole(run, statesPerPoint)) this.#sampled++;
       for (const survived of survivedNow(run, statesPerPoint, seed + run.eventCount)) {
         if (this.#isOver()) return;
         const failure = { event: run.eventCount, choice: survived.choice, ...(goesOn ? { goesOn } : {}) };

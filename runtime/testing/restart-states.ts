@@ -1,7 +1,13 @@
 /** What a failure may leave of a run: of its persistent memory and of its files, each by itself. */
 import type { FileTree } from "../../pmem/file-model.js";
-import { milderFiles, survivingFiles, survivingFilesNamed } from "../../pmem/surviving-files.js";
-import { milderStates, type SurvivingState, survivingState, survivingStates } from "../../pmem/surviving-states.js";
+import { milderFiles, survivingFiles, survivingFilesCount, survivingFilesNamed } from "../../pmem/surviving-files.js";
+import {
+  milderStates,
+  type SurvivingState,
+  survivingState,
+  survivingStateCount,
+  survivingStates,
+} from "../../pmem/surviving-states.js";
 import type { RestartRun } from "./restart-run.js";
 
 export interface Survived {
@@ -29,6 +35,15 @@ export function* survivedNow(run: RestartRun, limit: number, seed: number): Iter
       }
     }
   }
+}
+
+/** Whether `survivedNow` gives every state that is possible. */
+export function isWhole({ model, files }: RestartRun, limit: number): boolean {
+  const memoryCount = survivingStateCount(model);
+  if (files === undefined) return memoryCount <= limit;
+  const fileCount = survivingFilesCount(files.model);
+  const fileLimit = model.dirtyLines().length === 0 ? limit : FILE_STATES_BESIDE_MEMORY;
+  return fileCount <= fileLimit && memoryCount * fileCount <= limit;
 }
 
 /** The parts of a choice's name. */

@@ -56,11 +56,15 @@ export interface RestartExploration {
   readonly seed: number;
   /** Places where the power failed, those during recovery included. */
   readonly points: number;
+  /** Those that could leave more states than were looked at; a larger `statesPerPoint` looks at more. */
+  readonly sampled: number;
   /** Guests that were started. */
   readonly guests: number;
   /** States that were equal to another, and not looked at again. */
   readonly pruned: number;
   readonly milliseconds: number;
+  /** The program announces no persistent memory and has no directories: there was nothing to look for. */
+  readonly keepsNothing: boolean;
   /** False: the budget ended the search. */
   readonly complete: boolean;
   /** The first failure that was found; `at` names it. */
@@ -105,9 +109,20 @@ export function exploreRestartsHere(
       ...(options.at === undefined ? {} : { only: parseChain(options.at) }),
     },
   );
-  const { points, executions, pruned, milliseconds, complete, finding } = report;
+  const { points, sampled, keepsNothing, executions, pruned, milliseconds, complete, finding } = report;
   return {
-    ...{ module: options.module, domain, seed, points, guests: executions, pruned, milliseconds, complete },
+    ...{
+      module: options.module,
+      domain,
+      seed,
+      points,
+      sampled,
+      keepsNothing,
+      guests: executions,
+      pruned,
+      milliseconds,
+      complete,
+    },
     finding: finding && { ...finding, at: formatChain(finding.failures) },
   };
 }

@@ -66,7 +66,7 @@ function threadFor(module: string, moduleBytes: Uint8Array, { buffer: tally }: T
 
 /** Of the findings the shortest chain, and of these the one that strikes first. */
 function joined(explorations: readonly RestartExploration[]): RestartExploration {
-  const sum = (name: "points" | "guests" | "pruned"): number =>
+  const sum = (name: "points" | "sampled" | "guests" | "pruned"): number =>
     explorations.reduce((total, exploration) => total + exploration[name], 0);
   const findings = explorations.flatMap(({ finding }) => (finding === undefined ? [] : [finding]));
   const [finding] = findings.sort(
@@ -74,7 +74,7 @@ function joined(explorations: readonly RestartExploration[]): RestartExploration
   );
   return {
     ...(explorations[0] as RestartExploration),
-    ...{ points: sum("points"), guests: sum("guests"), pruned: sum("pruned") },
+    ...{ points: sum("points"), sampled: sum("sampled"), guests: sum("guests"), pruned: sum("pruned") },
     milliseconds: Math.max(...explorations.map(({ milliseconds }) => milliseconds)),
     complete: explorations.every(({ complete }) => complete),
     finding,

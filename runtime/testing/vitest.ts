@@ -46,7 +46,7 @@ async function toSurvivePowerFailure(program: Program, options: SurvivalOptions 
   const message = (): string =>
     [
       ...describeFinding(finding),
-      `alone:  await expect(program).toSurvivePowerFailure({ at: ${JSON.stringify(finding.at)} })`,
+      `alone:  await expect(program).toSurvivePowerFailure(${JSON.stringify({ ...others, at: finding.at })})`,
     ].join("\n");
   return { pass: false, message, actual: shown(finding.run), expected: shown(reference.run) };
 }
@@ -77,7 +77,7 @@ async function toSurviveRestarts(
     const tried = `${points} crash points under ${all.domain}, ${guests} guests`;
     return { pass: true, message: () => `${all.module}: every guest found its state consistent; ${tried}` };
   }
-  const alone = `{ domain: ${JSON.stringify(all.domain)}, at: ${JSON.stringify(finding.at)} }`;
+  const alone = JSON.stringify({ ...options, domain: all.domain, at: finding.at });
   const message = (): string =>
     [...describeRestartFinding(finding), `alone:  await expect(program).toSurviveRestarts(${alone})`].join("\n");
   return { pass: false, message };

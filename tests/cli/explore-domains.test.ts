@@ -41,6 +41,15 @@ test("one that survives: status 0, and the same as JSON", async () => {
   expect(JSON.parse(stdout)).not.toHaveProperty("finding");
 });
 
+test("a program of which nothing outlives a failure, and points with more states than are looked at: said", async () => {
+  writeFileSync(join(workshop.work, "plain.wasm"), assemble(`(module (func (export "_start")))`));
+  const plain = await workshop.run(["explore", "--domain", "adr", "plain.wasm"]);
+  expect(plain.status).toBe(0);
+  expect(plain.stdout).toContain("vermilion_pmem");
+  const few = await workshop.run(["explore", "--domain", "adr", "--states", "1", program("missing-flush")]);
+  expect(few.stdout).toContain("not all was looked at");
+});
+
 test("several threads: share the points, and see all of them", async () => {
   const reportOf = async (jobs: string, name: string) => {
     const { stdout } = await workshop.run(["explore", "--domain", "adr", "--json", "--jobs", jobs, program(name)]);

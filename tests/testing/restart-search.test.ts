@@ -104,6 +104,13 @@ test("a finding: loses no more than it must", () => {
   expect(finding?.failures.map(({ lost }) => lost.map(({ address }) => address))).toEqual([[4160]]);
 });
 
+test("what was not looked at is counted", () => {
+  const beside = "(i32.store (i32.const 4104) (i32.const 3)) (i32.store (i32.const 4112) (i32.const 4))";
+  const main = beside + DATA + FLUSH_DATA + FLAG + FLUSH_FLAG;
+  expect(explore(main)).toMatchObject({ finding: undefined, sampled: 0, keepsNothing: false });
+  expect(explore(main, { statesPerPoint: 2 }).sampled).toBeGreaterThan(0);
+});
+
 test("a point or a state that the run does not have: refused", () => {
   for (const failure of [
     { event: 999, choice: "all" },
