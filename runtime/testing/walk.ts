@@ -105,7 +105,7 @@ export class Walk {
 
   #watcher(): Watcher {
     const { from, to, every } = this.#plan.calls ?? NO_CALLS;
-    const isDue = (): boolean => this.vessel.machine.safepointsCrossed >= this.#nextStop() || this.#visitor.isOver();
+    const isDue = (): boolean => this.vessel.machine.safepointsCrossed >= this.#nextStop() || this.#isOver();
     return {
       isDue,
       isDueAtCall: () => {
@@ -140,6 +140,11 @@ export class Walk {
     };
   }
 
+  /** Points that were counted are looked at first. */
+  #isOver(): boolean {
+    return this.#pending.length === 0 && this.#visitor.isOver();
+  }
+
   #nextStop(): number {
     return this.#pending.reduce((next, { checkAt }) => Math.min(next, checkAt), this.#nextSafepoint);
   }
@@ -148,8 +153,8 @@ export class Walk {
     const safepoint = this.vessel.machine.safepointsCrossed;
     const stop = this.#stop;
     this.#stop = undefined;
-    if (this.#visitor.isOver()) this.#visitor.end();
     if (stop !== "inside" && stop !== "after") this.#lookAtPending(safepoint, machine);
+    if (this.#isOver()) this.#visitor.end();
     const strike = this.#strikeAt(stop, safepoint);
     while (this.#nextSafepoint <= safepoint) this.#nextSafepoint = this.#advance();
     if (strike !== undefined && this.#visitor.reached(strike, machine)) {
