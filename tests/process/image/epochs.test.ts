@@ -3,6 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { PageMap, PageRun } from "../../../pmem/page-map.js";
+import { CHECKSUM_PAGES } from "../../../pmem/segments.js";
 import type { EpochRecord } from "../../../runtime/process/image/epoch-record.js";
 import { Epochs, keptEpochs } from "../../../runtime/process/image/epochs.js";
 import { ImageDirectory } from "../../../runtime/process/image/image-directory.js";
@@ -21,7 +22,7 @@ class History {
   readonly #records = new Map<number, EpochRecord>();
   current: number | null = null;
   highest = 0;
-  #freshPage = 1;
+  #freshPage = CHECKSUM_PAGES;
   epochs = new Epochs(this.directory, 0);
   reads = 0;
 
