@@ -7,6 +7,7 @@ import { MappedLog } from "../../../pmem/mapped-log.js";
 import { logPath, removeLogs } from "../../../runtime/process/log/files.js";
 import { OpenedLog } from "../../../runtime/process/log/opened-log.js";
 import { GuestProgram, type World } from "./guest-program.js";
+import { machine } from "./simulated-machine.js";
 
 const BOOTS = ["01234567-89ab-cdef-0123-456789abcdef", "fedcba98-7654-3210-fedc-ba9876543210"] as const;
 
@@ -31,12 +32,6 @@ export type LogEvent =
 type Durability = "process" | "system";
 type Mistake = "no flushes" | "no flushes of names";
 
-/** What the tests put in the place of files.ts's bootId and syncNames. */
-interface Machine {
-  boot: string;
-  syncNames: () => void;
-}
-
 export interface Life {
   readonly events: readonly LogEvent[];
   /** Made in each of the two files. */
@@ -47,7 +42,7 @@ export interface Life {
  * A guest that makes calls, goes on in log-1, and makes more; every eighth is an output, in front of which `system` flushes.
  * A mistake is one that the tests must notice.
  */
-export function live(world: World, machine: Machine, durability: Durability, mistake?: Mistake): Life {
+export function live(world: World, durability: Durability, mistake?: Mistake): Life {
   [machine.boot] = BOOTS;
   const events: LogEvent[] = [];
   const look = (): void => {
@@ -121,7 +116,7 @@ export class LogReader {
   readonly #expected: readonly (readonly string[])[];
 
   /** The life is over: reads all of it, and from then on what is left after another start of the machine. */
-  constructor(image: string, machine: Machine, { events, calls }: Life) {
+  constructor(image: string, { events, calls }: Life) {
     this.#image = image;
     this.#expected = ([0, 1] as const).map((from) => {
       const last = events.findLast((event) => event.kind === "files" && event.files.has(`log-${from}`));

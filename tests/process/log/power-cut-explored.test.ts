@@ -10,12 +10,9 @@ import { filesOf, mildest } from "../image/recorded-files.js";
 import { World } from "./guest-program.js";
 import { type Expected, isPromised, LogReader, live } from "./log-lives.js";
 
-const machine = vi.hoisted(() => ({ boot: "", syncNames: (): void => {} }));
-vi.mock("../../../runtime/process/log/files.js", async (original) => ({
-  ...(await original<object>()),
-  bootId: () => machine.boot,
-  syncNames: () => machine.syncNames(),
-}));
+vi.mock("../../../runtime/process/log/files.js", async (original) =>
+  (await import("./simulated-machine.js")).onSimulatedMachine(original),
+);
 afterEach(() => vi.restoreAllMocks());
 
 const STATES_PER_STEP = 256;
@@ -27,8 +24,8 @@ interface Exploration {
 
 function explore(durability: "process" | "system", mistake?: "no flushes" | "no flushes of names"): Exploration {
   const world = new World(false, true);
-  const life = live(world, machine, durability, mistake);
-  const reader = new LogReader(world.image, machine, life);
+  const life = live(world, durability, mistake);
+  const reader = new LogReader(world.image, life);
   const model = new FileModel({ entries: new Map(), contents: new Map() });
   let expected: Expected = { from: 0, least: 0 };
   const wrongWith = (tree: FileTree) => reader.wrongWith(filesOf(tree), expected, isPromised(durability, expected));

@@ -8,12 +8,9 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { World } from "./guest-program.js";
 import { type Expected, isPromised, type LogEvent, LogReader, live } from "./log-lives.js";
 
-const machine = vi.hoisted(() => ({ boot: "", syncNames: (): void => {} }));
-vi.mock("../../../runtime/process/log/files.js", async (original) => ({
-  ...(await original<object>()),
-  bootId: () => machine.boot,
-  syncNames: () => machine.syncNames(),
-}));
+vi.mock("../../../runtime/process/log/files.js", async (original) =>
+  (await import("./simulated-machine.js")).onSimulatedMachine(original),
+);
 afterEach(() => vi.restoreAllMocks());
 
 interface LogFile {
@@ -58,8 +55,8 @@ function torn({ durable, current }: LogFile, keep: () => boolean, sector: number
 describe.each(["process", "system"] as const)("durability %s", (durability) => {
   test("cut at any step: what is left is read from its beginning", { timeout: 60_000 }, () => {
     const world = new World(false, true);
-    const life = live(world, machine, durability);
-    const reader = new LogReader(world.image, machine, life);
+    const life = live(world, durability);
+    const reader = new LogReader(world.image, life);
     const instants = instantsOf(life.events);
     let whole = 0;
     for (const [index, instant] of instants.entries()) {
