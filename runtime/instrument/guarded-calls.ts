@@ -31,7 +31,7 @@
  *       throw_ref
  *     end
  */
-import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import { CatchKind, EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
@@ -39,8 +39,6 @@ import { copyResult, spill } from "./polls-and-spills.js";
 import type { SharedGuard } from "./shared-guards.js";
 import type { Site } from "./sites.js";
 
-/** The kind of a try_table's clause. */
-const CATCH_ALL_REF = 3;
 /** A blocktype, as an analysis has it. */
 const NO_VALUES = EMPTY_BLOCK - 0x80;
 
@@ -58,7 +56,7 @@ function openGuard(context: WriterContext, site: Site, typeIndex: number, params
   code.withBlockType(Op.block, typeIndex);
   code.withBlockType(Op.block, types.index(params, [ValueType.exnref]));
   code.withBlockType(Op.tryTable, typeIndex);
-  code.bytes(1, CATCH_ALL_REF, 0);
+  code.bytes(1, CatchKind.catchAllRef, 0);
 }
 
 /** `nameLocal` as in `spill`. */

@@ -16,15 +16,12 @@
  *     end
  */
 import { ByteReader } from "../wasm/byte-reader.js";
-import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import { CatchKind, EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 
 const I32_EQ = 0x46;
-const CATCH_REF = 1;
-/** From this kind on, a clause of a try_table catches all and has no tag. */
-const FIRST_CATCH_ALL = 2;
 
 /** Labels around a try_table that stands in a wrapper. */
 const WRAPPER_LABELS = 2;
@@ -108,9 +105,9 @@ export function openTryTable(
   const clauses: { kind: number; tag: number; label: number }[] = [];
   for (let count = reader.u32(); count > 0; count--) {
     const kind = reader.u8();
-    clauses.push({ kind, tag: kind < FIRST_CATCH_ALL ? reader.u32() : 0, label: reader.u32() });
+    clauses.push({ kind, tag: kind < CatchKind.catchAll ? reader.u32() : 0, label: reader.u32() });
   }
-  const wrapped = clauses.some(({ kind }) => kind >= FIRST_CATCH_ALL);
+  const wrapped = clauses.some(({ kind }) => kind >= CatchKind.catchAll);
   if (wrapped) {
     code.withBlockType(Op.block, blockType);
     code.withBlockType(Op.block, types.index(params, [ValueType.exnref]));
@@ -120,13 +117,13 @@ export function openTryTable(
   code.u32(clauses.length + (wrapped ? 2 : 0));
   if (wrapped) {
     for (const tag of [target.unwindTag, target.exitTag]) {
-      code.withIndex(CATCH_REF, tag);
+      code.withIndex(CatchKind.catchRef, tag);
       code.u32(0);
     }
   }
   for (const { kind, tag, label } of clauses) {
     code.bytes(kind);
-    if (kind < FIRST_CATCH_ALL) code.u32(tag);
+    if (kind < CatchKind.catchAll) code.u32(tag);
     code.u32(code.label(label));
   }
   code.enter(wrapped);

@@ -2,10 +2,7 @@
  * A cursor over a function's code. The engine has validated the module, so nothing is checked here: this is the inner
  * loop of instrumenting. Core spec 5.4.
  */
-import { type ATOMIC, Imm, type SIMD } from "../wasm/opcodes.js";
-
-/** From this kind on, a clause of a try_table has no tag. */
-const FIRST_CATCH_ALL = 2;
+import { type ATOMIC, CatchKind, Imm, type SIMD } from "../wasm/opcodes.js";
 
 export class InstructionReader {
   position = 0;
@@ -54,7 +51,7 @@ export class InstructionReader {
 
   skipTryTableClauses(): void {
     for (let clauses = this.leb(); clauses > 0; clauses--) {
-      if (this.u8() < FIRST_CATCH_ALL) this.skipLeb();
+      if (this.u8() < CatchKind.catchAll) this.skipLeb();
       this.skipLeb();
     }
   }

@@ -15,7 +15,7 @@ import { ByteWriter } from "../wasm/byte-writer.js";
 import { ExternalKind, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
-import { writeSection } from "./instrument.js";
+import { WASM_HEADER, writeSection } from "./instrument.js";
 
 const MODULE_NAME = "near-call";
 const I64_LT_U = 0x54;
@@ -35,7 +35,7 @@ export function buildNearCall(type: FunctionType): Uint8Array<ArrayBuffer> {
   const { params, results } = type;
   const nearParams = params.map((param) => (param === ValueType.i64 ? ValueType.i32 : param));
   const out = new ByteWriter(256);
-  out.copy(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+  out.copy(WASM_HEADER);
   writeSection(out, SectionId.type, () => {
     out.u32(2);
     for (const own of [nearParams, params])

@@ -16,15 +16,13 @@
  *
  * O1  Not for functions with handlers of the guest's: what a call in one throws has to meet those first.
  */
-import { Op } from "../wasm/opcodes.js";
+import { CatchKind, Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { spill } from "./polls-and-spills.js";
 import { type Site, SiteKind } from "./sites.js";
 
-/** The kind of a try_table's clause. */
-const CATCH_ALL_REF = 3;
 /** As an analysis has it. */
 const RESULT_EXNREF = ValueType.exnref - 0x80;
 
@@ -91,7 +89,7 @@ export class OuterHandlers {
     const { code } = context;
     const { level } = this.#handlerOf(site);
     code.withBlockType(Op.tryTable, blockType);
-    code.bytes(1, CATCH_ALL_REF);
+    code.bytes(1, CatchKind.catchAllRef);
     code.u32(code.labelAt(level));
   }
 

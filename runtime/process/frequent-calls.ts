@@ -23,7 +23,7 @@ export interface Passage {
 type Make = (call: HostFunction, passage: Passage) => HostFunction;
 
 /** By name; the parameters are those of WASI_SIGNATURES. */
-export const FREQUENT_CALLS: Readonly<Record<string, Make>> = {
+export const FREQUENT_CALLS = {
   clock_time_get: (call, passage) => (id, precision, out) => {
     if (!passage.passes()) return passage.slowly(id!, precision!, out!);
     let result: HostResult;
@@ -114,4 +114,10 @@ export const FREQUENT_CALLS: Readonly<Record<string, Make>> = {
     }
     return (result as number) >= 0 ? result : passage.left(result, [fd!, lookup!, pointer!, byteLength!, out!]);
   },
-};
+} satisfies Record<string, Make>;
+
+export type FrequentCall = keyof typeof FREQUENT_CALLS;
+
+export function isFrequentCall(name: string): name is FrequentCall {
+  return Object.hasOwn(FREQUENT_CALLS, name);
+}

@@ -11,7 +11,7 @@ import { BLOCKED_HOST_CALL, HOST_CALL, HOST_RETURN } from "../instrument/places.
 import { WASI_TAKING_NUMBERS } from "../wasi/index.js";
 import { ExternalKind, MOST_MEMORY_PAGES, typeOfFunction } from "../wasm/module.js";
 import { type FunctionType, functionTypeKey, ValueType } from "../wasm/value-types.js";
-import { FREQUENT_CALLS } from "./frequent-calls.js";
+import { FREQUENT_CALLS, isFrequentCall } from "./frequent-calls.js";
 import { type HostFunction, type HostResult, type Injection, type MachineHost, RESTART, TELL } from "./machine-host.js";
 import type { Program } from "./program.js";
 
@@ -118,10 +118,10 @@ export class HostCalls {
   #passing(index: number, from: string, name: string, fn: HostFunction): HostFunction {
     const { points } = this.#host;
     const slowly = this.#asking(index, from, name, fn);
-    const make = WASI_MODULES.has(from) && Object.hasOwn(FREQUENT_CALLS, name) ? FREQUENT_CALLS[name] : undefined;
-    if (make === undefined || this.#program.mode === "exact" || points?.passesCall === undefined) return slowly;
+    if (!WASI_MODULES.has(from) || !isFrequentCall(name)) return slowly;
+    if (this.#program.mode === "exact" || points?.passesCall === undefined) return slowly;
     if (this.#isAskedAfter(from)) return slowly;
-    return make(fn, {
+    return FREQUENT_CALLS[name](fn, {
       passes: () => {
         if (this.#injected !== undefined || points.passesCall?.() !== true) return false;
         this.#madeAgain = false;

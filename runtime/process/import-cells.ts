@@ -1,5 +1,6 @@
 /** The system calls as a guest imports them: bound once, while what they do changes during the run. */
 import { WASI_SIGNATURES } from "../wasi/index.js";
+import { type FrequentCall, isFrequentCall } from "./frequent-calls.js";
 import type { SystemCall } from "./log/recorder.js";
 import { TELL } from "./machine-host.js";
 
@@ -56,7 +57,9 @@ function makeCells(): Cells {
 }
 
 function callsThrough(cells: Cells): SystemCalls {
-  return Object.fromEntries(Object.entries(cells).map(([name, cell]) => [name, (THROUGH[name] ?? throughAny)(cell)]));
+  return Object.fromEntries(
+    Object.entries(cells).map(([name, cell]) => [name, (isFrequentCall(name) ? THROUGH[name] : throughAny)(cell)]),
+  );
 }
 
 const throughAny =
@@ -65,7 +68,7 @@ const throughAny =
     cell.call(...args);
 
 /** Written out for what frequent-calls.ts has, for its reason. */
-const THROUGH: Readonly<Record<string, (cell: Cell) => SystemCall>> = {
+const THROUGH: Readonly<Record<FrequentCall, (cell: Cell) => SystemCall>> = {
   clock_time_get: (cell) => (id, precision, out) => cell.call(id!, precision!, out!),
   fd_fdstat_get: (cell) => (fd, out) => cell.call(fd!, out!),
   fd_filestat_get: (cell) => (fd, out) => cell.call(fd!, out!),

@@ -6,7 +6,9 @@
  */
 import { isNearCall } from "../instrument/near-call.js";
 
-const WASM_FRAME = /(wasm:\/\/wasm\/[^:\s]*):wasm-function\[(\d+)\]:(0x[0-9a-f]+)/g;
+/** Source of a pattern: the URL of the module, the function's index and the offset. */
+export const WASM_PLACE = String.raw`(wasm:\/\/wasm\/[^:\s]*):wasm-function\[(\d+)\]:(0x[0-9a-f]+)`;
+const WASM_FRAME = new RegExp(WASM_PLACE, "g");
 const MOST_FRAMES = 100;
 
 /** An activation as the engine tells it. */

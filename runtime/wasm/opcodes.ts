@@ -258,6 +258,9 @@ export const ATOMIC: OpcodeTable = buildTable([
   ...atomicFamily(0x48, 3, true),
 ]);
 
+/** What a clause of a try_table catches, and whether with a reference. From catchAll on it names no tag. */
+export const CatchKind = { catchRef: 1, catchAll: 2, catchAllRef: 3 } as const;
+
 /** What an opcode of the plain space that we refuse belongs to. */
 export function refusedProposal(opcode: number): string | undefined {
   if (opcode >= 0x14 && opcode <= 0x17) return "typed function references";
