@@ -17,6 +17,8 @@
  * C7  A commit is begun by the worker and ended by the main thread; while there is one, the worker begins no other. Why it
  *     failed is written before the word says so.
  * C8  The same goes for the chores of a log, whose end is the descriptor of a file, or that there is none.
+ * C9  The main thread changes how the engine compiles only for a worker that waits, by a request whose number it has
+ *     exchanged. A worker that waits no longer takes the request back, or knows that the engine is changed.
  */
 import { closeSync, writeSync } from "node:fs";
 import { clearSharedWord } from "../../pmem/shared-word.js";
@@ -31,10 +33,13 @@ const WORD = {
   interruptible: 5,
   commit: 6,
   chores: 7,
-  count: 8,
+  optimizing: 8,
+  count: 9,
 } as const;
 /** Or a descriptor, which is not negative. */
 const CHORES = { inFlight: -2, none: -1 } as const;
+/** Or the number of a request, which is positive. */
+const OPTIMIZING = { none: 0, starting: -1, underWay: -2 } as const;
 const COMMIT = { none: 0, inFlight: 1, failed: 2 } as const;
 /** For the text of a failed commit's error, zeros behind it. */
 const TEXT_BYTE_LENGTH = 2048;
@@ -155,6 +160,35 @@ export class ControlBlock {
   /** Worker. Returns when there is a failure, somebody wakes it, or the time is over. */
   waitForFailure(milliseconds: number): void {
     Atomics.wait(this.#words, WORD.failure, FAILURE.none, milliseconds);
+  }
+
+  /** Worker: C9. It waits until it has the answer, or has called `cancelOptimizing`. */
+  requestOptimizing(number: number): void {
+    Atomics.store(this.#words, WORD.optimizing, number);
+  }
+
+  /** Worker. False: the main thread has changed how the engine compiles. */
+  cancelOptimizing(number: number): boolean {
+    if (Atomics.compareExchange(this.#words, WORD.optimizing, number, OPTIMIZING.none) === number) return true;
+    while (Atomics.load(this.#words, WORD.optimizing) === OPTIMIZING.starting) {
+      Atomics.wait(this.#words, WORD.optimizing, OPTIMIZING.starting);
+    }
+    return false;
+  }
+
+  /** Main thread. False: nobody waits for that any more; `change` was not called. */
+  beginOptimizing(number: number, change: () => void): boolean {
+    const { starting, underWay } = OPTIMIZING;
+    if (Atomics.compareExchange(this.#words, WORD.optimizing, number, starting) !== number) return false;
+    change();
+    Atomics.store(this.#words, WORD.optimizing, underWay);
+    Atomics.notify(this.#words, WORD.optimizing);
+    return true;
+  }
+
+  /** Main thread, when the engine compiles as ever again. Another request may have come from a worker that waited no longer. */
+  endOptimizing(): void {
+    Atomics.compareExchange(this.#words, WORD.optimizing, OPTIMIZING.underWay, OPTIMIZING.none);
   }
 
   /** Worker. False: a failure came first, the guest must not begin. */

@@ -24,13 +24,20 @@ export interface BackgroundCompiler {
 const HINTED = ["--experimental-wasm-compilation-hints", "--no-wasm-lazy-compilation"];
 const UNHINTED = ["--no-experimental-wasm-compilation-hints", "--wasm-lazy-compilation"];
 
+const V8 = Number.parseInt(process.versions.v8, 10);
+
 /**
  * From version 12 on the engine optimises a function by what it has seen in baseline code, also of functions that it inlines.
- * One that another thread of the program compiles for the first time while there is no baseline tier has seen nothing, and where
- * such a function is optimised once more the engine of Node 26 ends the program. So it is asked there only while the guest
- * waits, and by flags for all code.
+ * One that a thread of the program compiles for the first time while there is no baseline tier has seen nothing. So it is asked
+ * there only while the guest waits, and by flags for all code.
  */
-const MAY_OPTIMIZE_WHILE_GUEST_RUNS = Number.parseInt(process.versions.v8, 10) < 12;
+const MAY_OPTIMIZE_WHILE_GUEST_RUNS = V8 < 12;
+
+/**
+ * Where such a function is optimised once more, the engine of Node 26 ends the program ("function_feedback != ..."), and it does so
+ * even if the guest waits. There is no on-stack replacement there.
+ */
+const ENDS_PROGRAM = V8 >= 14;
 
 /** By flags of the whole engine, for as long as one compilation takes: all that is compiled then is optimised. */
 const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
@@ -54,27 +61,40 @@ interface Request {
 
 interface Answer {
   readonly number: number;
-  readonly module: WebAssembly.Module;
+  /** Undefined: it is not to be had here. */
+  readonly module: WebAssembly.Module | undefined;
 }
 
 /** Main thread: compiles what comes in by a port, one after the other, and keeps nothing alive for it. */
 export function serveCompiler(port: MessagePort, control: ControlBlock): void {
-  const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS ? [HINTED, UNHINTED] : [OPTIMIZED, USUAL];
-  const compile = async ({ number, bytes, optimized }: Request): Promise<void> => {
-    if (optimized) asked.forEach(setFlagsFromString);
-    try {
-      const answer: Answer = { number, module: await WebAssembly.compile(bytes) };
-      port.postMessage(answer);
-    } finally {
-      if (optimized) unasked.forEach(setFlagsFromString);
+  let last: Promise<unknown> = Promise.resolve();
+  port.on("message", ({ number, bytes, optimized }: Request) => {
+    const answer = async (): Promise<void> => {
+      const module = await (optimized ? optimize(number, bytes, control) : WebAssembly.compile(bytes));
+      port.postMessage({ number, module } satisfies Answer);
       control.wakeWaiting();
-    }
-  };
-  let last = Promise.resolve();
-  port.on("message", (request: Request) => {
-    last = last.then(() => compile(request));
+    };
+    last = last.then(answer);
   });
   port.unref();
+}
+
+/** Undefined: it must not be tried here, or nobody waits for it any more. */
+async function optimize(
+  number: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  control: ControlBlock,
+): Promise<WebAssembly.Module | undefined> {
+  const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS ? [HINTED, UNHINTED] : [OPTIMIZED, USUAL];
+  const ask = () => asked.forEach(setFlagsFromString);
+  if (MAY_OPTIMIZE_WHILE_GUEST_RUNS) ask();
+  else if (ENDS_PROGRAM || !control.beginOptimizing(number, ask)) return undefined;
+  try {
+    return await WebAssembly.compile(bytes);
+  } finally {
+    unasked.forEach(setFlagsFromString); // before the answer: the guest goes on with that
+    control.endOptimizing();
+  }
 }
 
 const LONGEST_WAIT_MS = 2000;
@@ -97,13 +117,17 @@ export class RemoteCompiler implements BackgroundCompiler {
 
   /** Waits for it, but no more once a failure comes. */
   readonly compile: Compile = (bytes) => {
-    const number = this.#ask(bytes, true);
+    const number = this.#asked + 1;
+    this.#control.requestOptimizing(number);
+    this.#ask(bytes, true);
     const deadline = performance.now() + LONGEST_WAIT_MS;
     while (performance.now() < deadline && !this.#control.failurePending) {
       const answer = this.#receive();
       if (answer === undefined) this.#control.waitForFailure(LOOK_EVERY_MS);
       else if (answer.number === number) return answer.module; // earlier ones came too late
     }
+    // What the guest goes on to compile, the unwinding included, must have a baseline tier: ENDS_PROGRAM.
+    if (!this.#control.cancelOptimizing(number)) USUAL.forEach(setFlagsFromString);
     return undefined;
   };
 

@@ -65,4 +65,27 @@ describe("control block", () => {
     expect(worker.failurePending).toBe(true);
     closeSync(event);
   });
+
+  test("C9: a worker that waits no longer, before the main thread looks: the engine is left alone", () => {
+    const main = ControlBlock.create();
+    const worker = ControlBlock.over(main.buffer);
+    worker.requestOptimizing(1);
+    expect(worker.cancelOptimizing(1)).toBe(true);
+    let changed = false;
+    expect(main.beginOptimizing(1, () => (changed = true))).toBe(false);
+    expect(changed).toBe(false);
+  });
+
+  test("C9: a worker that waits no longer, while it is compiled: it learns that the engine is changed", () => {
+    const main = ControlBlock.create();
+    const worker = ControlBlock.over(main.buffer);
+    worker.requestOptimizing(1);
+    expect(main.beginOptimizing(1, () => {})).toBe(true);
+    expect(worker.cancelOptimizing(1)).toBe(false);
+    worker.requestOptimizing(2);
+    main.endOptimizing(); // of the first
+    expect(main.beginOptimizing(2, () => {})).toBe(true);
+    main.endOptimizing();
+    expect(main.beginOptimizing(2, () => {})).toBe(false);
+  });
 });

@@ -54,3 +54,21 @@ describe.runIf(compiler.isOptimizing)("while the guest runs (Node 20; later ones
     expect(isOptimized(exports["twice"])).toBe(false);
   });
 });
+
+test("a failure comes before it is compiled: the guest goes on without, and what it compiles has a baseline tier", async () => {
+  const failing = ControlBlock.create();
+  const ports = new MessageChannel();
+  serveCompiler(ports.port1, failing);
+  failing.requestFailure();
+  expect(new RemoteCompiler(ports.port2, failing).compile(large)).toBeUndefined();
+  const checked = new Promise<boolean>((resolve) => {
+    ports.port2.on("message", () => resolve(true)); // it was answered, one way or the other
+  });
+  await turn();
+  const bytes = assembleText(SUM.replace("twice", "later")) as Uint8Array<ArrayBuffer>;
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+  expect((exports["later"] as (n: number) => number)(21)).toBe(42);
+  expect(isOptimized(exports["later"])).toBe(false);
+  expect(await checked).toBe(true);
+  ports.port2.close();
+});
