@@ -17,6 +17,9 @@ const kept = {
   renderChunk: (code) => code.replaceAll(/(?<![.\w$])import\(/g, "importModule("),
 };
 
+/** Entries of threads, processes and commands that need nothing special. */
+const PLAIN = ["process/worker-entry", "testing/worker", "testing/searcher-entry", "cli/main", "cli/load-program"];
+
 export default defineConfig([
   {
     ...common,
@@ -24,26 +27,11 @@ export default defineConfig([
     input: { "process/worker": "dist/runtime/process/worker.js" },
     output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify, codeSplitting: false },
   },
-  {
+  ...PLAIN.map((name) => ({
     ...common,
-    input: { "process/worker-entry": "dist/runtime/process/worker-entry.js" },
+    input: { [name]: `dist/runtime/${name}.js` },
     output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
-  },
-  {
-    ...common,
-    input: { "testing/worker": "dist/runtime/testing/worker.js" },
-    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
-  },
-  {
-    ...common,
-    input: { "cli/main": "dist/runtime/cli/main.js" },
-    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
-  },
-  {
-    ...common,
-    input: { "cli/load-program": "dist/runtime/cli/load-program.js" },
-    output: { dir: "dist/runtime", format: "cjs", entryFileNames: "[name].cjs", minify },
-  },
+  })),
   {
     ...common,
     plugins: [kept],

@@ -79,7 +79,7 @@ export function defineExplore(command: Command, messages: Messages, finish: (sta
     .option("--points <n>", "safepoints to look at in a round (default: 10000)", countingNumber)
     .option("--findings <n>", "ways to break the program to look for (default: 1)", countingNumber)
     .addOption(new Option("--seed <n>", "chooses everything that is chosen at random").argParser(seed).default(1))
-    .option("--jobs <n>", "threads (default: one a processor)", countingNumber)
+    .option("--jobs <n>", "processes that search (default: one a processor)", countingNumber)
     .optionsGroup("Programs that manage persistent memory themselves (docs/programming-models.md):")
     .addOption(
       new Option(
@@ -190,11 +190,15 @@ async function exploreAll(given: ExploreOptions, options: ExploreCommandOptions,
 async function repeat(given: ExploreOptions, { at = "", json }: ExploreCommandOptions): Promise<number> {
   const { describeFinding, powerFailAt } = await import("../testing/index.js");
   const repeated: ExploreFinding | undefined = await powerFailAt(given, at);
-  if (json === true) print(jsonOf(repeated ?? null));
-  else if (repeated === undefined) print(`${at}: the program ends before that`);
+  if (repeated === undefined) {
+    const reason =
+      "the program ends before that; take the failures from a report of the same program and the same input";
+    throw new VermilionError("BAD_ARGUMENT", `--at ${at}: ${reason}`);
+  }
+  if (json === true) print(jsonOf(repeated));
   else if (repeated.differences.length === 0) print(`${at}: the program survives it`);
   else print(describeFinding(repeated).join("\n"));
-  return repeated === undefined || repeated.differences.length === 0 ? EXIT.success : EXIT.found;
+  return repeated.differences.length === 0 ? EXIT.success : EXIT.found;
 }
 
 /** Without output and files, which may be long: the same command shows them again. */

@@ -10,7 +10,7 @@ const LEAST_FOR_RATE = 100;
 export function describeExploration(exploration: Exploration, again: (at: string) => string): string {
   const { reference, points, failures, converged, equivalent, complete, milliseconds, findings, jobs } = exploration;
   const rate = (1000 * points) / milliseconds;
-  const rates = points < LEAST_FOR_RATE ? "" : ` (${rate.toFixed(0)}/s, ${(rate / jobs).toFixed(0)}/s a thread)`;
+  const rates = points < LEAST_FOR_RATE ? "" : ` (${rate.toFixed(0)}/s, ${(rate / jobs).toFixed(0)}/s a process)`;
   const counted = (done: boolean, count: number, noun: string) => `${done ? "all " : ""}${count} ${noun}`;
   const lines = [
     `${exploration.module}: ${counted(complete.safepoints, reference.safepoints, "safepoints")}, ` +

@@ -1,19 +1,17 @@
 import { availableParallelism } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
-import { cacheDirectory } from "../process/cache-directory.js";
 import type { Preopen } from "../process/command.js";
 import type { FrameInspection } from "../process/frame-inspection.js";
 import { readModuleFile } from "../process/module-file.js";
-import { Tally } from "./explore-protocol.js";
-import { ExploreThread } from "./explore-thread.js";
 import type { Reference } from "./explorer.js";
 import type { Finding, ForkCounts } from "./forks.js";
 import type { Aspect, Difference, Ending } from "./observation.js";
 import { rounds } from "./rounds.js";
-import { ScratchFolder } from "./scratch-folder.js";
+import { inParallel, type Searchers, withSearchers } from "./searchers.js";
 import { shrink } from "./shrink.js";
 import type { Subject } from "./subject.js";
+import type { Tally } from "./tally.js";
 import { parseTrace, type Trace } from "./trace.js";
 import { runOf, UserChecks } from "./user-checks.js";
 
@@ -44,7 +42,7 @@ export interface ExploreOptions {
   readonly check?: ((run: ExploredRun) => unknown) | undefined;
   /** Chooses everything that is chosen at random. */
   readonly seed?: number | undefined;
-  /** Threads; one per processor by default. */
+  /** Processes that search; one per processor by default. */
   readonly jobs?: number | undefined;
   /** Safepoints in a round; 10,000 by default. */
   readonly points?: number | undefined;
@@ -127,7 +125,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   // A round is spread over the whole run, so it must not be longer than what is wanted.
   const points = Math.min(options.points ?? DEFAULT_POINTS, mostFailures);
   const endless = budgetMilliseconds !== undefined || options.failures !== undefined;
-  return withThreads(options, jobs, async (threads, tally) => {
+  return withSearchersOf(options, jobs, async (searchers, tally) => {
     const counts: ForkCounts = { failures: 0, points: 0, converged: 0, equivalent: 0 };
     const found: Finding[] = [];
     let label = "the run without a failure";
@@ -135,14 +133,14 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
     const deadline = budgetMilliseconds === undefined ? undefined : setTimeout(() => tally.stop(), budgetMilliseconds);
     const wholeRounds = new Set<string>();
     try {
-      const reference = await refer(threads, options);
+      const reference = await refer(searchers, options);
       const checks = new UserChecks(options, reference.observation);
       await checks.begin();
       for (const round of rounds(reference, { seed, jobs, points, mostFindings, endless, keepsEnds })) {
         label = round.label;
         let whole = true;
-        await inParallel(threads, tally, round.walks, async (thread, order) => {
-          const { report } = await thread.ask({ kind: "walk", order }, "walked");
+        await inParallel(searchers, round.walks, async (searcher, order) => {
+          const { report } = await searcher.ask({ kind: "walk", order }, "walked");
           for (const name of ["failures", "points", "converged", "equivalent"] as const) {
             counts[name] += report.counts[name];
           }
@@ -155,7 +153,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
       }
       if (counts.points === 0 && tally.isStopped && found.length === 0) throw nothingSeen(options.module);
       const milliseconds = performance.now() - startedAt;
-      const findings = await explain(threads, checks, found, mostFindings);
+      const findings = await explain(searchers, checks, found, mostFindings);
       const { observation, safepoints, calls } = reference;
       return {
         module: options.module,
@@ -184,52 +182,34 @@ export function nothingSeen(module: string): VermilionError {
 
 /**
  * Runs a program with these failures alone, in the notation of findings: "safepoint:120", "call:3:after",
- * "call:3:inside+safepoint:2". Undefined: the program ended before the first. TRACE_INVALID, and as `explore`.
+ * "call:3:inside+safepoint:2". Undefined: the program ended before the last of them. TRACE_INVALID, and as `explore`.
  */
 export async function powerFailAt(options: ExploreOptions, at: string): Promise<PowerFailedRun | undefined> {
   const trace = parseTrace(at);
-  return withThreads({ ...options, check: options.check ?? (() => {}) }, 1, async (threads) => {
-    const { observation } = await refer(threads, options);
+  return withSearchersOf({ ...options, check: options.check ?? (() => {}) }, 1, async (searchers) => {
+    const { observation } = await refer(searchers, options);
     const checks = new UserChecks(options, observation);
-    const { repetition } = await first(threads).ask({ kind: "repeat", trace }, "repeated");
-    if (repetition === undefined) return undefined;
+    const { repetition } = await searchers[0].ask({ kind: "repeat", trace }, "repeated");
+    if (repetition === undefined || repetition.where.length < trace.length) return undefined;
     return { ...(await checks.finding(trace, repetition)), reference: runOf([], observation) };
   });
 }
 
-async function withThreads<Result>(
+function withSearchersOf<Result>(
   options: ExploreOptions,
   jobs: number,
-  action: (threads: readonly ExploreThread[], tally: Tally) => Promise<Result>,
+  action: (searchers: Searchers, tally: Tally) => Promise<Result>,
 ): Promise<Result> {
-  const subject = subjectOf(options);
   const { checkProgram } = options;
-  const checker = checkProgram && subjectOf({ ...checkProgram, preopens: options.preopens });
-  const folder = new ScratchFolder();
-  const tally = new Tally();
-  const threads: ExploreThread[] = [];
-  try {
-    for (let index = 0; index < jobs; index++) {
-      threads.push(
-        new ExploreThread({
-          subject,
-          aspects: options.compare ?? ASPECTS,
-          checkerExport: options.checkExport,
-          keepsContents: options.check !== undefined,
-          checker,
-          folder: join(folder.path, `${index}`),
-          cacheDirectory: cacheDirectory(),
-          mostFailures: options.failures,
-          tally: tally.buffer,
-        }),
-      );
-    }
-    return await action(threads, tally);
-  } finally {
-    tally.stop();
-    await Promise.all(threads.map((thread) => thread.end()));
-    folder.remove();
-  }
+  const data = {
+    subject: subjectOf(options),
+    aspects: options.compare ?? ASPECTS,
+    checkerExport: options.checkExport,
+    keepsContents: options.check !== undefined,
+    checker: checkProgram && subjectOf({ ...checkProgram, preopens: options.preopens }),
+    mostFailures: options.failures,
+  };
+  return withSearchers(jobs, data, action);
 }
 
 function subjectOf(options: ExploreOptions): Subject {
@@ -246,8 +226,8 @@ function subjectOf(options: ExploreOptions): Subject {
   };
 }
 
-async function refer(threads: readonly ExploreThread[], { module }: ExploreOptions): Promise<Reference> {
-  const { reference } = await first(threads).ask({ kind: "refer" }, "reference");
+async function refer([first, ...others]: Searchers, { module }: ExploreOptions): Promise<Reference> {
+  const { reference } = await first.ask({ kind: "refer" }, "reference");
   const [difference] = reference.differences;
   if (difference !== undefined) {
     throw new VermilionError(
@@ -255,40 +235,18 @@ async function refer(threads: readonly ExploreThread[], { module }: ExploreOptio
       `${module}: even without a failure the checker is not content (${difference.message}); mend the program or the checker`,
     );
   }
-  await Promise.all(threads.slice(1).map((thread) => thread.ask({ kind: "reference", reference }, "ready")));
+  await Promise.all(others.map((searcher) => searcher.ask({ kind: "reference", reference }, "ready")));
   return reference;
 }
 
-/** Each thread takes the next item when it is done with one. All are done when it returns; if one fails, the others stop. */
-async function inParallel<Item>(
-  threads: readonly ExploreThread[],
-  tally: Tally,
-  items: readonly Item[],
-  work: (thread: ExploreThread, item: Item) => Promise<void>,
-): Promise<void> {
-  const left = [...items];
-  const results = await Promise.allSettled(
-    threads.map(async (thread) => {
-      try {
-        for (let item = left.shift(); item !== undefined; item = left.shift()) await work(thread, item);
-      } catch (error) {
-        tally.stop();
-        throw error;
-      }
-    }),
-  );
-  for (const result of results) if (result.status === "rejected") throw result.reason;
-}
-
 async function explain(
-  threads: readonly ExploreThread[],
+  [searcher]: Searchers,
   checks: UserChecks,
   found: readonly Finding[],
   most: number,
 ): Promise<ExploreFinding[]> {
-  const thread = first(threads);
   const findings = new Map<string, ExploreFinding>();
-  const repeat = async (trace: Trace) => (await thread.ask({ kind: "repeat", trace }, "repeated")).repetition;
+  const repeat = async (trace: Trace) => (await searcher.ask({ kind: "repeat", trace }, "repeated")).repetition;
   const explained = async (trace: Trace) => {
     const repetition = await repeat(trace);
     return repetition && checks.finding(trace, repetition);
@@ -308,10 +266,4 @@ function isWrong(finding: ExploreFinding | undefined): boolean {
 
 function shortestFirst(a: Finding, b: Finding): number {
   return a.trace.length - b.trace.length || (a.trace[0]?.ordinal ?? 0) - (b.trace[0]?.ordinal ?? 0);
-}
-
-function first(threads: readonly ExploreThread[]): ExploreThread {
-  const [thread] = threads;
-  if (thread === undefined) throw new VermilionError("BAD_ARGUMENT", "an exploration needs at least one job");
-  return thread;
 }

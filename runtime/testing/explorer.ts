@@ -1,4 +1,4 @@
-/** What one thread of an exploration can do: the reference run, walks with forks, and a chain of failures again. */
+/** What one searcher can do: the reference run, walks with forks, and a chain of failures again. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
@@ -93,7 +93,7 @@ export class Explorer {
     this.#corrupt = corrupt;
   }
 
-  /** The same for every thread. */
+  /** The same for every searcher. */
   set reference(reference: Reference) {
     this.#reference = reference;
     this.#judge.reference = reference.observation;

@@ -41,10 +41,10 @@ export interface RestartExploreOptions {
   readonly statesPerPoint?: number | undefined;
   /** Chooses among states where there are more. */
   readonly seed?: number | undefined;
-  /** Guests to start at most in each thread; 100,000 by default. */
+  /** Guests to start at most in each process; 100,000 by default. */
   readonly guests?: number | undefined;
   readonly budgetMilliseconds?: number | undefined;
-  /** Threads, one per processor by default. With several it may differ from run to run which of several findings is told. */
+  /** Processes that search, one per processor by default. With several it may differ from run to run which of several findings is told. */
   readonly jobs?: number | undefined;
   /** Only this chain of failures, as a finding names it. */
   readonly at?: string | undefined;
@@ -77,7 +77,7 @@ const GOES_ON = "main:";
 /** A guest that goes on for so long does not end. */
 const SAFEPOINT_LIMIT = 10_000_000;
 
-/** `exploreRestarts` (restarts.ts) in the calling thread; `folder` exists. */
+/** `exploreRestarts` (restarts.ts) in this thread; `folder` exists. */
 export function exploreRestartsHere(
   options: RestartExploreOptions,
   share: Pick<RestartOptions, "folder" | "part" | "isStopped">,

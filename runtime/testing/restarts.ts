@@ -1,67 +1,47 @@
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
-import { cacheDirectory } from "../process/cache-directory.js";
+import { resolve } from "node:path";
 import { readModuleFile } from "../process/module-file.js";
 import { nothingSeen } from "./explore.js";
-import { Tally } from "./explore-protocol.js";
-import { ExploreThread } from "./explore-thread.js";
 import type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";
-import { ScratchFolder } from "./scratch-folder.js";
+import { withSearchers } from "./searchers.js";
 
 /**
  * Causes power failures after which the program begins again with what its persistence domain leaves of the ranges that it
  * announced, and with what the disk has of its files, until one is found that it does not survive.
  * docs/programming-models.md
  *
- * In threads of its own, with room for deep stacks: guests run inside of each other's calls. NOT_FOUND and its like: the
+ * NOT_FOUND and its like: the
  * module cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT. BUDGET_ENDED. REFERENCE_FAILED: the program does not even end
  * well without a failure. CHECKER_INVALID, NO_SUCH_EXPORT, FILES_UNSUPPORTED. TRACE_INVALID, BAD_ARGUMENT: `at`.
  */
 export async function exploreRestarts(options: RestartExploreOptions): Promise<RestartExploration> {
   const module = resolve(options.module);
-  const bytes = options.moduleBytes ?? readModuleFile(module);
-  const moduleBytes = new Uint8Array(bytes);
+  const moduleBytes = new Uint8Array(options.moduleBytes ?? readModuleFile(module));
   const jobs = options.at === undefined ? Math.max(1, options.jobs ?? availableParallelism()) : 1;
-  const tally = new Tally();
-  const folder = new ScratchFolder();
-  const threads = Array.from({ length: jobs }, (_, index) =>
-    threadFor(module, moduleBytes, tally, join(folder.path, `${index}`)),
+  const exploration = await withSearchers(jobs, dataFor(module, moduleBytes), async (searchers) =>
+    joined(
+      await Promise.all(
+        searchers.map(async (searcher, index) => {
+          const order = {
+            kind: "restarts",
+            options: { ...options, moduleBytes },
+            part: { index, count: jobs },
+          } as const;
+          return (await searcher.ask(order, "restarted")).exploration;
+        }),
+      ),
+    ),
   );
-  try {
-    // All of them, also when one fails: a thread that is ended in the middle of a call takes the whole program with it.
-    const explorations = await Promise.allSettled(
-      threads.map(async (thread, index) => {
-        const order = { kind: "restarts", options: { ...options, moduleBytes }, part: { index, count: jobs } } as const;
-        try {
-          return (await thread.ask(order, "restarted")).exploration;
-        } catch (error) {
-          tally.stop();
-          throw error;
-        }
-      }),
-    );
-    const exploration = joined(explorations.map(resultOf));
-    if (exploration.points === 0 && !exploration.complete && exploration.finding === undefined)
-      throw nothingSeen(module);
-    return exploration;
-  } finally {
-    tally.stop();
-    await Promise.all(threads.map((thread) => thread.end()));
-    folder.remove();
-  }
+  if (exploration.points === 0 && !exploration.complete && exploration.finding === undefined) throw nothingSeen(module);
+  return exploration;
 }
 
-function resultOf<Value>(result: PromiseSettledResult<Value>): Value {
-  if (result.status === "rejected") throw result.reason;
-  return result.value;
-}
-
-function threadFor(module: string, moduleBytes: Uint8Array, { buffer: tally }: Tally, folder: string): ExploreThread {
-  return new ExploreThread({
+/** All of it is in the order. */
+function dataFor(module: string, moduleBytes: Uint8Array) {
+  return {
     subject: { module, moduleBytes, args: [], env: [], preopens: [], stdin: undefined, seed: 1 },
-    ...{ aspects: [], checkerExport: undefined, keepsContents: false, checker: undefined, folder },
-    ...{ cacheDirectory: cacheDirectory(), mostFailures: undefined, tally },
-  });
+    ...{ aspects: [], checkerExport: undefined, keepsContents: false, checker: undefined, mostFailures: undefined },
+  };
 }
 
 /** Of the findings the shortest chain, and of these the one that strikes first. */

@@ -20,9 +20,12 @@ const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export class ScratchFolder {
   readonly path: string;
   readonly #descriptor: number | undefined;
+  readonly #leave: () => void;
   readonly #remove = (): void => this.remove();
 
-  constructor() {
+  /** `leave`: called before a signal ends the program, for those who write there to stop. */
+  constructor(leave: () => void = () => {}) {
+    this.#leave = leave;
     const parent = existsSync(MEMORY) ? MEMORY : tmpdir();
     removeLeft(parent);
     process.once("exit", this.#remove);
@@ -34,13 +37,15 @@ export class ScratchFolder {
   remove(): void {
     process.off("exit", this.#remove);
     for (const signal of ENDING_SIGNALS) process.off(signal, this.#end);
-    rmSync(this.path, { recursive: true, force: true });
+    // Again, if there is something new: a process that was killed finishes what it does in the kernel.
+    rmSync(this.path, { recursive: true, force: true, maxRetries: 5, retryDelay: 10 });
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
   }
 
   /** What the signal does without us. If others listen, they say what becomes of the program. */
   readonly #end = (signal: NodeJS.Signals): void => {
     if (process.listenerCount(signal) > 1) return;
+    this.#leave();
     this.remove();
     process.kill(process.pid, signal);
   };

@@ -1,6 +1,6 @@
 import type { Preopen } from "../process/command.js";
 
-/** A program and what it is given: plain data that can be sent to another thread. */
+/** A program and what it is given: plain data that can be sent to another process. */
 export interface Subject {
   /** Path of the module, for messages. */
   readonly module: string;

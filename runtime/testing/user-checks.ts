@@ -6,7 +6,7 @@ import type { Verdict } from "./judge.js";
 import { type Difference, digestOf, type Observation } from "./observation.js";
 import { formatTrace, type Trace } from "./trace.js";
 
-/** The user's function as an oracle: asked once about each kind of end. It runs in the main thread, as it is a closure. */
+/** The user's function as an oracle: asked once about each kind of end. It runs where it was given, as it is a closure. */
 export class UserChecks {
   readonly #options: ExploreOptions;
   readonly #reference: Observation;

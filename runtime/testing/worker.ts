@@ -1,4 +1,4 @@
-/** The entry of an exploration's threads: each explores by itself, one order after the other. */
+/** The entry of a searcher's thread: it explores by itself, one order after the other. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
@@ -7,14 +7,15 @@ import { HostFunctions } from "../process/host-functions.js";
 import { checkImports } from "../process/imports.js";
 import { Program } from "../process/program.js";
 import { serializeError } from "../process/serialized-error.js";
-import { type ExploreOrder, type ExploreReport, type ExploreWorkerData, Tally } from "./explore-protocol.js";
 import { Explorer } from "./explorer.js";
 import { exploreRestartsHere } from "./restarts-here.js";
+import type { SearcherData, SearchOrder, SearchReport } from "./searcher-protocol.js";
 import type { Subject } from "./subject.js";
+import { Tally } from "./tally.js";
 
 const port = parentPort;
 invariant(port !== null, "the worker's entry runs in a worker");
-const given = workerData as ExploreWorkerData;
+const given = workerData as SearcherData;
 const tally = new Tally(given.tally);
 let explorer: Explorer | undefined;
 
@@ -42,7 +43,7 @@ function prepare(): Explorer {
   });
 }
 
-function carryOut(order: ExploreOrder): ExploreReport {
+function carryOut(order: SearchOrder): SearchReport {
   if (order.kind === "restarts") {
     const { options, part } = order;
     const { folder } = given;
@@ -68,8 +69,8 @@ function carryOut(order: ExploreOrder): ExploreReport {
   }
 }
 
-port.on("message", (order: ExploreOrder) => {
-  let report: ExploreReport;
+port.on("message", (order: SearchOrder) => {
+  let report: SearchReport;
   try {
     report = carryOut(order);
   } catch (error) {

@@ -64,6 +64,8 @@ describe("vermilion explore", () => {
 
   test.each([
     ["a place that is none", ["--at", "somewhere:3", "good.wasm"], "TRACE_INVALID", 2],
+    ["a failure behind the end", ["--at", "safepoint:9999999", "good.wasm"], "BAD_ARGUMENT", 2],
+    ["a second failure behind the end", ["--at", "safepoint:5+safepoint:9999999", "good.wasm"], "BAD_ARGUMENT", 2],
     ["a module that is not there", ["nothing.wasm"], "NOT_FOUND", 74],
     ["a standard input that is not there", ["--stdin", "nothing", "good.wasm"], "NOT_FOUND", 74],
     ["a run that does not end", ["--budget", "1s", "endless.wat"], "BUDGET_ENDED", 74],
