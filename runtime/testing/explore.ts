@@ -131,26 +131,30 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
     let label = "the run without a failure";
     const progress = setInterval(() => onProgress?.({ label, points: tally.points }), PROGRESS_MILLISECONDS);
     const deadline = budgetMilliseconds === undefined ? undefined : setTimeout(() => tally.stop(), budgetMilliseconds);
-    const wholeRounds = new Set<string>();
+    const unfinished = new Map<string, number>();
     try {
       const reference = await refer(searchers, options);
       const checks = new UserChecks(options, reference.observation);
       await checks.begin();
-      for (const round of rounds(reference, { seed, jobs, points, mostFindings, endless, keepsEnds })) {
-        label = round.label;
-        let whole = true;
-        await inParallel(searchers, round.walks, async (searcher, order) => {
-          const { report } = await searcher.ask({ kind: "walk", order }, "walked");
-          for (const name of ["failures", "points", "converged", "equivalent"] as const) {
-            counts[name] += report.counts[name];
+      const walks = function* () {
+        for (const round of rounds(reference, { seed, jobs, points, mostFindings, endless, keepsEnds })) {
+          label = round.label;
+          unfinished.set(label, round.walks.length);
+          for (const order of round.walks) {
+            if (tally.isStopped) return;
+            yield { round: round.label, order };
           }
-          found.push(...report.findings, ...(await checks.wrong(report.ends)));
-          whole &&= report.whole;
-          if (found.length >= mostFindings || counts.failures >= mostFailures) tally.stop();
-        });
-        if (whole) wholeRounds.add(label);
-        if (tally.isStopped) break;
-      }
+        }
+      };
+      await inParallel(searchers, walks(), async (searcher, { round, order }) => {
+        const { report } = await searcher.ask({ kind: "walk", order }, "walked");
+        for (const name of ["failures", "points", "converged", "equivalent"] as const) {
+          counts[name] += report.counts[name];
+        }
+        found.push(...report.findings, ...(await checks.wrong(report.ends)));
+        if (report.whole) unfinished.set(round, (unfinished.get(round) ?? 0) - 1);
+        if (found.length >= mostFindings || counts.failures >= mostFailures) tally.stop();
+      });
       if (counts.points === 0 && tally.isStopped && found.length === 0) throw nothingSeen(options.module);
       const milliseconds = performance.now() - startedAt;
       const findings = await explain(searchers, checks, found, mostFindings);
@@ -161,7 +165,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
         jobs,
         reference: { ...runOf([], observation), safepoints, calls },
         ...counts,
-        complete: { calls: wholeRounds.has("all host calls"), safepoints: wholeRounds.has("all safepoints") },
+        complete: { calls: unfinished.get("all host calls") === 0, safepoints: unfinished.get("all safepoints") === 0 },
         milliseconds,
         findings,
       };

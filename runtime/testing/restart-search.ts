@@ -11,6 +11,8 @@
  * Q1  States with the same bytes and the same promise are looked at once, to the greatest depth asked for; and so are instants
  *     that leave the same states (of programs without files: these are compared state by state).
  * Q2, Q3: which events are points, and how they are named, in restart-chains.ts.
+ * Q4  However many search at once, they find the same: of the shortest chains the one that strikes first. Whoever has something
+ *     tells the others, and these go on until they are past it.
  */
 import { VermilionError } from "../../pmem/error.js";
 import { lostFiles } from "../../pmem/surviving-files.js";
@@ -28,6 +30,7 @@ import {
 } from "./restart-chains.js";
 import type { AtEvent, RestartPointKind, RestartRun, RestartSubject } from "./restart-run.js";
 import { choicesOf, isWhole, milderChoices, survivedNow } from "./restart-states.js";
+import type { Tally } from "./tally.js";
 
 export interface RestartOptions extends ChainOptions {
   readonly seed: number;
@@ -41,8 +44,8 @@ export interface RestartOptions extends ChainOptions {
   readonly milliseconds: number;
   /** Of the points of the first run only each `count`th, from `index` on: for several searches at once. */
   readonly part?: { readonly index: number; readonly count: number };
-  /** Whether somebody else has ended the search. */
-  readonly isStopped?: () => boolean;
+  /** What the others have found: a chain of so many failures, the first of them at this event. */
+  readonly others?: Pick<Tally, "tellFinding" | "isBehindFinding">;
   /** Only this chain of failures, instead of all. */
   readonly only?: readonly RestartFailure[];
 }
@@ -118,6 +121,9 @@ class RestartSearch {
   #pruned = 0;
   #complete = true;
   #found: Found | undefined;
+  /** Failures in a row that are looked for now, and the event of the first run at which the first of them strikes. */
+  #depth = 0;
+  #event = 0;
 
   constructor(subject: RestartSubject, options: RestartOptions) {
     this.#subject = subject;
@@ -138,6 +144,8 @@ class RestartSearch {
     else {
       // The shortest chain says most: one failure everywhere, before two.
       for (let failures = 1; failures <= depth && this.#found === undefined; failures++) {
+        this.#depth = failures;
+        this.#event = 0;
         this.#runs.begin(this.#exploring(BEGINNING, failures, false));
       }
     }
@@ -166,6 +174,7 @@ class RestartSearch {
         this.#keepsNothing = run.model.ranges.length === 0 && run.files === undefined;
       }
       if (kind === "store" || kind === "write" || kind === "promise") changed = true; // a promise is judged from the next point on, too
+      if (chain === BEGINNING) this.#event = run.eventCount;
       if (!isPoint(this.#options.domain, kind) || !changed || this.#isOver()) return;
       if (kind !== "promise") changed = false;
       if (reached++ % count !== index) return;
@@ -195,11 +204,16 @@ class RestartSearch {
 
   #isOver(): boolean {
     if (this.#found !== undefined) return true;
-    const { executions, milliseconds, isStopped } = this.#options;
-    if (this.#runs.count < executions && isStopped?.() !== true && performance.now() - this.#startedAt < milliseconds)
-      return false;
-    this.#complete = false;
-    return true;
+    const { executions, milliseconds, others } = this.#options;
+    if (others?.isBehindFinding(this.#depth, this.#event) === true) return true;
+    this.#complete &&= this.#runs.count < executions && performance.now() - this.#startedAt < milliseconds;
+    return !this.#complete;
+  }
+
+  #find(found: Found): void {
+    if (this.#found !== undefined) return;
+    this.#found = found;
+    this.#options.others?.tellFinding(this.#depth, this.#event);
   }
 
   #look(chain: Chain, depth: number): void {
@@ -211,10 +225,10 @@ class RestartSearch {
     this.#seen.set(key, depth); // Q1
     const result = this.#runs.recover(chain, this.#exploring(chain, depth, false));
     // A failure of the recovery may have been found meanwhile.
-    if (result !== undefined) this.#found ??= { chain, result };
+    if (result !== undefined) this.#find({ chain, result });
     if (!this.#runs.goesOn || this.#isOver()) return;
     const wrong = this.#runs.goOn(chain, this.#exploring(chain, depth, true));
-    if (wrong !== undefined) this.#found ??= { chain, result: wrong };
+    if (wrong !== undefined) this.#find({ chain, result: wrong });
   }
 
   /** One chain of failures again. */

@@ -44,7 +44,7 @@ export interface RestartExploreOptions {
   /** Guests to start at most in each process; 100,000 by default. */
   readonly guests?: number | undefined;
   readonly budgetMilliseconds?: number | undefined;
-  /** Processes that search, one per processor by default. With several it may differ from run to run which of several findings is told. */
+  /** Processes that search, one per processor by default. They find what one finds, unless a budget ends them. */
   readonly jobs?: number | undefined;
   /** Only this chain of failures, as a finding names it. */
   readonly at?: string | undefined;
@@ -80,7 +80,7 @@ const SAFEPOINT_LIMIT = 10_000_000;
 /** `exploreRestarts` (restarts.ts) in this thread; `folder` exists. */
 export function exploreRestartsHere(
   options: RestartExploreOptions,
-  share: Pick<RestartOptions, "folder" | "part" | "isStopped">,
+  share: Pick<RestartOptions, "folder" | "part" | "others">,
 ): RestartExploration {
   const { domain, seed = 1, failuresInARow = 2, statesPerPoint = 64, guests = 100_000 } = options;
   const module = resolve(options.module);

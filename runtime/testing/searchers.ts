@@ -34,16 +34,16 @@ export async function withSearchers<Result>(
   }
 }
 
-/** Each takes the next item when it is done with one. */
+/** Each takes the next item when it is done with one; that is only made then. */
 export async function inParallel<Item>(
   searchers: Searchers,
-  items: readonly Item[],
+  items: Iterable<Item>,
   work: (searcher: Searcher, item: Item) => Promise<void>,
 ): Promise<void> {
-  const left = [...items];
+  const left = items[Symbol.iterator]();
   await Promise.all(
     searchers.map(async (searcher) => {
-      for (let item = left.shift(); item !== undefined; item = left.shift()) await work(searcher, item);
+      for (let item = left.next(); item.done !== true; item = left.next()) await work(searcher, item.value);
     }),
   );
 }

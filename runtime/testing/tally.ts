@@ -5,11 +5,15 @@ import { libc, MAP, PROT } from "../../pmem/libc.js";
 const BYTE_LENGTH = 65_536;
 const STOPPED = 0;
 const POINTS = 1;
+/** Of 64 bits, behind the others. */
+const FIRST_FINDING = 1;
+const EVENT_BITS = 48n;
 
-/** Words of a file that all searchers of an exploration map: whether to stop, and how far they are. */
+/** Words of a file that all searchers of an exploration map: whether to stop, how far they are, and who has found something. */
 export class Tally {
   readonly path: string;
   readonly #words: Int32Array;
+  readonly #longWords: BigInt64Array;
 
   /** Of the file there, or of a new one. OUT_OF_MEMORY and its like: it cannot be mapped. */
   constructor(path: string) {
@@ -22,6 +26,7 @@ export class Tally {
     if (errno !== 0) throw errnoError("map what searchers share", path, errno);
     this.path = path;
     this.#words = new Int32Array(memory.buffer);
+    this.#longWords = new BigInt64Array(memory.buffer);
   }
 
   stop(): void {
@@ -39,4 +44,25 @@ export class Tally {
   get points(): number {
     return Atomics.load(this.#words, POINTS);
   }
+
+  /** A chain of so many failures that breaks the program, the first of them at this event. */
+  tellFinding(failures: number, event: number): void {
+    const mine = rank(failures, event);
+    for (;;) {
+      const known = Atomics.load(this.#longWords, FIRST_FINDING);
+      if (known !== 0n && known <= mine) return;
+      if (Atomics.compareExchange(this.#longWords, FIRST_FINDING, known, mine) === known) return;
+    }
+  }
+
+  /** Whether a chain is known that comes before all that begin there. */
+  isBehindFinding(failures: number, event: number): boolean {
+    const known = Atomics.load(this.#longWords, FIRST_FINDING);
+    return known !== 0n && known < rank(failures, event);
+  }
+}
+
+/** The shorter chain comes first, and of two of a length the one that strikes first. Never 0: there is at least one failure. */
+function rank(failures: number, event: number): bigint {
+  return (BigInt(failures) << EVENT_BITS) | BigInt(event);
 }

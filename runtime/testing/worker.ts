@@ -48,8 +48,7 @@ function carryOut(order: SearchOrder): SearchReport {
     const { options, part } = order;
     const { folder } = given;
     mkdirSync(folder, { recursive: true });
-    const exploration = exploreRestartsHere(options, { folder, part, isStopped: () => tally.isStopped });
-    if (exploration.finding !== undefined) tally.stop();
+    const exploration = exploreRestartsHere(options, { folder, part, others: tally });
     return { kind: "restarted", exploration };
   }
   explorer ??= prepare();

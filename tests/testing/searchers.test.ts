@@ -40,7 +40,40 @@ describe("Tally", () => {
     one.stop();
     expect(other.isStopped).toBe(true);
   });
+
+  test("of what several find, the shortest chain counts, and of these the one that strikes first", () => {
+    const [one, other] = [new Tally(join(directory, "tally")), new Tally(join(directory, "tally"))];
+    expect(other.isBehindFinding(1, 0)).toBe(false);
+    one.tellFinding(2, 7);
+    other.tellFinding(2, 2 ** 40);
+    expect([other.isBehindFinding(2, 7), other.isBehindFinding(2, 8), other.isBehindFinding(1, 2 ** 40)]).toEqual([
+      ...[false, true, false],
+    ]);
+    other.tellFinding(1, 2 ** 40);
+    expect([one.isBehindFinding(2, 0), one.isBehindFinding(1, 2 ** 40), one.isBehindFinding(1, 2 ** 40 + 1)]).toEqual([
+      ...[true, false, true],
+    ]);
+  });
 });
+
+test.each([
+  ["missing-flush", 2, "3:1.1"],
+  ["wrap-around", 1, "160:0.15-1.1"],
+  ["recovery-not-flushed", 1, "11:all+4:0.1-2.1"],
+])(
+  "%s: however many search for what it does not survive, they find the same",
+  async (name, seed, at) => {
+    const module = join(root, "guest-examples", "crash-bugs", `${name}-bug.wasm`);
+    for (const jobs of [1, 2, 5]) {
+      const options = ["--domain", "adr", "--seed", `${seed}`, "--jobs", `${jobs}`, "--json"];
+      const searching = spawn(process.execPath, [mainPath, "explore", ...options, module], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      expect(JSON.parse(await text(searching.stdout))).toMatchObject({ finding: { at } });
+    }
+  },
+  60_000,
+);
 
 /** Children of a process, once there are so many. */
 async function childrenOf(pid: number | undefined, count: number): Promise<number[]> {
