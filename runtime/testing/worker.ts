@@ -1,6 +1,7 @@
 /** The entry of a searcher's thread: it explores by itself, one order after the other. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
 import { HostFunctions } from "../process/host-functions.js";
@@ -12,6 +13,14 @@ import { exploreRestartsHere } from "./restarts-here.js";
 import type { SearcherData, SearchOrder, SearchReport } from "./searcher-protocol.js";
 import type { Subject } from "./subject.js";
 import { Tally } from "./tally.js";
+
+/**
+ * Bytes of code that a function runs through before the engine optimises it; its own limit is 1.8 or 13 million. Each failure makes
+ * continuations of its own, which run once or a few times: to optimise them was a third of a search's time.
+ * docs/testing.md#how-it-is-fast-and-what-that-leaves-out
+ */
+const TIERING_BUDGET = 100_000_000;
+setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
 
 const port = parentPort;
 invariant(port !== null, "the worker's entry runs in a worker");
