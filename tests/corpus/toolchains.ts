@@ -39,10 +39,10 @@ function firstThatCompiles(
     writeFileSync(join(folder, fileName), text);
     const command = commands.find((words) => succeeds([...words, fileName, "-o", "probe.wasm"], { cwd: folder }));
     if (command !== undefined) return command;
-    const [first = []] = commands;
-    const tried = commands.map((words) => words[0]).join(", ");
-    const reason = succeeds([first[0] ?? "", "--version"]) ? "it has no WASI library" : "not installed";
-    throw new Unavailable(`${what} for wasm32-wasi: ${reason} (tried ${tried})`);
+    const tried = [...new Set(commands.map(([name = ""]) => name))];
+    const installed = tried.some((name) => succeeds([name, "--version"]));
+    const reason = installed ? "it has no WASI library, or no linker" : "not installed";
+    throw new Unavailable(`${what} for wasm32-wasi: ${reason} (tried ${tried.join(", ")})`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
