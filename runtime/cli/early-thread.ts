@@ -1,6 +1,6 @@
+import { ENGINE_FLAGS } from "../process/engine-flags.js";
 import { type GuestThread, startGuestThread } from "../process/guest-thread.js";
 import { STACK_MEGABYTES } from "../process/stack-size.js";
-import { ENGINE_FLAGS } from "./engine-flags.js";
 import { GUEST_COMMANDS } from "./guest-commands.js";
 
 /** The guest's thread, if the command needs one, while nothing else of the command line is loaded. */

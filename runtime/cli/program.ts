@@ -2,8 +2,8 @@
 import { setFlagsFromString } from "node:v8";
 import { Process } from "../index.js";
 import type { End } from "../process/code-cache.js";
+import { ENGINE_FLAGS } from "../process/engine-flags.js";
 import type { GuestThread } from "../process/guest-thread.js";
-import { ENGINE_FLAGS } from "./engine-flags.js";
 import { EXIT } from "./status.js";
 
 /** `keepCode` keeps the code of this program, at its end. `thread`: of the guest, if the command runs one. */

@@ -1,8 +1,9 @@
 /** The instrumented forms that this engine is given, and what they are called in the cache and in messages. */
 import type { Form, PollMode } from "../instrument/code-target.js";
+import { V8_VERSION } from "./engine-flags.js";
 
 /** Node 22's engine (V8 12.4) takes these instructions and runs some of them wrongly; older ones do not know them. */
-export const RUNS_EXNREF = Number.parseInt(process.versions.v8, 10) >= 13;
+export const RUNS_EXNREF = V8_VERSION >= 13;
 
 export function formFor(mode: PollMode, tracking = false): Form {
   return { mode, tracking, exnref: RUNS_EXNREF };

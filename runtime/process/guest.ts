@@ -29,7 +29,7 @@ import type { OpenedLog } from "./log/opened-log.js";
 import { describeFollowed } from "./log-following.js";
 import { Machine, type Outcome as MachineOutcome } from "./machine.js";
 import { nextCall } from "./next-call.js";
-import { ReplacementSchedule } from "./on-stack-replacement.js";
+import { NO_REPLACEMENT, ReplacementSchedule } from "./on-stack-replacement.js";
 import type { RemoteCompiler } from "./optimizing-compiler.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
@@ -119,7 +119,7 @@ export class Guest {
 
   /** G3. */
   #createMachine(parts: GuestParts, compiler: RemoteCompiler, loadCounting: OpenedGuest["loadCounting"]): Machine {
-    const replacement = new ReplacementSchedule(compiler.compile);
+    const replacement = compiler.optimizes ? new ReplacementSchedule(compiler.compile) : NO_REPLACEMENT;
     const create = () => new Machine(this.#program, machineHostOf(this.#program, parts), replacement, compiler);
     try {
       return create();

@@ -24,8 +24,8 @@ import { INITIALIZER, isReactor } from "./invocation.js";
 import type { Injection, MachineHost } from "./machine-host.js";
 import { type Fn, MachineInstance } from "./machine-instance.js";
 import { DroppedSegments, restoreInstance, saveInstance } from "./machine-state.js";
-import { type Replacement, ReplacementSchedule } from "./on-stack-replacement.js";
-import { type BackgroundCompiler, compileOptimized } from "./optimizing-compiler.js";
+import { NO_REPLACEMENT, type Replacement } from "./on-stack-replacement.js";
+import type { BackgroundCompiler } from "./optimizing-compiler.js";
 import { PointMoments } from "./point-moments.js";
 import { findPowerCallback } from "./power-callback.js";
 import type { Program } from "./program.js";
@@ -73,7 +73,7 @@ export class Machine {
   constructor(
     program: Program,
     host: MachineHost,
-    replacement: Replacement = new ReplacementSchedule(compileOptimized),
+    replacement: Replacement = NO_REPLACEMENT,
     background?: BackgroundCompiler,
   ) {
     this.#program = program;

@@ -30,6 +30,15 @@ export interface Replacement {
   done(byteLength: number, milliseconds: number): void;
 }
 
+/** Where nothing may be optimised from scratch. */
+export const NO_REPLACEMENT: Replacement = {
+  begin: () => {},
+  isDue: () => false,
+  affords: () => false,
+  compile: () => undefined,
+  done: () => {},
+};
+
 export class ReplacementSchedule implements Replacement {
   readonly compile: Compile;
   #startedAt = 0;

@@ -7,6 +7,7 @@
 import { setFlagsFromString } from "node:v8";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { ControlBlock } from "./control-block.js";
+import { V8_VERSION } from "./engine-flags.js";
 
 /** Undefined: there is none now. */
 export type Compile = (bytes: Uint8Array) => WebAssembly.Module | undefined;
@@ -24,34 +25,16 @@ export interface BackgroundCompiler {
 const HINTED = ["--experimental-wasm-compilation-hints", "--no-wasm-lazy-compilation"];
 const UNHINTED = ["--no-experimental-wasm-compilation-hints", "--wasm-lazy-compilation"];
 
-const V8 = Number.parseInt(process.versions.v8, 10);
-
 /**
  * From version 12 on the engine optimises a function by what it has seen in baseline code, also of functions that it inlines.
  * One that a thread of the program compiles for the first time while there is no baseline tier has seen nothing. So it is asked
  * there only while the guest waits, and by flags for all code.
  */
-const MAY_OPTIMIZE_WHILE_GUEST_RUNS = V8 < 12;
-
-/**
- * Where such a function is optimised once more, the engine of Node 26 ends the program ("function_feedback != ..."), and it does so
- * even if the guest waits. There is no on-stack replacement there.
- */
-const ENDS_PROGRAM = V8 >= 14;
+const MAY_OPTIMIZE_WHILE_GUEST_RUNS = V8_VERSION < 12;
 
 /** By flags of the whole engine, for as long as one compilation takes: all that is compiled then is optimised. */
 const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
 const USUAL = ["--liftoff", "--wasm-lazy-compilation"];
-
-/** In this thread. */
-export function compileOptimized(bytes: Uint8Array): WebAssembly.Module {
-  OPTIMIZED.forEach(setFlagsFromString);
-  try {
-    return new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
-  } finally {
-    USUAL.forEach(setFlagsFromString);
-  }
-}
 
 interface Request {
   readonly number: number;
@@ -61,7 +44,7 @@ interface Request {
 
 interface Answer {
   readonly number: number;
-  /** Undefined: it is not to be had here. */
+  /** Undefined: it was not compiled. */
   readonly module: WebAssembly.Module | undefined;
 }
 
@@ -79,7 +62,7 @@ export function serveCompiler(port: MessagePort, control: ControlBlock): void {
   port.unref();
 }
 
-/** Undefined: it must not be tried here, or nobody waits for it any more. */
+/** Undefined: nobody waits for it any more. */
 async function optimize(
   number: number,
   bytes: Uint8Array<ArrayBuffer>,
@@ -88,7 +71,7 @@ async function optimize(
   const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS ? [HINTED, UNHINTED] : [OPTIMIZED, USUAL];
   const ask = () => asked.forEach(setFlagsFromString);
   if (MAY_OPTIMIZE_WHILE_GUEST_RUNS) ask();
-  else if (ENDS_PROGRAM || !control.beginOptimizing(number, ask)) return undefined;
+  else if (!control.beginOptimizing(number, ask)) return undefined;
   try {
     return await WebAssembly.compile(bytes);
   } finally {
@@ -102,6 +85,8 @@ const LOOK_EVERY_MS = 5;
 
 /** Guest's thread: has the other end of the port compile. */
 export class RemoteCompiler implements BackgroundCompiler {
+  /** Whether `compile` may be called. */
+  readonly optimizes: boolean;
   readonly isOptimizing = MAY_OPTIMIZE_WHILE_GUEST_RUNS;
   readonly #port: MessagePort;
   readonly #control: ControlBlock;
@@ -110,9 +95,10 @@ export class RemoteCompiler implements BackgroundCompiler {
   #begun = 0;
   #finished: WebAssembly.Module | undefined;
 
-  constructor(port: MessagePort, control: ControlBlock) {
+  constructor(port: MessagePort, control: ControlBlock, optimizes: boolean) {
     this.#port = port;
     this.#control = control;
+    this.optimizes = optimizes;
   }
 
   /** Waits for it, but no more once a failure comes. */
@@ -126,7 +112,7 @@ export class RemoteCompiler implements BackgroundCompiler {
       if (answer === undefined) this.#control.waitForFailure(LOOK_EVERY_MS);
       else if (answer.number === number) return answer.module; // earlier ones came too late
     }
-    // What the guest goes on to compile, the unwinding included, must have a baseline tier: ENDS_PROGRAM.
+    // What the guest goes on to compile, the unwinding included, is not to be optimised first: that takes time.
     if (!this.#control.cancelOptimizing(number)) USUAL.forEach(setFlagsFromString);
     return undefined;
   };

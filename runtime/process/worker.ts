@@ -5,6 +5,7 @@ import { invariant } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { End } from "./code-cache.js";
 import { ControlBlock } from "./control-block.js";
+import { optimizesFromScratch } from "./engine-flags.js";
 import { Guest } from "./guest.js";
 import { StackTooShort, StartCancelled } from "./guest-preparation.js";
 import { HostFunctions } from "./host-functions.js";
@@ -19,7 +20,7 @@ const port = parentPort;
 invariant(port !== null, "the worker's entry runs in a worker");
 const given = workerData as WorkerData;
 const control = ControlBlock.over(given.control);
-const compiler = new RemoteCompiler(given.compiler, control);
+const compiler = new RemoteCompiler(given.compiler, control, optimizesFromScratch(given.engineFlags));
 let guest: Guest | undefined;
 /** How the last run has ended. */
 let end: End = "over";

@@ -56,6 +56,14 @@ export interface Repetition {
   readonly where: readonly (readonly FrameInspection[])[];
 }
 
+/** What a searcher has to do with the others. */
+export interface SearchShare {
+  /** Asked at each crash point, and often between them: a walk then ends early. */
+  isOver(): boolean;
+  /** At a crash point, by so many failures. */
+  looked(failures: number): void;
+}
+
 /** For tests of the explorer itself. */
 export type Corruption = (state: MachineState) => MachineState;
 
@@ -70,17 +78,16 @@ export class Explorer {
   readonly #entry: EntryCall;
   readonly #judge: Judge;
   readonly #corrupt: Corruption | undefined;
-  readonly #isOver: (atPoint: boolean) => boolean;
+  readonly #share: SearchShare;
   #reference: Reference | undefined;
   #folders = 0;
 
-  /** `isOver` is asked at each crash point, and often between them: a walk then ends early. */
   constructor(
     program: Program,
     subject: Subject,
     folder: string,
     checkers: Checkers,
-    isOver: (atPoint: boolean) => boolean = () => false,
+    share: SearchShare,
     corrupt?: Corruption,
   ) {
     this.#entry = entryOf(program.module, { invoke: null, args: subject.args });
@@ -89,7 +96,7 @@ export class Explorer {
     this.#subject = subject;
     this.#folder = folder;
     this.#judge = new Judge(checkers, folder);
-    this.#isOver = isOver;
+    this.#share = share;
     this.#corrupt = corrupt;
   }
 
@@ -102,7 +109,7 @@ export class Explorer {
   /** BUDGET_ENDED: it was over first. */
   refer(): Reference {
     const nothing: WalkPlan = { safepoints: [], calls: undefined, distanceAt: () => 1 };
-    const isOver = (): boolean => this.#isOver(false);
+    const isOver = (): boolean => this.#share.isOver();
     const end = (): never => {
       throw new VermilionError(
         "BUDGET_ENDED",
@@ -141,13 +148,15 @@ export class Explorer {
       const forks = this.#forks(folder, random, options);
       const walk = new Walk(this.#program, this.#subject, folder, plan, {
         reached: () => {
-          if (this.#isOver(true) || forks.findings.length >= mostFindings) throw new WalkOver();
+          if (this.#share.isOver() || forks.findings.length >= mostFindings) throw new WalkOver();
           return true;
         },
-        isOver: () => this.#isOver(false),
+        isOver: () => this.#share.isOver(),
         end: endWalk,
         visit: (pending, standing) => {
+          const before = forks.counts.failures;
           forks.visit(pending, standing);
+          this.#share.looked(forks.counts.failures - before);
           chains.delete(pending.strike);
         },
       });

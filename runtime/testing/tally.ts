@@ -5,8 +5,9 @@ import { libc, MAP, PROT } from "../../pmem/libc.js";
 const BYTE_LENGTH = 65_536;
 const STOPPED = 0;
 const POINTS = 1;
+const FAILURES = 2;
 /** Of 64 bits, behind the others. */
-const FIRST_FINDING = 1;
+const FIRST_FINDING = 2;
 const EVENT_BITS = 48n;
 
 /** Words of a file that all searchers of an exploration map: whether to stop, how far they are, and who has found something. */
@@ -37,12 +38,18 @@ export class Tally {
     return Atomics.load(this.#words, STOPPED) !== 0;
   }
 
-  countPoint(): void {
+  /** A point that was looked at, and the failures that were caused for it: none, if it left what another had left. */
+  countPoint(failures: number): void {
     Atomics.add(this.#words, POINTS, 1);
+    Atomics.add(this.#words, FAILURES, failures);
   }
 
   get points(): number {
     return Atomics.load(this.#words, POINTS);
+  }
+
+  get failures(): number {
+    return Atomics.load(this.#words, FAILURES);
   }
 
   /** A chain of so many failures that breaks the program, the first of them at this event. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 import { invariant } from "../../pmem/error.js";
+import { ENGINE_FLAGS } from "../process/engine-flags.js";
 import { HostFunctions } from "../process/host-functions.js";
 import { checkImports } from "../process/imports.js";
 import { Program } from "../process/program.js";
@@ -15,12 +16,12 @@ import type { Subject } from "./subject.js";
 import { Tally } from "./tally.js";
 
 /**
- * Bytes of code that a function runs through before the engine optimises it; its own limit is 1.8 or 13 million. Each failure makes
- * continuations of its own, which run once or a few times: to optimise them was a third of a search's time.
+ * Bytes of code that a function runs through before the engine optimises it; the engine's own limit is 1.8 or 13 million. Each
+ * failure makes continuations of its own, which run once or a few times: to optimise them was a third of a search's time.
  * docs/testing.md#how-it-is-fast-and-what-that-leaves-out
  */
 const TIERING_BUDGET = 100_000_000;
-setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
+[...ENGINE_FLAGS, `--wasm-tiering-budget=${TIERING_BUDGET}`].forEach(setFlagsFromString);
 
 const port = parentPort;
 invariant(port !== null, "the worker's entry runs in a worker");
@@ -43,12 +44,12 @@ function prepare(): Explorer {
     keepsContents,
     program: checker && { program: load(checker), subject: checker },
   };
-  return new Explorer(load(subject), subject, folder, checkers, (atPoint) => {
-    if (!atPoint) return tally.isStopped;
-    // At each point there is at least one failure.
-    if (tally.points >= (given.mostFailures ?? Number.POSITIVE_INFINITY)) tally.stop();
-    else if (!tally.isStopped) tally.countPoint();
-    return tally.isStopped;
+  return new Explorer(load(subject), subject, folder, checkers, {
+    isOver: () => {
+      if (tally.failures >= (given.mostFailures ?? Number.POSITIVE_INFINITY)) tally.stop();
+      return tally.isStopped;
+    },
+    looked: (failures) => tally.countPoint(failures),
   });
 }
 

@@ -14,7 +14,7 @@ const isOptimized = new Function("f", "return %IsTurboFanFunction(f)") as (f: un
 const control = ControlBlock.create();
 const { port1, port2 } = new MessageChannel();
 serveCompiler(port1, control);
-const compiler = new RemoteCompiler(port2, control);
+const compiler = new RemoteCompiler(port2, control, true);
 afterAll(() => port2.close());
 
 const SUM = `(module (func $add (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
@@ -60,7 +60,7 @@ test("a failure comes before it is compiled: the guest goes on without, and what
   const ports = new MessageChannel();
   serveCompiler(ports.port1, failing);
   failing.requestFailure();
-  expect(new RemoteCompiler(ports.port2, failing).compile(large)).toBeUndefined();
+  expect(new RemoteCompiler(ports.port2, failing, true).compile(large)).toBeUndefined();
   const checked = new Promise<boolean>((resolve) => {
     ports.port2.on("message", () => resolve(true)); // it was answered, one way or the other
   });

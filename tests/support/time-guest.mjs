@@ -79,7 +79,7 @@ if (isMainThread) {
   writeFileSync(join(values.scratch, "result.json"), JSON.stringify(result));
 
   async function instrumented() {
-    (await load("runtime/cli/engine-flags.js")).ENGINE_FLAGS.forEach(setFlagsFromString);
+    (await load("runtime/process/engine-flags.js")).ENGINE_FLAGS.forEach(setFlagsFromString);
     const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }, { RemoteCompiler }] = await Promise.all(
       ["guest", "machine", "control-block", "host-functions", "optimizing-compiler"].map((name) =>
         load(`runtime/process/${name}.js`),

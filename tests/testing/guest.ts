@@ -80,5 +80,5 @@ export function explorerOf(text: string, options: ExplorerOptions = {}): Explore
   const aspects = new Set(options.aspects ?? (["stdout", "exit", "files"] as const));
   const checkers = { aspects, exportName: options.exportName, keepsContents: false, program: undefined };
   const runs = mkdtempSync(join(folder, "runs-"));
-  return new Explorer(program, subject, runs, checkers, () => false, options.corrupt);
+  return new Explorer(program, subject, runs, checkers, { isOver: () => false, looked: () => {} }, options.corrupt);
 }

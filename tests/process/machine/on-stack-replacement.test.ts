@@ -2,8 +2,8 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { Machine } from "../../../runtime/process/machine.js";
 import type { MachineHost } from "../../../runtime/process/machine-host.js";
 import { type Replacement, ReplacementSchedule } from "../../../runtime/process/on-stack-replacement.js";
-import { compileOptimized } from "../../../runtime/process/optimizing-compiler.js";
 import { Program } from "../../../runtime/process/program.js";
+import { compileOptimized } from "../../support/compile-optimized.js";
 import { assemble, plainLog } from "./harness.js";
 
 /** Calls through a table inside nested loops, a br_table out of them, operands below the calls, and recursion. */

@@ -1,9 +1,10 @@
 import { describe, expect, test, vi } from "vitest";
 import { Machine } from "../../../runtime/process/machine.js";
 import type { MachineHost, PersistencePoints } from "../../../runtime/process/machine-host.js";
-import type { Replacement } from "../../../runtime/process/on-stack-replacement.js";
-import { type BackgroundCompiler, compileOptimized } from "../../../runtime/process/optimizing-compiler.js";
+import { NO_REPLACEMENT } from "../../../runtime/process/on-stack-replacement.js";
+import type { BackgroundCompiler } from "../../../runtime/process/optimizing-compiler.js";
 import { Program } from "../../../runtime/process/program.js";
+import { compileOptimized } from "../../support/compile-optimized.js";
 import { assemble } from "./harness.js";
 
 /** Recursion, a table, polls in loops, and host calls, for as long as the host wants more. */
@@ -64,7 +65,10 @@ function run(background: BackgroundCompiler, patience: PersistencePoints["patien
       },
     },
   };
-  expect(new Machine(program, host, never, background).start("run")).toEqual({ kind: "returned", results: [] });
+  expect(new Machine(program, host, NO_REPLACEMENT, background).start("run")).toEqual({
+    kind: "returned",
+    results: [],
+  });
   return { points, lacking: quick.mock.calls.length, log };
 }
 
@@ -87,14 +91,6 @@ class Prompt implements BackgroundCompiler {
     return module;
   }
 }
-
-const never: Replacement = {
-  begin: () => {},
-  isDue: () => false,
-  affords: () => false,
-  compile: () => undefined,
-  done: () => {},
-};
 
 const idle: BackgroundCompiler = { isOptimizing: true, begin: () => {}, finished: () => undefined };
 
