@@ -11,7 +11,7 @@ import { type Finding, type ForkCounts, type ForkOptions, Forks } from "./forks.
 import { type Checkers, Judge, type Verdict } from "./judge.js";
 import type { Difference, Observation } from "./observation.js";
 import { Random } from "./random.js";
-import { type Range, stratified } from "./strata.js";
+import { type Range, type Share, shareOf, stratified, WHOLE } from "./strata.js";
 import type { Subject } from "./subject.js";
 import type { Strike, Trace } from "./trace.js";
 import { Walk, type WalkEnd, type WalkPlan } from "./walk.js";
@@ -27,8 +27,9 @@ export interface Reference {
 
 export interface WalkOrder {
   readonly seed: number;
-  readonly safepoints: (Range & { readonly count: number }) | undefined;
-  readonly calls: (Range & { readonly every: number }) | undefined;
+  /** Of so many, chosen by their own seed, a share. */
+  readonly safepoints: (Range & { readonly count: number; readonly seed: number; readonly share: Share }) | undefined;
+  readonly calls: WalkPlan["calls"];
   /** Failures behind the first, each soon after the one before. */
   readonly furtherFailures: number;
   /** One of so many runs goes to its end even if that is not needed. */
@@ -135,7 +136,7 @@ export class Explorer {
     const random = new Random(seed);
     const chains = new Map<Strike, readonly number[]>();
     const plan: WalkPlan = {
-      safepoints: safepoints === undefined ? [] : stratified(safepoints, safepoints.count, new Random(seed)),
+      safepoints: safepoints === undefined ? [] : chosen(safepoints),
       calls,
       distanceAt: (strike) => {
         const chain = randomChain(furtherFailures, random);
@@ -178,7 +179,7 @@ export class Explorer {
     const where: FrameInspection[][] = [];
     const plan: WalkPlan = {
       safepoints: kind === "safepoint" ? [ordinal] : [],
-      calls: kind === "safepoint" ? undefined : { from: ordinal, to: ordinal, every: 1 },
+      calls: kind === "safepoint" ? undefined : { from: ordinal, to: ordinal, every: 1, share: WHOLE },
       distanceAt: () => 1,
     };
     return this.#inFolder((folder) => {
@@ -229,6 +230,10 @@ export class Explorer {
       rmSync(folder, { recursive: true, force: true });
     }
   }
+}
+
+function chosen({ seed, count, share, ...range }: NonNullable<WalkOrder["safepoints"]>): Generator<number> {
+  return shareOf(stratified(range, count, new Random(seed)), share);
 }
 
 function endWalk(): never {

@@ -1,7 +1,7 @@
 /** In which order an exploration looks at crash points: first every one once, then chains, then both again at random. */
 import type { Reference, WalkOrder } from "./explorer.js";
 import { Random } from "./random.js";
-import { type Range, splitRange } from "./strata.js";
+import { splitTurns } from "./strata.js";
 
 export interface Round {
   /** For people: what is looked at. */
@@ -36,34 +36,35 @@ const MOST_OFTEN_TO_END = 16;
 export function* rounds({ safepoints, calls }: Reference, options: RoundOptions): Generator<Round> {
   const { points } = options;
   const random = new Random(options.seed);
-  const all = { from: 1, to: safepoints };
   const chains = Math.max(LEAST_CHAINS, Math.floor(points * CHAINS_PER_POINT));
   const toEndEvery = MOST_OFTEN_TO_END + Math.ceil(safepoints / SAFEPOINTS_PER_POINT + calls / CALLS_PER_POINT);
-  const walks = (part: Partial<WalkOrder>, range: Range, count: number): WalkOrder[] =>
-    splitRange(range, options.jobs).map(({ from, to }) => ({
-      seed: random.below(2 ** 31),
-      safepoints: { from, to, count: Math.ceil(count / options.jobs) },
-      calls: undefined,
-      furtherFailures: 0,
-      toEndEvery,
-      mostFindings: options.mostFindings,
-      keepsEnds: options.keepsEnds,
-      ...part,
+  const usual = { toEndEvery, mostFindings: options.mostFindings, keepsEnds: options.keepsEnds };
+  const callWalks = (every: number): WalkOrder[] => {
+    const seed = random.below(2 ** 31);
+    return splitTurns(Math.ceil(calls / every), options.jobs).map((share) => ({
+      ...{ ...usual, seed: seed + share.index, furtherFailures: 0, safepoints: undefined },
+      calls: { from: 1, to: calls, every, share },
     }));
+  };
+  const safepointWalks = (most: number, furtherFailures: number): WalkOrder[] => {
+    const seed = random.below(2 ** 31); // the points are the same for any number of searchers
+    const count = Math.min(most, safepoints);
+    return splitTurns(count, options.jobs).map((share) => ({
+      ...{ ...usual, seed: seed + share.index, furtherFailures, calls: undefined },
+      safepoints: { from: 1, to: safepoints, count, seed, share },
+    }));
+  };
 
-  const every = Math.ceil(calls / Math.min(MOST_CALLS, Math.ceil(points / POINTS_OF_CALL)));
+  const every = Math.max(1, Math.ceil(calls / Math.min(MOST_CALLS, Math.ceil(points / POINTS_OF_CALL))));
   yield {
     label: every === 1 ? "all host calls" : `one of ${every} host calls`,
-    walks: splitRange({ from: 1, to: calls }, options.jobs).flatMap((range) =>
-      walks({ safepoints: undefined, calls: { ...range, every } }, { from: 1, to: 1 }, 1),
-    ),
+    walks: callWalks(every),
   };
   const whole = safepoints <= points;
-  yield { label: whole ? "all safepoints" : `${points} safepoints`, walks: walks({}, all, points) };
-  yield { label: "pairs of failures", walks: walks({ furtherFailures: 1 }, all, chains) };
+  yield { label: whole ? "all safepoints" : `${points} safepoints`, walks: safepointWalks(points, 0) };
+  yield { label: "pairs of failures", walks: safepointWalks(chains, 1) };
   while (options.endless) {
-    if (!whole) yield { label: "other safepoints", walks: walks({}, all, points) };
-    const furtherFailures = 1 + random.below(LONGEST_CHAIN);
-    yield { label: "chains of failures", walks: walks({ furtherFailures }, all, chains) };
+    if (!whole) yield { label: "other safepoints", walks: safepointWalks(points, 0) };
+    yield { label: "chains of failures", walks: safepointWalks(chains, 1 + random.below(LONGEST_CHAIN)) };
   }
 }

@@ -14,6 +14,7 @@ import type { Outcome } from "../process/machine.js";
 import type { Program } from "../process/program.js";
 import type { EntryCall } from "../process/stacks.js";
 import { Sandbox } from "./sandbox.js";
+import { isInShare, type Range, type Share, WHOLE } from "./strata.js";
 import type { Subject } from "./subject.js";
 import type { Strike } from "./trace.js";
 import { type Snapshot, Vessel, type Watcher } from "./vessel.js";
@@ -23,8 +24,8 @@ import { type FrozenMemory, WarmMemory } from "./warm-memory.js";
 export interface WalkPlan {
   /** Ascending, each once. */
   readonly safepoints: Iterable<number>;
-  /** Every nth host call, with all of its points; from 1. */
-  readonly calls: { readonly from: number; readonly to: number; readonly every: number } | undefined;
+  /** Of every nth host call a share, with all of its points; from 1. */
+  readonly calls: (Range & { readonly every: number; readonly share: Share }) | undefined;
   /** Safepoints between a point and the place where the run with a failure is held against this one; at least 1. */
   readonly distanceAt: (strike: Strike) => number;
 }
@@ -62,7 +63,7 @@ export interface WalkEnd {
   readonly calls: number;
 }
 
-const NO_CALLS = { from: 1, to: 0, every: 1 };
+const NO_CALLS = { from: 1, to: 0, every: 1, share: WHOLE };
 
 export class Walk {
   readonly vessel: Vessel;
@@ -104,13 +105,14 @@ export class Walk {
   }
 
   #watcher(): Watcher {
-    const { from, to, every } = this.#plan.calls ?? NO_CALLS;
+    const { from, to, every, share } = this.#plan.calls ?? NO_CALLS;
     const isDue = (): boolean => this.vessel.machine.safepointsCrossed >= this.#nextStop() || this.#isOver();
     return {
       isDue,
       isDueAtCall: () => {
         const ordinal = this.#callsMade + 1;
-        this.#atCall = ordinal >= from && ordinal <= to && (ordinal - from) % every === 0;
+        const turn = (ordinal - from) / every;
+        this.#atCall = turn >= 0 && ordinal <= to && Number.isInteger(turn) && isInShare(turn, share);
         this.#triedInside = false;
         if (!this.#atCall && !isDue()) return false;
         this.#stop = "before";

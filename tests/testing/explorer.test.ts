@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { MachineState } from "../../runtime/process/image/state-file.js";
 import type { Reference, WalkOrder, WalkReport } from "../../runtime/testing/explorer.js";
+import { WHOLE } from "../../runtime/testing/strata.js";
 import { formatTrace, parseTrace } from "../../runtime/testing/trace.js";
 import { countingGuest, type ExplorerOptions, explorerOf } from "./guest.js";
 
@@ -14,7 +15,11 @@ function walkAll(text: string, part: Partial<WalkOrder> = {}, options: ExplorerO
   const reference = explorer.refer();
   explorer.reference = reference;
   const { safepoints } = reference;
-  const order = { ...ORDER, safepoints: { from: 1, to: safepoints, count: safepoints }, ...part };
+  const order = {
+    ...ORDER,
+    safepoints: { from: 1, to: safepoints, count: safepoints, seed: 1, share: WHOLE },
+    ...part,
+  };
   return { explorer, reference, report: explorer.walk(order) };
 }
 
@@ -36,7 +41,10 @@ describe("a program that is not told of failures survives each, as the runtime p
 
   test("at every host call: before it, while it waits, after it", () => {
     const { calls } = walkAll(countingGuest()).reference;
-    const walked = walkAll(countingGuest(), { safepoints: undefined, calls: { from: 1, to: calls, every: 1 } });
+    const walked = walkAll(countingGuest(), {
+      safepoints: undefined,
+      calls: { from: 1, to: calls, every: 1, share: WHOLE },
+    });
     expectSurvival(walked);
     const sleeps = 6;
     expect(walked.report.counts.points).toBe(2 * calls + sleeps);
