@@ -43,7 +43,7 @@ export function writeCacheFile(path: string, parts: readonly Uint8Array[], durab
   }
 }
 
-function syncDirectory(path: string): void {
+export function syncDirectory(path: string): void {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     fsyncSync(descriptor);

@@ -3,20 +3,26 @@
  *
  * Q1  Whoever asks the database anything holds flock(2) on its file. The library's own lock is a directory beside the file, which
  *     the death of its holder leaves there: under ours it is nobody's, and goes.
- * Q2  A database is never left in a transaction: between two questions it is unlocked.
+ * Q2  The database is opened for each question. Its journal is a write-ahead log, which is looked at when it is opened. The other kind
+ *     the library never rolls back after a crash, because it takes its own lock for a writer's that lives; and it never flushes the
+ *     directory that has the journal's name, which we do before anything that the journal protects is written.
  */
 import { closeSync, constants, openSync, rmSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Database } from "node-sqlite3-wasm";
+import type { Database, default as Library } from "node-sqlite3-wasm";
 import { attempt } from "../../../pmem/error.js";
 import { LOCK, libc } from "../../../pmem/libc.js";
+import { syncDirectory } from "../cache-files.js";
 import { flock } from "../image/lock.js";
 import { type BlockStore, isBlockName, type StoredBlock } from "./block-store.js";
 import { storeError } from "./store-error.js";
 
 const LONGEST_WAIT_MILLISECONDS = 10_000;
 const RETRY_MILLISECONDS = 5;
+
+/** In this order: a write-ahead log without memory that several share needs a lock for as long as it is open. */
+const PRAGMAS = ["locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 0"];
 
 interface WaitingPut {
   readonly name: string;
@@ -28,11 +34,13 @@ interface WaitingPut {
 export class SqliteStore implements BlockStore {
   readonly location: string;
   readonly #descriptor: number;
-  #opened: Database | undefined;
+  readonly #library: typeof Library;
+  #closed = false;
   #waiting: WaitingPut[] = [];
 
-  private constructor(location: string) {
+  private constructor(location: string, library: typeof Library) {
     this.location = location;
+    this.#library = library;
     const { O_RDWR, O_CREAT } = constants;
     this.#descriptor = attempt("open", location, () => openSync(location, O_RDWR | O_CREAT, 0o600));
   }
@@ -40,12 +48,10 @@ export class SqliteStore implements BlockStore {
   /** The file is made if there is none. STORE_FAILED: it is no database; NOT_FOUND and other codes of the disk. */
   static async open(path: string): Promise<SqliteStore> {
     const { default: sqlite } = await import("node-sqlite3-wasm");
-    const store = new SqliteStore(resolve(path));
+    const store = new SqliteStore(resolve(path), sqlite);
     try {
-      await store.#locked(() => {
-        store.#opened = new sqlite.Database(store.location);
-        store.#opened.exec("PRAGMA synchronous = FULL");
-        store.#opened.exec("CREATE TABLE IF NOT EXISTS blocks (name TEXT PRIMARY KEY, bytes BLOB NOT NULL)");
+      await store.#transact((database) => {
+        database.exec("CREATE TABLE IF NOT EXISTS blocks (name TEXT PRIMARY KEY, bytes BLOB NOT NULL)");
       });
       return store;
     } catch (error) {
@@ -76,30 +82,21 @@ export class SqliteStore implements BlockStore {
   }
 
   async remove(name: string): Promise<void> {
-    await this.#ask((database) => database.run("DELETE FROM blocks WHERE name = ?", name));
+    await this.#transact((database) => database.run("DELETE FROM blocks WHERE name = ?", name));
   }
 
   close(): void {
-    const isOpen = this.#opened?.isOpen === true;
-    if (isOpen) this.#opened?.close();
-    this.#opened = undefined;
+    this.#closed = true;
     closeSync(this.#descriptor);
   }
 
   async #commit(): Promise<void> {
     const puts: WaitingPut[] = [];
     try {
-      await this.#ask((database) => {
+      await this.#transact((database) => {
         puts.push(...this.#waiting.splice(0)); // also those that have come while we waited for the lock
-        database.exec("BEGIN IMMEDIATE");
-        try {
-          for (const { name, bytes } of puts) {
-            database.run("INSERT OR REPLACE INTO blocks (name, bytes) VALUES (?, ?)", [name, bytes]);
-          }
-          database.exec("COMMIT");
-        } catch (error) {
-          if (database.inTransaction) database.exec("ROLLBACK"); // Q2
-          throw error;
+        for (const { name, bytes } of puts) {
+          database.run("INSERT OR REPLACE INTO blocks (name, bytes) VALUES (?, ?)", [name, bytes]);
         }
       });
       for (const each of puts) each.resolve();
@@ -108,10 +105,25 @@ export class SqliteStore implements BlockStore {
     }
   }
 
+  async #transact(change: (database: Database) => unknown): Promise<void> {
+    await this.#ask((database) => {
+      database.exec("BEGIN IMMEDIATE");
+      change(database);
+      database.exec("COMMIT"); // the log is flushed
+      syncDirectory(dirname(this.location)); // Q2: closing copies the log to the database
+    });
+  }
+
   #ask<Result>(question: (database: Database) => Result): Promise<Result> {
     return this.#locked(() => {
-      if (this.#opened === undefined) throw new Error("the store is closed");
-      return question(this.#opened);
+      if (this.#closed) throw new Error("the store is closed");
+      const database = new this.#library.Database(this.location);
+      try {
+        for (const pragma of PRAGMAS) database.exec(`PRAGMA ${pragma}`);
+        return question(database);
+      } finally {
+        database.close(); // rolls back what was not committed
+      }
     });
   }
 
