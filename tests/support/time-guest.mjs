@@ -79,7 +79,8 @@ if (isMainThread) {
   writeFileSync(join(values.scratch, "result.json"), JSON.stringify(result));
 
   async function instrumented() {
-    (await load("runtime/process/engine-flags.js")).ENGINE_FLAGS.forEach(setFlagsFromString);
+    const { ENGINE_FLAGS, optimizesFromScratch } = await load("runtime/process/engine-flags.js");
+    ENGINE_FLAGS.forEach(setFlagsFromString);
     const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }, { RemoteCompiler }] = await Promise.all(
       ["guest", "machine", "control-block", "host-functions", "optimizing-compiler"].map((name) =>
         load(`runtime/process/${name}.js`),
@@ -103,7 +104,7 @@ if (isMainThread) {
       cacheDirectory: undefined,
     };
     const control = ControlBlock.over(workerData.control);
-    const compiler = new RemoteCompiler(workerData.compiler, control);
+    const compiler = new RemoteCompiler(workerData.compiler, control, optimizesFromScratch(ENGINE_FLAGS));
     const guest = new Guest(order, {
       ...{ control, compiler, hostFunctions: new HostFunctions() },
       tell: () => {},
