@@ -13,7 +13,7 @@ export async function runProgram(
   thread: GuestThread | undefined,
 ): Promise<never> {
   if (thread !== undefined) Process.useThread(thread);
-  else if (argv[2] === "explore" || argv[2] === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
+  else if (argv[2] === "replay") ENGINE_FLAGS.forEach(setFlagsFromString);
   const { runCommandLine } = await import("./command-line.js");
   const status = await runCommandLine(argv);
   keepCode(status === EXIT.powerFailure ? "saved" : "over");

@@ -33,8 +33,8 @@ const UNHINTED = ["--no-experimental-wasm-compilation-hints", "--wasm-lazy-compi
 const MAY_OPTIMIZE_WHILE_GUEST_RUNS = V8_VERSION < 12;
 
 /** By flags of the whole engine, for as long as one compilation takes: all that is compiled then is optimised. */
-const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
-const USUAL = ["--liftoff", "--wasm-lazy-compilation"];
+export const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
+export const USUAL = ["--liftoff", "--wasm-lazy-compilation"];
 
 interface Request {
   readonly number: number;

@@ -11,7 +11,7 @@ import { type Finding, type ForkCounts, type ForkOptions, Forks } from "./forks.
 import { type Checkers, Judge, type Verdict } from "./judge.js";
 import type { Difference, Observation } from "./observation.js";
 import { Random } from "./random.js";
-import { type Range, type Share, shareOf, stratified, WHOLE } from "./strata.js";
+import { type CallChoice, callsOf, type SafepointChoice, safepointsOf } from "./strata.js";
 import type { Subject } from "./subject.js";
 import type { Strike, Trace } from "./trace.js";
 import { Walk, type WalkEnd, type WalkPlan } from "./walk.js";
@@ -27,9 +27,8 @@ export interface Reference {
 
 export interface WalkOrder {
   readonly seed: number;
-  /** Of so many, chosen by their own seed, a share. */
-  readonly safepoints: (Range & { readonly count: number; readonly seed: number; readonly share: Share }) | undefined;
-  readonly calls: WalkPlan["calls"];
+  readonly safepoints: SafepointChoice | undefined;
+  readonly calls: CallChoice | undefined;
   /** Failures behind the first, each soon after the one before. */
   readonly furtherFailures: number;
   /** One of so many runs goes to its end even if that is not needed. */
@@ -58,7 +57,7 @@ export interface Repetition {
 }
 
 /** What a searcher has to do with the others. */
-export interface SearchShare {
+export interface SearchProgress {
   /** Asked at each crash point, and often between them: a walk then ends early. */
   isOver(): boolean;
   /** At a crash point, by so many failures. */
@@ -79,7 +78,7 @@ export class Explorer {
   readonly #entry: EntryCall;
   readonly #judge: Judge;
   readonly #corrupt: Corruption | undefined;
-  readonly #share: SearchShare;
+  readonly #progress: SearchProgress;
   #reference: Reference | undefined;
   #folders = 0;
 
@@ -88,7 +87,7 @@ export class Explorer {
     subject: Subject,
     folder: string,
     checkers: Checkers,
-    share: SearchShare,
+    progress: SearchProgress,
     corrupt?: Corruption,
   ) {
     this.#entry = entryOf(program.module, { invoke: null, args: subject.args });
@@ -97,7 +96,7 @@ export class Explorer {
     this.#subject = subject;
     this.#folder = folder;
     this.#judge = new Judge(checkers, folder);
-    this.#share = share;
+    this.#progress = progress;
     this.#corrupt = corrupt;
   }
 
@@ -109,8 +108,8 @@ export class Explorer {
 
   /** BUDGET_ENDED: it was over first. */
   refer(): Reference {
-    const nothing: WalkPlan = { safepoints: [], calls: undefined, distanceAt: () => 1 };
-    const isOver = (): boolean => this.#share.isOver();
+    const nothing: WalkPlan = { safepoints: [], calls: [], distanceAt: () => 1 };
+    const isOver = (): boolean => this.#progress.isOver();
     const end = (): never => {
       throw new VermilionError(
         "BUDGET_ENDED",
@@ -136,8 +135,8 @@ export class Explorer {
     const random = new Random(seed);
     const chains = new Map<Strike, readonly number[]>();
     const plan: WalkPlan = {
-      safepoints: safepoints === undefined ? [] : chosen(safepoints),
-      calls,
+      safepoints: safepoints === undefined ? [] : safepointsOf(safepoints),
+      calls: calls === undefined ? [] : callsOf(calls),
       distanceAt: (strike) => {
         const chain = randomChain(furtherFailures, random);
         chains.set(strike, chain);
@@ -149,15 +148,15 @@ export class Explorer {
       const forks = this.#forks(folder, random, options);
       const walk = new Walk(this.#program, this.#subject, folder, plan, {
         reached: () => {
-          if (this.#share.isOver() || forks.findings.length >= mostFindings) throw new WalkOver();
+          if (this.#progress.isOver() || forks.findings.length >= mostFindings) throw new WalkOver();
           return true;
         },
-        isOver: () => this.#share.isOver(),
+        isOver: () => this.#progress.isOver(),
         end: endWalk,
         visit: (pending, standing) => {
           const before = forks.counts.failures;
           forks.visit(pending, standing);
-          this.#share.looked(forks.counts.failures - before);
+          this.#progress.looked(forks.counts.failures - before);
           chains.delete(pending.strike);
         },
       });
@@ -179,7 +178,7 @@ export class Explorer {
     const where: FrameInspection[][] = [];
     const plan: WalkPlan = {
       safepoints: kind === "safepoint" ? [ordinal] : [],
-      calls: kind === "safepoint" ? undefined : { from: ordinal, to: ordinal, every: 1, share: WHOLE },
+      calls: kind === "safepoint" ? [] : [ordinal],
       distanceAt: () => 1,
     };
     return this.#inFolder((folder) => {
@@ -230,10 +229,6 @@ export class Explorer {
       rmSync(folder, { recursive: true, force: true });
     }
   }
-}
-
-function chosen({ seed, count, share, ...range }: NonNullable<WalkOrder["safepoints"]>): Generator<number> {
-  return shareOf(stratified(range, count, new Random(seed)), share);
 }
 
 function endWalk(): never {

@@ -30,6 +30,7 @@ import {
 } from "./restart-chains.js";
 import type { AtEvent, RestartPointKind, RestartRun, RestartSubject } from "./restart-run.js";
 import { choicesOf, isWhole, milderChoices, survivedNow } from "./restart-states.js";
+import { type Share, WHOLE } from "./strata.js";
 import type { Tally } from "./tally.js";
 
 export interface RestartOptions extends ChainOptions {
@@ -43,7 +44,7 @@ export interface RestartOptions extends ChainOptions {
   /** Milliseconds after which no other guest is started. */
   readonly milliseconds: number;
   /** Of the points of the first run only each `count`th, from `index` on: for several searches at once. */
-  readonly part?: { readonly index: number; readonly count: number };
+  readonly part?: Share;
   /** What the others have found: a chain of so many failures, the first of them at this event. */
   readonly others?: Pick<Tally, "tellFinding" | "isBehindFinding">;
   /** Only this chain of failures, instead of all. */
@@ -99,7 +100,6 @@ interface Found {
 
 /** Guests that are started to make a finding smaller. */
 const MOST_TRIES = 100;
-const WHOLE = { index: 0, count: 1 };
 
 /** Looks for a failure that the program does not survive, until the first. REFERENCE_FAILED, CHECKER_INVALID, BAD_ARGUMENT. */
 export function searchRestarts(subject: RestartSubject, options: RestartOptions): RestartReport {

@@ -10,9 +10,8 @@ import { withSearchers } from "./searchers.js";
  * announced, and with what the disk has of its files, until one is found that it does not survive.
  * docs/programming-models.md
  *
- * NOT_FOUND and its like: the
- * module cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT. BUDGET_ENDED. REFERENCE_FAILED: the program does not even end
- * well without a failure. CHECKER_INVALID, NO_SUCH_EXPORT, FILES_UNSUPPORTED. TRACE_INVALID, BAD_ARGUMENT: `at`.
+ * NOT_FOUND and its like: the module cannot be read. MODULE_INVALID, MODULE_UNSUPPORTED, UNKNOWN_IMPORT. BUDGET_ENDED.
+ * REFERENCE_FAILED: the program does not even end well without a failure. CHECKER_INVALID, NO_SUCH_EXPORT, FILES_UNSUPPORTED. TRACE_INVALID, BAD_ARGUMENT: `at`.
  */
 export async function exploreRestarts(options: RestartExploreOptions): Promise<RestartExploration> {
   const module = resolve(options.module);

@@ -3,6 +3,7 @@ import type { SerializedError } from "../process/protocol.js";
 import type { Reference, Repetition, WalkOrder, WalkReport } from "./explorer.js";
 import type { Aspect } from "./observation.js";
 import type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";
+import type { Share } from "./strata.js";
 import type { Subject } from "./subject.js";
 import type { Trace } from "./trace.js";
 
@@ -22,12 +23,6 @@ export interface SearcherData {
   readonly tally: string;
 }
 
-/** One searcher's share of the points. */
-export interface SearchPart {
-  readonly index: number;
-  readonly count: number;
-}
-
 export type SearchOrder =
   | { readonly kind: "refer" }
   /** To every searcher but the one that found it. */
@@ -35,7 +30,7 @@ export type SearchOrder =
   | { readonly kind: "walk"; readonly order: WalkOrder }
   | { readonly kind: "repeat"; readonly trace: Trace }
   /** Of a program that begins again, whatever the searcher was made for. */
-  | { readonly kind: "restarts"; readonly options: RestartExploreOptions; readonly part: SearchPart };
+  | { readonly kind: "restarts"; readonly options: RestartExploreOptions; readonly part: Share };
 
 /** Each answers one order. */
 export type SearchReport =

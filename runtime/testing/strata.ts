@@ -1,4 +1,4 @@
-import type { Random } from "./random.js";
+import { Random } from "./random.js";
 
 /** Whole numbers from `from` to `to`, both included. */
 export interface Range {
@@ -23,14 +23,28 @@ export function splitTurns(turns: number, count: number): Share[] {
   return Array.from({ length: shares }, (_, index) => ({ index, count: shares }));
 }
 
-/** Whether a turn, from 0, is in a share. */
-export function isInShare(turn: number, { index, count }: Share): boolean {
-  return Math.floor(turn / NEIGHBOURS) % count === index;
+function* shareOf(numbers: Iterable<number>, { index, count }: Share): Generator<number> {
+  let turn = 0;
+  for (const number of numbers) if (Math.floor(turn++ / NEIGHBOURS) % count === index) yield number;
 }
 
-export function* shareOf(numbers: Iterable<number>, share: Share): Generator<number> {
-  let turn = 0;
-  for (const number of numbers) if (isInShare(turn++, share)) yield number;
+/** A share of so many safepoints of a range, chosen by a seed; all, if it has no more. */
+export type SafepointChoice = Range & { readonly count: number; readonly seed: number; readonly share: Share };
+
+/** A share of every nth host call of a range, from its first. */
+export type CallChoice = Range & { readonly every: number; readonly share: Share };
+
+/** Their ordinals, ascending. */
+export function safepointsOf({ seed, count, share, ...range }: SafepointChoice): Generator<number> {
+  return shareOf(stratified(range, count, new Random(seed)), share);
+}
+
+export function callsOf({ from, to, every, share }: CallChoice): Generator<number> {
+  return shareOf(steps(from, to, every), share);
+}
+
+function* steps(from: number, to: number, every: number): Generator<number> {
+  for (let value = from; value <= to; value += every) yield value;
 }
 
 /** `count` parts of a range that differ in length by at most 1; fewer when it is shorter than that. */
@@ -44,7 +58,7 @@ function splitRange({ from, to }: Range, count: number): Range[] {
 }
 
 /** Ascending: every number of a range, or one at random out of each of `count` parts of it. */
-export function* stratified(range: Range, count: number, random: Random): Generator<number> {
+function* stratified(range: Range, count: number, random: Random): Generator<number> {
   if (count >= range.to - range.from + 1) {
     for (let value = range.from; value <= range.to; value++) yield value;
     return;

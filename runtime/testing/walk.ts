@@ -14,7 +14,6 @@ import type { Outcome } from "../process/machine.js";
 import type { Program } from "../process/program.js";
 import type { EntryCall } from "../process/stacks.js";
 import { Sandbox } from "./sandbox.js";
-import { isInShare, type Range, type Share, WHOLE } from "./strata.js";
 import type { Subject } from "./subject.js";
 import type { Strike } from "./trace.js";
 import { type Snapshot, Vessel, type Watcher } from "./vessel.js";
@@ -24,8 +23,8 @@ import { type FrozenMemory, WarmMemory } from "./warm-memory.js";
 export interface WalkPlan {
   /** Ascending, each once. */
   readonly safepoints: Iterable<number>;
-  /** Of every nth host call a share, with all of its points; from 1. */
-  readonly calls: (Range & { readonly every: number; readonly share: Share }) | undefined;
+  /** Host calls, ascending, each with all of its points. */
+  readonly calls: Iterable<number>;
   /** Safepoints between a point and the place where the run with a failure is held against this one; at least 1. */
   readonly distanceAt: (strike: Strike) => number;
 }
@@ -63,8 +62,6 @@ export interface WalkEnd {
   readonly calls: number;
 }
 
-const NO_CALLS = { from: 1, to: 0, every: 1, share: WHOLE };
-
 export class Walk {
   readonly vessel: Vessel;
   readonly #visitor: WalkVisitor;
@@ -74,6 +71,8 @@ export class Walk {
   readonly #folder: string;
   readonly #warm: WarmMemory[] = [];
   #nextSafepoint: number;
+  readonly #calls: Iterator<number>;
+  #nextCall: number;
   #pending: Pending[] = [];
   #callsMade = 0;
   /** All points of the call that is coming are wanted. */
@@ -88,7 +87,9 @@ export class Walk {
     this.#plan = plan;
     this.#visitor = visitor;
     this.#safepoints = plan.safepoints[Symbol.iterator]();
-    this.#nextSafepoint = this.#advance();
+    this.#nextSafepoint = next(this.#safepoints);
+    this.#calls = plan.calls[Symbol.iterator]();
+    this.#nextCall = next(this.#calls);
     this.#frozen = new FrozenFiles(subject, folder);
     this.vessel = new Vessel(program, subject, join(folder, "walk"), this.#watcher());
   }
@@ -99,20 +100,12 @@ export class Walk {
     return { outcome, safepoints: this.vessel.machine.safepointsCrossed, calls: this.#callsMade };
   }
 
-  #advance(): number {
-    const { done, value } = this.#safepoints.next();
-    return done === true ? Number.POSITIVE_INFINITY : value;
-  }
-
   #watcher(): Watcher {
-    const { from, to, every, share } = this.#plan.calls ?? NO_CALLS;
     const isDue = (): boolean => this.vessel.machine.safepointsCrossed >= this.#nextStop() || this.#isOver();
     return {
       isDue,
       isDueAtCall: () => {
-        const ordinal = this.#callsMade + 1;
-        const turn = (ordinal - from) / every;
-        this.#atCall = turn >= 0 && ordinal <= to && Number.isInteger(turn) && isInShare(turn, share);
+        this.#atCall = this.#callsMade + 1 === this.#nextCall;
         this.#triedInside = false;
         if (!this.#atCall && !isDue()) return false;
         this.#stop = "before";
@@ -128,6 +121,7 @@ export class Walk {
       },
       afterCall: () => {
         this.#callsMade++;
+        if (this.#callsMade === this.#nextCall) this.#nextCall = next(this.#calls);
       },
       isDueAfterCall: () => {
         if (!this.#atCall) return false;
@@ -158,7 +152,7 @@ export class Walk {
     if (stop !== "inside" && stop !== "after") this.#lookAtPending(safepoint, machine);
     if (this.#isOver()) this.#visitor.end();
     const strike = this.#strikeAt(stop, safepoint);
-    while (this.#nextSafepoint <= safepoint) this.#nextSafepoint = this.#advance();
+    while (this.#nextSafepoint <= safepoint) this.#nextSafepoint = next(this.#safepoints);
     if (strike !== undefined && this.#visitor.reached(strike, machine)) {
       const checkAt = safepoint + this.#plan.distanceAt(strike);
       this.#pending.push({ strike, snapshot: this.#freeze(machine), safepoint, checkAt });
@@ -214,6 +208,12 @@ export class Walk {
       ),
     };
   }
+}
+
+/** Infinity: there is none any more. */
+function next(ordinals: Iterator<number>): number {
+  const { done, value } = ordinals.next();
+  return done === true ? Number.POSITIVE_INFINITY : value;
 }
 
 /** K3. */

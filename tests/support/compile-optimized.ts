@@ -1,8 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import { ENGINE_FLAGS, optimizesFromScratch } from "../../runtime/process/engine-flags.js";
-
-const OPTIMIZED = ["--no-liftoff", "--no-wasm-lazy-compilation"];
-const USUAL = ["--liftoff", "--wasm-lazy-compilation"];
+import { OPTIMIZED, USUAL } from "../../runtime/process/optimizing-compiler.js";
 
 /** In this thread. */
 export function compileOptimized(bytes: Uint8Array): WebAssembly.Module {

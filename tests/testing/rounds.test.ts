@@ -1,22 +1,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Reference, WalkOrder } from "../../runtime/testing/explorer.js";
-import { Random } from "../../runtime/testing/random.js";
 import { rounds } from "../../runtime/testing/rounds.js";
-import { isInShare, shareOf, stratified } from "../../runtime/testing/strata.js";
+import { callsOf, safepointsOf } from "../../runtime/testing/strata.js";
 
-function safepointsOf({ safepoints }: WalkOrder): number[] {
-  if (safepoints === undefined) return [];
-  return [...shareOf(stratified(safepoints, safepoints.count, new Random(safepoints.seed)), safepoints.share)];
-}
-
-function callsOf({ calls }: WalkOrder): number[] {
-  if (calls === undefined) return [];
-  const ordinals = Array.from({ length: calls.to }, (_, index) => index + 1);
-  return ordinals.filter((ordinal) => {
-    const turn = (ordinal - calls.from) / calls.every;
-    return Number.isInteger(turn) && isInShare(turn, calls.share);
-  });
+function pointsOf({ safepoints, calls }: WalkOrder): number[] {
+  return [
+    ...(safepoints === undefined ? [] : safepointsOf(safepoints)),
+    ...(calls === undefined ? [] : callsOf(calls)),
+  ];
 }
 
 test("however many search, each round looks at the same points, each once", () => {
@@ -32,7 +24,7 @@ test("however many search, each round looks at the same points, each once", () =
         const options = { seed: 7, points, mostFindings: 1, keepsEnds: false, endless: false };
         const looked = (count: number) =>
           [...rounds(reference, { ...options, jobs: count })].map(({ walks }) =>
-            [...walks.flatMap(safepointsOf), ...walks.flatMap(callsOf)].sort((a, b) => a - b),
+            walks.flatMap(pointsOf).sort((a, b) => a - b),
           );
         const [first = [], second = []] = looked(1);
         if (calls <= points / 3) expect(first).toEqual(Array.from({ length: calls }, (_, index) => index + 1));

@@ -2,6 +2,7 @@
 import { mapSharedWord } from "../../../dist/pmem/shared-word.js";
 import { Machine } from "../../../dist/runtime/process/machine.js";
 import { Program } from "../../../dist/runtime/process/program.js";
+import { CarriedMemories } from "../../../dist/tests/support/carried-memories.js";
 
 /** Of an action: what goes on for so long, or so deep, is for the stack to end. */
 const MOST_INTERRUPTIONS = 100;
@@ -22,8 +23,7 @@ export class Subject {
   #program;
   #failAt;
   #machine;
-  #memories;
-  #live = [];
+  #memories = new CarriedMemories();
   #used = false;
   resumes = 0;
 
@@ -34,7 +34,6 @@ export class Subject {
   }
 
   #newMachine() {
-    this.#live = [];
     const print = () => undefined;
     return new Machine(this.#program, {
       functions: { spectest: Object.fromEntries(PRINTS.map((name) => [name, print])) },
@@ -43,11 +42,7 @@ export class Subject {
         if (index === 0 && flag !== undefined && mapSharedWord(memory, flag.distance) === undefined) {
           throw new Error("no room for the flag");
         }
-        this.#live[index] = memory;
-        const saved = this.#memories?.[index];
-        if (saved === undefined) return;
-        memory.grow((saved.length - memory.buffer.byteLength) / 65536);
-        new Uint8Array(memory.buffer).set(saved);
+        this.#memories.attach(index, memory);
       },
       growMemory: () => true,
       failurePending: () => false,
@@ -69,7 +64,7 @@ export class Subject {
     this.#used = true;
     while (outcome.kind === "suspended") {
       this.resumes++;
-      this.#memories = this.#live.map((memory) => new Uint8Array(memory.buffer).slice());
+      this.#memories.save();
       this.#machine = this.#newMachine();
       this.#machine.restore(outcome.state);
       outcome = this.#machine.resume({ callback: false, injection: injection() });

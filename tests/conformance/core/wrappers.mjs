@@ -3,6 +3,7 @@
  * it, and returns its results as integers. So values that JavaScript has not (vectors, payloads of NaNs) are given and
  * compared exactly, and stand in frames when the action is interrupted.
  */
+import { ByteWriter } from "../../../dist/runtime/wasm/byte-writer.js";
 import { ExternalKind, SectionId, typeOfFunction } from "../../../dist/runtime/wasm/module.js";
 import { ValueType } from "../../../dist/runtime/wasm/value-types.js";
 
@@ -14,11 +15,9 @@ export const LANE_BYTES = { i8: 1, i16: 2, i32: 4, i64: 8, f32: 4, f64: 8 };
 const EMPTY = [0, 0];
 
 function unsigned(value) {
-  const bytes = [];
-  for (let left = value >>> 0; ; left >>>= 7) {
-    if (left < 0x80) return [...bytes, left];
-    bytes.push((left & 0x7f) | 0x80);
-  }
+  const writer = new ByteWriter(5);
+  writer.u32(value);
+  return [...writer.view()];
 }
 
 function signed(value) {

@@ -8,6 +8,7 @@ import binaryen from "binaryen";
 import { Machine, type Outcome } from "../../../runtime/process/machine.js";
 import type { HostFunction, Injection, MachineHost } from "../../../runtime/process/machine-host.js";
 import { Program } from "../../../runtime/process/program.js";
+import { CarriedMemories } from "../../support/carried-memories.js";
 
 const { Features } = binaryen;
 
@@ -83,42 +84,32 @@ export class Guest {
     others: "fast" | "tracking" | "none" = "none",
   ): Run {
     const log: string[] = [];
-    let memories: Uint8Array[] | undefined;
-    let live: WebAssembly.Memory[] = [];
+    const memories = new CarriedMemories();
     const note: HostFunction = (...values) => {
       log.push(values.map((value) => (Object.is(value, -0) ? "-0" : `${value}`)).join(" "));
       return undefined;
     };
-    const host = (): MachineHost => {
-      live = [];
-      return {
-        functions: { env: { log_i32: note, log_i64: note, log_f32: note, log_f64: note, log: note } },
-        attachMemory: (index, memory) => {
-          live[index] = memory;
-          const saved = memories?.[index];
-          if (saved === undefined) return;
-          memory.grow((saved.length - memory.buffer.byteLength) / 65536);
-          new Uint8Array(memory.buffer).set(saved);
-        },
-        growMemory: () => true,
-        failurePending: () => false,
-        exitStatus: () => undefined,
-      };
+    const host: MachineHost = {
+      functions: { env: { log_i32: note, log_i64: note, log_f32: note, log_f64: note, log: note } },
+      attachMemory: memories.attach,
+      growMemory: () => true,
+      failurePending: () => false,
+      exitStatus: () => undefined,
     };
     const injection = (run: number): Injection => {
       const atSafepoint = failAt(run);
       return atSafepoint === undefined ? {} : { atSafepoint };
     };
     const usual = others === "tracking" ? this.#tracking : this.#exact;
-    let machine = new Machine(usual, host());
+    let machine = new Machine(usual, host);
     let outcome = machine.start("run", [], injection(0));
     let resumes = 0;
     let safepoints = machine.safepointsCrossed;
     while (outcome.kind === "suspended") {
       if (++resumes > MOST_RESUMES) throw new Error("no progress");
-      memories = live.map((memory) => new Uint8Array(memory.buffer).slice());
+      memories.save();
       // A fast program counts in steps, so it only carries the state over: it is stopped at its first host call.
-      machine = new Machine(others === "fast" && failAt(resumes) === undefined ? this.#fast : usual, host());
+      machine = new Machine(others === "fast" && failAt(resumes) === undefined ? this.#fast : usual, host);
       machine.restore(outcome.state);
       outcome = machine.resume({ callback: true, injection: injection(resumes) });
       safepoints += machine.safepointsCrossed;
