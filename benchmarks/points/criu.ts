@@ -48,7 +48,9 @@ export async function dumpAndRestore(scratch: string, heapMebibytes: number): Pr
       await sleep(50);
     }
     const options = ["--images-dir", dump, "--shell-job"];
+    const gone = new Promise((resolve) => child.once("exit", resolve));
     const dumped = criu(["dump", "--tree", String(pid), ...options]);
+    await gone; // a child that nobody has waited for keeps its number, which the restored process wants
     return [dumped, criu(["restore", "--restore-detached", ...options])];
   } finally {
     closeSync(file);

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 /** What tsconfig.build.json compiles; the benchmarks import the corpus. */
-const sourceFolders = ["pmem", "runtime", "guest-examples", "benchmarks", "tests/corpus"];
+const sourceFolders = ["pmem", "runtime", "guest-examples", "benchmarks", "tests/corpus", "tests/support"];
 const stamp = join(root, "dist", ".built");
 
 /** Milliseconds since 1970, or -Infinity where there is no such file. */
