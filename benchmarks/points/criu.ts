@@ -25,6 +25,12 @@ function criu(args: readonly string[]): number {
   throw new Unavailable(`criu ${args[0]}: ${stderr.trim().split("\n").at(-1) ?? `status ${status}`}`);
 }
 
+/** Of user and kernel together: fields 14 and 15 of proc_pid_stat(5), counted behind the name in parentheses. */
+function processorTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
 /** Milliseconds of a dump, after which the process is gone, and of its restore. */
 export async function dumpAndRestore(scratch: string, heapMebibytes: number): Promise<[number, number]> {
   checkCriu();
@@ -51,7 +57,11 @@ export async function dumpAndRestore(scratch: string, heapMebibytes: number): Pr
     const gone = new Promise((resolve) => child.once("exit", resolve));
     const dumped = criu(["dump", "--tree", String(pid), ...options]);
     await gone; // a child that nobody has waited for keeps its number, which the restored process wants
-    return [dumped, criu(["restore", "--restore-detached", ...options])];
+    const restored = criu(["restore", "--restore-detached", ...options]);
+    const before = processorTicks(pid);
+    await sleep(500);
+    if (processorTicks(pid) === before) throw new Error("the restored process does not compute");
+    return [dumped, restored];
   } finally {
     closeSync(file);
     spawnSync("kill", ["-KILL", String(pid)]);

@@ -20,7 +20,7 @@ import { decodeModule } from "../wasm/decode.js";
 import type { Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 import { ContinuationModules } from "./continuation-modules.js";
-import { formFor, nameOfForm, RUNS_EXNREF } from "./forms.js";
+import { formFor, nameOfForm, RUNS_EXNREF, USUAL_MODE } from "./forms.js";
 import { type CachedForm, ModuleCache } from "./module-cache.js";
 import type { ReadAhead } from "./read-ahead.js";
 
@@ -75,7 +75,7 @@ export class Program {
    */
   static load(bytes: Uint8Array, options: ProgramOptions): Program {
     const { cacheDirectory, exact, flags = false, tracking = false } = options;
-    const form = formFor(exact ? "exact" : flags ? "flag" : "fast", tracking);
+    const form = formFor(exact ? "exact" : flags ? USUAL_MODE : "fast", tracking);
     const name = nameOfForm(form);
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes, options.ahead);
     const cached = cache?.readForm(name);

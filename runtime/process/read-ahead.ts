@@ -8,7 +8,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildFrameStack } from "../instrument/frame-stack.js";
-import { formFor, nameOfForm } from "./forms.js";
+import { formFor, nameOfForm, USUAL_MODE } from "./forms.js";
 import { contentHash } from "./image/content-hash.js";
 import { MAX_MODULE_BYTES } from "./image/header.js";
 import { MODULE_NAME } from "./image/names.js";
@@ -34,7 +34,7 @@ export function readAhead(order: PrepareOrder): ReadAhead | undefined {
   try {
     const module = moduleOf(order);
     const cache = order.cacheDirectory === undefined ? undefined : new ModuleCache(order.cacheDirectory, module);
-    const mode = nameOfForm(formFor(order.exact ? "exact" : "flag")); // what is tried first: guest-opening.ts
+    const mode = nameOfForm(formFor(order.exact ? "exact" : USUAL_MODE));
     const content = cache?.readForm(mode);
     return {
       module,
