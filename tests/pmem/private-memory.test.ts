@@ -88,9 +88,9 @@ describe("attach", () => {
     expect(mapsOfFile()).toBe(0);
     expectContent(memory);
     kernel.pageByteLength = 0;
-    expect(backing.written().flatMap(({ page, count }) => [page, page + count])).toEqual(
-      expect.arrayContaining([3, 20]),
-    );
+    // And perhaps more: kernels that do not know PFNZERO count what was only looked at.
+    const written = backing.written().flatMap(({ page, count }) => Array.from({ length: count }, (_, at) => page + at));
+    expect(written).toEqual(expect.arrayContaining([3, 4, 5, 6, 20]));
     backing.close();
   });
 
