@@ -12,8 +12,8 @@ export {
   powerFailAt,
 } from "./explore.js";
 export type { Aspect, Difference, Ending } from "./observation.js";
+export type { RestartFinding } from "./restart-finding.js";
 export type { RestartPointKind } from "./restart-run.js";
-export type { RestartFinding } from "./restart-search.js";
 export { describeRestartFinding } from "./restart-text.js";
 export { exploreRestarts } from "./restarts.js";
 export type { RestartExploration, RestartExploreOptions } from "./restarts-here.js";

@@ -15,21 +15,11 @@
  *     tells the others, and these go on until they are past it.
  */
 import { VermilionError } from "../../pmem/error.js";
-import { lostFiles } from "../../pmem/surviving-files.js";
-import { instantDigest, lostStores } from "../../pmem/surviving-states.js";
-import type { FrameInspection } from "../process/frame-inspection.js";
-import { GuestStacks, guestStack } from "./guest-stack.js";
-import {
-  BEGINNING,
-  type Chain,
-  type ChainOptions,
-  ChainRuns,
-  isPoint,
-  type RestartFailure,
-  type Strike,
-} from "./restart-chains.js";
-import type { AtEvent, RestartPointKind, RestartRun, RestartSubject } from "./restart-run.js";
-import { choicesOf, isWhole, milderChoices, survivedNow } from "./restart-states.js";
+import { instantDigest } from "../../pmem/surviving-states.js";
+import { BEGINNING, type Chain, type ChainOptions, ChainRuns, isPoint, type RestartFailure } from "./restart-chains.js";
+import { explained, type Found, type RestartFinding, shrunk } from "./restart-finding.js";
+import type { AtEvent, RestartRun, RestartSubject } from "./restart-run.js";
+import { isWhole, survivedNow } from "./restart-states.js";
 import { type Share, WHOLE } from "./strata.js";
 import type { Tally } from "./tally.js";
 
@@ -51,30 +41,6 @@ export interface RestartOptions extends ChainOptions {
   readonly only?: readonly RestartFailure[];
 }
 
-interface LostStore {
-  readonly address: number;
-  readonly byteLength: number;
-  /** The host made it, for a call of the guest; or nobody tracked it. */
-  readonly byHost: boolean;
-  /** The guest's stack, innermost frame first. */
-  readonly where: readonly FrameInspection[];
-}
-
-export interface RestartFinding {
-  readonly failures: readonly (RestartFailure & {
-    readonly kind: RestartPointKind;
-    /** The guest's stack at the failure, innermost frame first. */
-    readonly where: readonly FrameInspection[];
-    /** What was stored and did not survive, oldest first. */
-    readonly lost: readonly LostStore[];
-    /** What of files and directories did not, as text. */
-    readonly lostFiles: readonly string[];
-  })[];
-  readonly promised: number;
-  /** What the guest that went on from there did. */
-  readonly result: string;
-}
-
 export interface RestartReport {
   /** Looked at, also by way of a failure before. */
   readonly points: number;
@@ -91,15 +57,6 @@ export interface RestartReport {
   /** False: the budget ended first. */
   readonly complete: boolean;
 }
-
-interface Found {
-  readonly chain: Chain;
-  /** What the guest that went on did. */
-  readonly result: string;
-}
-
-/** Guests that are started to make a finding smaller. */
-const MOST_TRIES = 100;
 
 /** Looks for a failure that the program does not survive, until the first. REFERENCE_FAILED, CHECKER_INVALID, BAD_ARGUMENT. */
 export function searchRestarts(subject: RestartSubject, options: RestartOptions): RestartReport {
@@ -159,8 +116,8 @@ class RestartSearch {
       complete: this.#complete,
     };
     if (this.#found === undefined) return { ...report, finding: undefined };
-    const { chain, result } = only === undefined ? this.#shrunk(this.#found) : this.#found;
-    return { ...report, finding: { ...this.#explain(chain), result } };
+    const found = only === undefined ? shrunk(this.#runs, this.#found) : this.#found;
+    return { ...report, finding: explained(this.#runs, this.#subject.program, found) };
   }
 
   /** Looks at every point of a run from which `depth` failures in a row may begin. `goesOn`: of the program, begun again. */
@@ -243,61 +200,5 @@ class RestartSearch {
     }
     const result = this.#runs.outcomeOf(chain);
     if (result !== undefined) this.#found = { chain, result };
-  }
-
-  /** The chain that was found, with as little lost as still breaks the program: what remains is what is missing. */
-  #shrunk(found: Found): Found {
-    let best = found;
-    let tries = 0;
-    for (let better: Found | undefined = found; better !== undefined; ) {
-      best = better;
-      better = undefined;
-      for (const failures of this.#milder(best.chain.failures)) {
-        if (++tries > MOST_TRIES) return best;
-        better = this.#failing(failures);
-        if (better !== undefined) break;
-      }
-    }
-    return best;
-  }
-
-  /** Chains that lose a little less in one of their failures. */
-  #milder(failures: readonly RestartFailure[]): (readonly RestartFailure[])[] {
-    const milder: (readonly RestartFailure[])[] = [];
-    let index = 0;
-    this.#runs.follow(failures, (run, _, failure) => {
-      const at = index++;
-      for (const choice of milderChoices(run, failure.choice)) milder.push(failures.with(at, { ...failure, choice }));
-    });
-    return milder;
-  }
-
-  /** Undefined: the program survives the chain, or what comes later in it does not happen any more. */
-  #failing(failures: readonly RestartFailure[]): Found | undefined {
-    try {
-      const chain = this.#runs.follow(failures, () => undefined);
-      const result = chain && this.#runs.outcomeOf(chain);
-      return chain && result !== undefined ? { chain, result } : undefined;
-    } catch (error) {
-      if (error instanceof VermilionError && error.code === "BAD_ARGUMENT") return undefined;
-      throw error;
-    }
-  }
-
-  /** Runs a chain again, to tell where each failure struck and what it took. */
-  #explain({ failures, promised }: Chain): Omit<RestartFinding, "result"> {
-    const explained: RestartFinding["failures"][number][] = [];
-    const stacks = new GuestStacks(this.#subject.program);
-    const strike: Strike = (run, kind, failure) => {
-      const { memory, files } = choicesOf(failure.choice);
-      const lost = lostStores(run.model, memory).map(({ sequence, address, byteLength }) => {
-        const { byHost = false, frames = [] } = run.storedBy.get(sequence) ?? {};
-        return { address, byteLength, byHost, where: stacks.describe(frames) };
-      });
-      const lostOfFiles = run.files === undefined ? [] : lostFiles(run.files.model, files);
-      explained.push({ ...failure, kind, where: stacks.describe(guestStack()), lost, lostFiles: lostOfFiles });
-    };
-    this.#runs.follow(failures, strike, true);
-    return { failures: explained, promised };
   }
 }

@@ -9,7 +9,8 @@ import { readModuleFile } from "../process/module-file.js";
 import { Program } from "../process/program.js";
 import { readTree } from "./guest-files.js";
 import type { RestartFailure } from "./restart-chains.js";
-import { type RestartFinding, type RestartOptions, searchRestarts } from "./restart-search.js";
+import type { RestartFinding } from "./restart-finding.js";
+import { type RestartOptions, searchRestarts } from "./restart-search.js";
 import { CHECKER_EXPORT, type FilesChecker } from "./restart-verdict.js";
 
 /** A program that manages persistent memory itself, and how to look for failures that it does not survive. */
