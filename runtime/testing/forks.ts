@@ -147,7 +147,7 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
     const { outcome } = this.#run(snapshot, chain, distance, this.#isTimeForFresh());
     if (outcome.kind !== "suspended") return false;
     const { vessel } = standing;
-    const [here, there] = [this.#vessel.outputByteLengths, vessel.outputByteLengths];
+    const [here, there] = [this.#vessel.stdio.outputByteLengths, vessel.stdio.outputByteLengths];
     return (
       sameMachineState(outcome.state, standing.machine) &&
       here.stdout === there.stdout &&
@@ -169,7 +169,7 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
   }
 
   #sameOutput(other: Vessel, from: number): boolean {
-    return this.#vessel.readOutput("stdout", from).equals(other.readOutput("stdout", from));
+    return this.#vessel.stdio.readOutput("stdout", from).equals(other.stdio.readOutput("stdout", from));
   }
 
   /** A failure has left this. */

@@ -53,7 +53,7 @@ export class Judge {
   observe(vessel: Vessel, outcome: Outcome, safepoints: number): Observation {
     return {
       ending: endingOf(outcome, safepoints),
-      stdout: vessel.readOutput("stdout"),
+      stdout: vessel.stdio.readOutput("stdout"),
       files: vessel.sandbox.listing,
       contents: this.#checkers.keepsContents ? vessel.sandbox.contents() : undefined,
     };
@@ -79,7 +79,8 @@ export class Judge {
       const outcome = checker.startHere({ exportName: "_start", args: [] }, { atSafepoint: MOST_CHECKER_SAFEPOINTS });
       const ending = endingOf(outcome, MOST_CHECKER_SAFEPOINTS);
       if (ending.kind === "returned" || (ending.kind === "exited" && ending.status === 0)) return [];
-      const said = `${checker.readOutput("stdout")}${checker.readOutput("stderr")}`.trim().split("\n").at(-1) ?? "";
+      const said =
+        `${checker.stdio.readOutput("stdout")}${checker.stdio.readOutput("stderr")}`.trim().split("\n").at(-1) ?? "";
       const message = `${subject.module} ${describeEnding(ending)}${said === "" ? "" : `, saying ${JSON.stringify(said)}`}`;
       return [{ aspect: "checker", message }];
     } finally {

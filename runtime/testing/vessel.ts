@@ -9,7 +9,7 @@
  * L2  A machine is taken again only when nothing can be left in it that its next state does not replace.
  * L3  Nothing a run does reaches the user's files: it works on the sandbox's.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { invariant } from "../../pmem/error.js";
 import { VERMILION_MODULE } from "../instrument/own-modules.js";
@@ -23,14 +23,13 @@ import type { EntryCall } from "../process/stacks.js";
 import { Oflags } from "../wasi/abi.js";
 import { ProcessExit, RESTART, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
-import { openInput } from "./input.js";
+import { GuestStdio } from "./guest-stdio.js";
 import { Sandbox } from "./sandbox.js";
 import { type SimulatedMoment, SimulatedTime } from "./simulated-time.js";
 import type { Subject } from "./subject.js";
 import type { FrozenMemory } from "./warm-memory.js";
 
 const PAGE_BYTE_LENGTH = 65_536;
-const SEEK_SET = 0;
 
 /** Calls after which files or directories may differ. */
 const CHANGING =
@@ -59,16 +58,15 @@ export interface Watcher extends PersistencePoints {
 
 export class Vessel {
   readonly sandbox: Sandbox;
+  readonly stdio: GuestStdio;
   readonly #program: Program;
   readonly #subject: Subject;
-  readonly #folder: string;
   readonly #watcher: Watcher | undefined;
   readonly #time: SimulatedTime;
   #wasi: Wasi | undefined;
   #machine: Machine | undefined;
   #memories: WebAssembly.Memory[] = [];
   #loaded: readonly FrozenMemory[] = [];
-  #stdio: [number, number, number] = [-1, -1, -1];
   #interrupting = false;
   /** The last state that was saved needs some. */
   #keepsFiles = false;
@@ -80,11 +78,11 @@ export class Vessel {
   constructor(program: Program, subject: Subject, folder: string, watcher?: Watcher) {
     this.#program = program;
     this.#subject = subject;
-    this.#folder = folder;
     this.#watcher = watcher;
     this.#time = new SimulatedTime(subject.seed);
     mkdirSync(folder, { recursive: true });
     this.sandbox = new Sandbox(join(folder, "files"), subject.preopens);
+    this.stdio = new GuestStdio(folder, subject.stdin);
     const { features } = program.graph;
     this.#stained = features.changesTables || features.segmentOperations.size > 0;
   }
@@ -113,17 +111,6 @@ export class Vessel {
     return state;
   }
 
-  /** Written so far, by this run and those before it. */
-  get outputByteLengths(): { readonly stdout: number; readonly stderr: number } {
-    const { lseek } = libc();
-    return { stdout: Number(lseek(this.#stdio[1], 0, 1)), stderr: Number(lseek(this.#stdio[2], 0, 1)) };
-  }
-
-  /** All output; what was written before a snapshot that was loaded is zeros. */
-  readOutput(stream: "stdout" | "stderr", from = 0): Buffer {
-    return readFileSync(join(this.#folder, stream)).subarray(from);
-  }
-
   /** A clean start with fresh copies of the user's files. */
   start(entry: EntryCall, injection: Injection = {}, askAtSafepoint?: number): Outcome {
     this.sandbox.fill();
@@ -132,7 +119,7 @@ export class Vessel {
 
   /** A clean start with the files that are there. */
   startHere(entry: EntryCall, injection: Injection = {}, askAtSafepoint?: number): Outcome {
-    this.#openStdio(0, 0);
+    this.stdio.open(0, 0);
     this.#replaceWasi(() => Wasi.create(this.#wasiOptions()));
     this.#machine = new Machine(this.#program, this.#machineHost());
     if (askAtSafepoint !== undefined) this.#machine.askAtSafepoint(askAtSafepoint);
@@ -143,7 +130,7 @@ export class Vessel {
   load(snapshot: Snapshot, fresh: boolean): void {
     this.sandbox.copyFrom(snapshot.files);
     this.#time.moment = snapshot.moment;
-    this.#openStdio(snapshot.stdoutByteLength, snapshot.stderrByteLength);
+    this.stdio.open(snapshot.stdoutByteLength, snapshot.stderrByteLength);
     this.#replaceWasi(() => Wasi.restore(this.#wasiOptions(), snapshot.wasi));
     this.#provideMachine(
       snapshot.memories.map(({ byteLength }) => byteLength),
@@ -186,7 +173,7 @@ export class Vessel {
     this.#wasi?.close();
     this.#wasi = undefined;
     this.#machine = undefined;
-    this.#closeStdio();
+    this.stdio.close();
   }
 
   #provideMachine(byteLengths: readonly number[], fresh: boolean): void {
@@ -218,33 +205,11 @@ export class Vessel {
       args: this.#subject.args,
       env: this.#subject.env,
       preopens: this.sandbox.preopens,
-      stdio: this.#stdio,
+      stdio: this.stdio.descriptors,
       keepAliveDirectory: this.sandbox.keptFiles,
       onChangedFile: "ignore", // a copy of a file is another one
       simulation: this.#time,
     };
-  }
-
-  #openStdio(stdoutByteLength: number, stderrByteLength: number): void {
-    this.#closeStdio();
-    this.#stdio = [
-      this.#subject.stdin === undefined ? -1 : openInput(this.#subject.stdin),
-      openSync(join(this.#folder, "stdout"), "w+"),
-      openSync(join(this.#folder, "stderr"), "w+"),
-    ];
-    for (const [descriptor, byteLength] of [
-      [this.#stdio[1], stdoutByteLength],
-      [this.#stdio[2], stderrByteLength],
-    ] as const) {
-      if (byteLength === 0) continue;
-      ftruncateSync(descriptor, byteLength);
-      libc().lseek(descriptor, byteLength, SEEK_SET);
-    }
-  }
-
-  #closeStdio(): void {
-    for (const descriptor of this.#stdio) if (descriptor >= 0) closeSync(descriptor);
-    this.#stdio = [-1, -1, -1];
   }
 
   #machineHost(): MachineHost {

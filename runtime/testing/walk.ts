@@ -194,7 +194,7 @@ export class Walk {
 
   #freeze(machine: MachineState): Snapshot {
     const { vessel } = this;
-    const { stdout, stderr } = vessel.outputByteLengths;
+    const { stdout, stderr } = vessel.stdio.outputByteLengths;
     return {
       machine,
       memories: vessel.memories.map((memory, index) => this.#freezeMemory(memory, index)),
