@@ -2,9 +2,9 @@
  * One function, understood far enough to be rewritten: its instructions, safepoint sites, and the operands that lie
  * below each site.
  *
- * The code is read once (instruction-pass.ts), with the operand stack (operand-stack.ts) and the blocks around
- * (control-stack.ts) followed; then liveness.ts says which locals each site (sites.ts) must save, and shared-guards.ts
- * which calls are guarded together.
+ * The code is read once (instruction-pass.ts, value-instructions.ts), with the operand stack (operand-stack.ts) and the
+ * blocks around (control-stack.ts) followed; then liveness.ts says which locals each site (sites.ts) must save, and
+ * shared-guards.ts which calls are guarded together.
  *
  * A1  The site set and the temporaries depend on the original bytes only, never on how safepoints are polled: an image
  *     saved by one form resumes in another.

@@ -1,22 +1,21 @@
 /**
  * One pass over a function's code: fills the tables of a FunctionAnalysis, and finds the sites with the operands below.
+ * Control flow is here; instructions that only move values are in value-instructions.ts.
  *
  * The stack's types are followed as validation does (core spec appendix "Validation Algorithm"), except in unreachable
  * code, which is marked dead (A2) and moves nothing.
  */
 import { typeOfFunction } from "../wasm/module.js";
-import { ATOMIC, EMPTY_BLOCK, Misc, Op, PLAIN, SIMD } from "../wasm/opcodes.js";
-import { type FunctionType, ValueType } from "../wasm/value-types.js";
+import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import type { FunctionType } from "../wasm/value-types.js";
 import { refuseOpcode } from "./body-scanner.js";
 import { ControlStack } from "./control-stack.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { InstructionReader } from "./instruction-reader.js";
-import { OperandStack } from "./operand-stack.js";
+import { NOTHING, OperandStack } from "./operand-stack.js";
 import { UNREACHABLE } from "./shared-guards.js";
 import { LoopCost, type Site, SiteKind } from "./sites.js";
-
-/** In place of a type: the instruction pushes nothing. */
-const NOTHING = 0;
+import { ValueInstructions } from "./value-instructions.js";
 
 export class InstructionPass {
   /** Catch sections that a `rethrow` names. */
@@ -24,13 +23,14 @@ export class InstructionPass {
   readonly #analysis: FunctionAnalysis;
   readonly #reader: InstructionReader;
   readonly #stack: OperandStack;
+  readonly #values: ValueInstructions;
   readonly #control = new ControlStack();
-  #unreachable = false;
 
   constructor(analysis: FunctionAnalysis) {
     this.#analysis = analysis;
     this.#reader = new InstructionReader(analysis.module.bytes);
     this.#stack = new OperandStack(analysis);
+    this.#values = new ValueInstructions(analysis, this.#reader, this.#stack);
   }
 
   /** Reads the instructions in the bytes [from, to). */
@@ -39,8 +39,7 @@ export class InstructionPass {
     const reader = this.#reader;
     reader.position = from;
     this.rethrownSections.clear();
-    this.#stack.height = 0;
-    this.#unreachable = false;
+    this.#stack.clear();
     this.#control.clear();
     this.#control.open(Op.block, -1, 0, false, EMPTY_BLOCK - 0x80);
     let count = 0;
@@ -52,27 +51,12 @@ export class InstructionPass {
       analysis.opcodes[i] = opcode;
       analysis.copies[i] = 0;
       analysis.siteOf[i] = 0;
-      analysis.dead[i] = this.#unreachable ? 1 : 0;
-      analysis.heights[i] = this.#unreachable ? UNREACHABLE : this.#stack.height;
-      if (opcode >= Op.i32Eqz && opcode <= Op.i64Extend32S) this.#effectOf(PLAIN, opcode, i);
-      else if (opcode >= Op.i32Load && opcode <= Op.i64Store32) {
-        reader.skipMemarg();
-        this.#effectOf(PLAIN, opcode, i);
-      } else this.#value(opcode, i);
+      analysis.dead[i] = this.#stack.unreachable ? 1 : 0;
+      analysis.heights[i] = this.#stack.unreachable ? UNREACHABLE : this.#stack.height;
+      if (!this.#values.read(opcode, i)) this.#controlFlow(opcode, i);
     }
     analysis.positions[count] = reader.position;
     analysis.instructionCount = count;
-  }
-
-  /** Pops, then pushes a type or NOTHING. */
-  #effect(pops: number, pushes: number, i: number): void {
-    if (this.#unreachable) return;
-    this.#stack.height -= pops;
-    if (pushes !== NOTHING) this.#stack.push(pushes, i);
-  }
-
-  #effectOf(table: { pops: Uint8Array; pushes: Uint8Array }, opcode: number, i: number): void {
-    this.#effect(table.pops[opcode] as number, table.pushes[opcode] as number, i);
   }
 
   /** Reads an index and keeps it. */
@@ -80,107 +64,6 @@ export class InstructionPass {
     const operand = this.#reader.leb();
     this.#analysis.operands[i] = operand;
     return operand;
-  }
-
-  /** Instructions that only move values; the rest is control flow. */
-  #value(opcode: number, i: number): void {
-    const { module, localTypes } = this.#analysis;
-    const reader = this.#reader;
-    switch (opcode) {
-      case Op.localGet:
-        this.#effect(0, localTypes[this.#operand(i)] as number, i);
-        break;
-      case Op.localSet:
-        this.#operand(i);
-        this.#effect(1, NOTHING, i);
-        break;
-      case Op.localTee:
-        this.#effect(1, localTypes[this.#operand(i)] as number, i);
-        break;
-      case Op.i32Const:
-        reader.skipLeb();
-        this.#effect(0, ValueType.i32, i);
-        break;
-      case Op.i64Const:
-        reader.skipLeb();
-        this.#effect(0, ValueType.i64, i);
-        break;
-      case Op.f32Const:
-        reader.position += 4;
-        this.#effect(0, ValueType.f32, i);
-        break;
-      case Op.f64Const:
-        reader.position += 8;
-        this.#effect(0, ValueType.f64, i);
-        break;
-      case Op.drop:
-        this.#effect(1, NOTHING, i);
-        break;
-      case Op.select:
-      case Op.selectTyped:
-        if (opcode === Op.selectTyped) reader.skipSelectTypes();
-        this.#effect(3, this.#stack.typeAt(this.#stack.height - 3), i);
-        break;
-      case Op.globalGet:
-        this.#effect(0, module.globals[reader.leb()]?.type ?? NOTHING, i);
-        break;
-      case Op.globalSet:
-        reader.skipLeb();
-        this.#effect(1, NOTHING, i);
-        break;
-      case Op.tableGet:
-        this.#effect(1, module.tables[reader.leb()]?.element ?? NOTHING, i);
-        break;
-      case Op.tableSet:
-        reader.skipLeb();
-        this.#effect(2, NOTHING, i);
-        break;
-      case Op.memorySize:
-        reader.skipLeb();
-        this.#effect(0, ValueType.i32, i);
-        break;
-      case Op.memoryGrow:
-        this.#operand(i);
-        this.#effect(1, ValueType.i32, i);
-        break;
-      case Op.refNull:
-        this.#effect(0, reader.u8(), i);
-        break;
-      case Op.refIsNull:
-        this.#effect(1, ValueType.i32, i);
-        break;
-      case Op.refFunc:
-        this.#operand(i);
-        this.#effect(0, ValueType.funcref, i);
-        break;
-      case Op.prefixMisc:
-        this.#misc(i);
-        break;
-      case Op.prefixSimd:
-      case Op.prefixAtomic: {
-        const table = opcode === Op.prefixSimd ? SIMD : ATOMIC;
-        const sub = reader.leb();
-        reader.skipImmediates(table, sub);
-        this.#effectOf(table, sub, i);
-        break;
-      }
-      default:
-        this.#controlFlow(opcode, i);
-    }
-  }
-
-  #misc(i: number): void {
-    const sub = this.#reader.leb();
-    if (sub < Misc.memoryInit) {
-      this.#effect(1, sub < 4 ? ValueType.i32 : ValueType.i64, i);
-      return;
-    }
-    this.#operand(i);
-    const pair = sub === Misc.memoryInit || sub === Misc.memoryCopy || sub === Misc.tableInit || sub === Misc.tableCopy;
-    if (pair) this.#reader.skipLeb();
-    if (sub === Misc.tableGrow) this.#effect(2, ValueType.i32, i);
-    else if (sub === Misc.tableSize) this.#effect(0, ValueType.i32, i);
-    else if (sub !== Misc.dataDrop && sub !== Misc.elemDrop) this.#effect(3, NOTHING, i);
   }
 
   #controlFlow(opcode: number, i: number): void {
@@ -207,45 +90,45 @@ export class InstructionPass {
         break;
       case Op.brIf:
         this.#operand(i);
-        this.#effect(1, NOTHING, i);
+        this.#stack.apply(1, NOTHING, i);
         break;
       case Op.call: {
         const callee = this.#operand(i);
-        if (!this.#unreachable) this.#call(typeOfFunction(module, callee), 0, graph.mayUnwind[callee] === 1, i);
+        if (!this.#stack.unreachable) this.#call(typeOfFunction(module, callee), 0, graph.mayUnwind[callee] === 1, i);
         break;
       }
       case Op.callIndirect: {
         const typeIndex = this.#operand(i);
         this.#reader.skipLeb();
         const mayUnwind = graph.typeMayUnwind[graph.canonicalType[typeIndex] as number] === 1;
-        if (!this.#unreachable) this.#call(module.types[typeIndex] as FunctionType, 1, mayUnwind, i);
+        if (!this.#stack.unreachable) this.#call(module.types[typeIndex] as FunctionType, 1, mayUnwind, i);
         break;
       }
       case Op.nop:
         break;
       case Op.rethrow:
         this.#noteRethrow(this.#operand(i));
-        this.#unreachable = true;
+        this.#stack.unreachable = true;
         break;
       case Op.br:
       case Op.throw:
       case Op.returnCall:
         this.#operand(i);
-        this.#unreachable = true;
+        this.#stack.unreachable = true;
         break;
       case Op.returnCallIndirect:
         this.#operand(i);
         this.#reader.skipLeb();
-        this.#unreachable = true;
+        this.#stack.unreachable = true;
         break;
       case Op.brTable:
         this.#reader.skipBranchTable();
-        this.#unreachable = true;
+        this.#stack.unreachable = true;
         break;
       case Op.return:
       case Op.unreachable:
       case Op.throwRef:
-        this.#unreachable = true;
+        this.#stack.unreachable = true;
         break;
       default:
         refuseOpcode(opcode, this.#reader.position - 1);
@@ -275,10 +158,10 @@ export class InstructionPass {
     analysis.operands[i] = blockType;
     analysis.arms[i] = 0;
     const params = analysis.blockParams(blockType);
-    if (!this.#unreachable) stack.height -= params.length + (opcode === Op.if ? 1 : 0);
+    if (!this.#stack.unreachable) stack.height -= params.length + (opcode === Op.if ? 1 : 0);
     analysis.baseHeights[i] = stack.height;
-    this.#control.open(opcode, i, stack.height, this.#unreachable, blockType);
-    if (this.#unreachable) return;
+    this.#control.open(opcode, i, stack.height, this.#stack.unreachable, blockType);
+    if (this.#stack.unreachable) return;
     stack.pushAll(params, i, true);
     // Parameters are operands of the site too: they are copied at the header, once each turn.
     if (opcode === Op.loop) this.#addSite(i, SiteKind.loop);
@@ -301,7 +184,7 @@ export class InstructionPass {
       }
       frame.section = i;
     }
-    this.#unreachable = frame.isDead;
+    this.#stack.unreachable = frame.isDead;
     analysis.dead[i] = frame.isDead ? 1 : 0;
     if (frame.isDead) return;
     this.#stack.height = frame.height;
@@ -316,7 +199,7 @@ export class InstructionPass {
     if (start >= 0) analysis.partners[start] = i;
     analysis.dead[i] = isDead ? 1 : 0;
     analysis.arms[i] = 0;
-    this.#unreachable = isDead;
+    this.#stack.unreachable = isDead;
     if (this.#control.isEmpty) return;
     if (!isDead) {
       this.#stack.height = height;
@@ -328,7 +211,7 @@ export class InstructionPass {
   }
 
   #noteRethrow(label: number): void {
-    if (this.#unreachable) return;
+    if (this.#stack.unreachable) return;
     const section = this.#control.target(label)?.section ?? -1;
     if (section >= 0) this.rethrownSections.add(section);
   }

@@ -8,11 +8,16 @@
 import type { ValueType } from "../wasm/value-types.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 
+/** In place of a type: an instruction pushes nothing. */
+export const NOTHING = 0;
+
 const INITIAL_CAPACITY = 1 << 12;
 
 export class OperandStack {
   /** Lowering it pops. */
   height = 0;
+  /** The code here is never reached, so nothing is known of the stack (A2). */
+  unreachable = false;
   readonly #analysis: FunctionAnalysis;
   #types = new Uint8Array(INITIAL_CAPACITY);
   #producers = new Int32Array(INITIAL_CAPACITY);
@@ -22,8 +27,20 @@ export class OperandStack {
     this.#analysis = analysis;
   }
 
+  clear(): void {
+    this.height = 0;
+    this.unreachable = false;
+  }
+
   typeAt(height: number): ValueType {
     return this.#types[height] as ValueType;
+  }
+
+  /** What an instruction does: pops, then pushes a type or NOTHING. In unreachable code it moves nothing. */
+  apply(pops: number, pushes: number, producer: number): void {
+    if (this.unreachable) return;
+    this.height -= pops;
+    if (pushes !== NOTHING) this.push(pushes, producer);
   }
 
   push(type: number, producer: number): void {
