@@ -1,7 +1,7 @@
 /** Where a program was at a place in its log, once the log has been followed up to there. */
 import { describeState } from "../wasi/index.js";
 import { describeFrames } from "./frame-inspection.js";
-import type { Outcome } from "./machine.js";
+import type { Outcome } from "./outcome.js";
 import type { Program } from "./program.js";
 import type { Followed } from "./protocol.js";
 import { decodeStacks } from "./stacks.js";

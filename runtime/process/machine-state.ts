@@ -1,13 +1,13 @@
 /**
- * What a machine saves and restores besides memory and frames: mutable globals, tables, and which segments are dropped.
+ * What a machine saves besides memory: its stacks, mutable globals, tables, and which segments are dropped.
  * Format: docs/image-format.md#state-file
  *
- * Together with memory it is in place before any guest code runs (M1 in machine.ts).
+ * All but the stacks is restored here. Together with memory it is in place before any guest code runs (M1 in machine.ts).
  */
 import { ValueType } from "../wasm/value-types.js";
 import type { MachineState } from "./image/state-file.js";
 import { type MachineInstance, stateDamaged } from "./machine-instance.js";
-import { RECORD_TRAILER } from "./stacks.js";
+import { countFrames, encodeStacks, RECORD_TRAILER, type Stacks } from "./stacks.js";
 
 type InstanceState = Omit<MachineState, "stacks">;
 
@@ -25,8 +25,25 @@ export class DroppedSegments {
   }
 }
 
+export interface SavedMachine {
+  readonly state: MachineState;
+  /** In all stacks. */
+  readonly frames: number;
+}
+
+/** @throws VermilionError CANNOT_SAVE when the guest holds what no image can. */
+export function saveMachine(instance: MachineInstance, dropped: DroppedSegments, stacks: Stacks): SavedMachine {
+  let state: MachineState;
+  try {
+    state = { ...saveInstance(instance, dropped), stacks: encodeStacks(stacks) };
+  } catch (error) {
+    throw instance.isLeaving(error) ? instance.leaving : error;
+  }
+  return { state, frames: stacks.tasks.reduce((sum, task) => sum + countFrames(task.frames), 0) };
+}
+
 /** Behind the frames, whose records are still in the frame stack, and stay there. */
-export function saveInstance(instance: MachineInstance, dropped: DroppedSegments): InstanceState {
+function saveInstance(instance: MachineInstance, dropped: DroppedSegments): InstanceState {
   const from = instance.savedByteLength;
   instance.callHelper("saveGlobals");
   const globals = instance.saved(from);

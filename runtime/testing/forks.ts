@@ -10,7 +10,7 @@
  * F4  A run that goes on much longer than the whole program does not end.
  */
 import type { MachineState } from "../process/image/state-file.js";
-import type { Outcome } from "../process/machine.js";
+import type { Outcome } from "../process/outcome.js";
 import type { Program } from "../process/program.js";
 import { sameBytes, sameWasiState } from "./comparison.js";
 import type { Judge, Verdict } from "./judge.js";

@@ -1,6 +1,6 @@
 /** The oracles: what must be true of a run with failures, once it has ended. */
 import { join } from "node:path";
-import type { Outcome } from "../process/machine.js";
+import type { Outcome } from "../process/outcome.js";
 import type { Program } from "../process/program.js";
 import { type Aspect, compare, type Difference, describeEnding, endingOf, type Observation } from "./observation.js";
 import type { Subject } from "./subject.js";

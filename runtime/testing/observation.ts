@@ -1,6 +1,6 @@
 /** What somebody outside sees of a whole run, however often its power failed. */
 import { createHash } from "node:crypto";
-import type { Outcome } from "../process/machine.js";
+import type { Outcome } from "../process/outcome.js";
 import { type FileListing, sameListing } from "./sandbox.js";
 
 export type Ending =

@@ -8,7 +8,7 @@
  */
 import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import type { Preopen } from "../process/command.js";
-import type { Outcome } from "../process/machine.js";
+import type { Outcome } from "../process/outcome.js";
 import { type AtEvent, type RestartPointKind, RestartRun, type RestartSubject } from "./restart-run.js";
 import { type Survived, survivedNamed } from "./restart-states.js";
 import { type Checker, checkerOf, checkFiles, ENTRY_EXPORT, type FilesChecker, judge } from "./restart-verdict.js";

@@ -2,7 +2,7 @@
 import { CacheModel, type PersistenceDomain } from "../../pmem/cache-model.js";
 import { VermilionError } from "../../pmem/error.js";
 import type { Preopen } from "../process/command.js";
-import type { Outcome } from "../process/machine.js";
+import type { Outcome } from "../process/outcome.js";
 import type { Program } from "../process/program.js";
 import { ExternalKind, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";

@@ -10,7 +10,7 @@
  */
 import { join } from "node:path";
 import type { MachineState } from "../process/image/state-file.js";
-import type { Outcome } from "../process/machine.js";
+import type { Outcome } from "../process/outcome.js";
 import type { Program } from "../process/program.js";
 import type { EntryCall } from "../process/stacks.js";
 import { Sandbox } from "./sandbox.js";

@@ -5,8 +5,9 @@
  * safepoints. What survives is what an image would hold: a copy of linear memory and the machine's state.
  */
 import binaryen from "binaryen";
-import { Machine, type Outcome } from "../../../runtime/process/machine.js";
+import { Machine } from "../../../runtime/process/machine.js";
 import type { HostFunction, Injection, MachineHost } from "../../../runtime/process/machine-host.js";
+import type { Outcome } from "../../../runtime/process/outcome.js";
 import { Program } from "../../../runtime/process/program.js";
 import { CarriedMemories } from "../../support/carried-memories.js";
 

@@ -2,8 +2,9 @@ import { closeSync, writeSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { mapSharedWord } from "../../../pmem/shared-word.js";
 import type { MachineState } from "../../../runtime/process/image/state-file.js";
-import { Machine, type Outcome } from "../../../runtime/process/machine.js";
+import { Machine } from "../../../runtime/process/machine.js";
 import { type HostFunction, type MachineHost, RESTART } from "../../../runtime/process/machine-host.js";
+import type { Outcome } from "../../../runtime/process/outcome.js";
 import { Program } from "../../../runtime/process/program.js";
 import { assemble } from "./harness.js";
 
