@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { cacheDirectory } from "./cache-directory.js";
-import type { Command, Preopen } from "./command.js";
+import { type Command, defaultImageDirectory, type Preopen } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
 import type { HoldupEnergy } from "./image/holdup-energy.js";
@@ -148,6 +148,25 @@ export interface OpenOptions extends ProcessOptions {
   readonly listen?: readonly string[] | undefined;
 }
 
+export function creationOrder(options: CreateOptions): PrepareOrder {
+  const command = commandOf(options);
+  return {
+    kind: "create",
+    command,
+    moduleBytes: options.moduleBytes,
+    image: resolve(options.image ?? defaultImageDirectory(process.cwd(), command)),
+    ifUnfinished: options.ifUnfinished ?? "resume",
+    inPlace: options.inPlace ?? false,
+    ...surroundings(options),
+  };
+}
+
+export function openingOrder(image: string, options: OpenOptions): Extract<PrepareOrder, { kind: "open" }> {
+  const preopens = options.preopens?.map(absolutePreopen);
+  const { listen, at } = options;
+  return { kind: "open", image: resolve(image), at, preopens, listen, ...surroundings(options) };
+}
+
 /** The order that brings back what the first one created. */
 export function reopening(order: PrepareOrder, options: ProcessOptions): PrepareOrder {
   if (order.kind === "open") return { ...order, at: undefined };
@@ -163,7 +182,7 @@ export function reopening(order: PrepareOrder, options: ProcessOptions): Prepare
   };
 }
 
-export function commandOf(options: CreateOptions): Command {
+function commandOf(options: CreateOptions): Command {
   const module = resolve(options.module);
   return {
     module,
@@ -203,11 +222,11 @@ export function argumentText(value: number | bigint | string): string {
   return typeof value === "number" ? String(value).replace("Infinity", "inf") : String(value);
 }
 
-export function absolutePreopen({ host, guest }: Preopen): Preopen {
+function absolutePreopen({ host, guest }: Preopen): Preopen {
   return { host: resolve(host), guest };
 }
 
-export function surroundings(options: ProcessOptions): Surroundings {
+function surroundings(options: ProcessOptions): Surroundings {
   return {
     stdio: options.stdio ?? [0, 1, 2],
     onChangedFile: options.onChangedFile ?? "warn",

@@ -1,33 +1,20 @@
 import { resolve } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
-import { defaultImageDirectory } from "./command.js";
-import { type GuestThread, startGuestThread } from "./guest-thread.js";
+import type { GuestThread } from "./guest-thread.js";
 import type { ImageSummary, Inspection } from "./inspect.js";
 import { checkPersistEvery } from "./point-schedule.js";
 import {
-  absolutePreopen,
   argumentText,
   type CreateOptions,
-  commandOf,
-  needsExactCounts,
+  creationOrder,
   type OpenOptions,
-  orderOf,
+  openingOrder,
   type ProcessOptions,
   type RunOptions,
-  reopening,
-  surroundings,
 } from "./process-options.js";
+import { exitProgram, followLog, keepThread, ProcessSessions } from "./process-sessions.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
-import { readAhead } from "./read-ahead.js";
-import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { SignalSource } from "./signals.js";
-import { STACK_MEGABYTES } from "./stack-size.js";
-
-/** A session that waits for the end of the program. */
-let lastSession: Session | undefined;
-
-/** A session started ahead, before anyone knows for what. */
-let spare: Session | undefined;
 
 /**
  * A persistent process: a WASI program whose whole state belongs to an image, a directory on disk.
@@ -43,32 +30,24 @@ export class Process {
   /** The image directory, absolute. */
   readonly image: string;
   readonly #options: ProcessOptions;
+  readonly #sessions: ProcessSessions;
   readonly #signals: readonly SignalSource[];
-  /** How to get the process again, for a run without a session. */
-  #order: PrepareOrder;
-  #session: Session | undefined;
-  #prepared: Prepared | undefined;
-  /** A failure came before the session could begin. */
-  #cancelled = false;
   #running = false;
-  /** An instance between two calls, in its session. */
-  #waiting = false;
   #over = false;
 
   private constructor(order: PrepareOrder, options: ProcessOptions) {
     this.image = order.image;
-    this.#order = order;
     this.#options = options;
+    this.#sessions = new ProcessSessions(order, options);
     this.#signals = [
       new SignalSource(options.saveOn ?? [], () => this.powerFail()),
-      new SignalSource(options.persistOn ?? [], () => this.#running && this.#session?.requestPoint()),
+      new SignalSource(options.persistOn ?? [], () => this.#running && this.#sessions.requestPoint()),
     ];
   }
 
   /** The thread of the next process, which was started while its options were not known yet: saves some 25 ms. */
   static useThread(thread: GuestThread): void {
-    spare ??= new Session(thread);
-    spare.hold(false);
+    keepThread(thread);
   }
 
   /**
@@ -79,17 +58,7 @@ export class Process {
    * IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes, DISK_FULL, READ_ONLY, PERMISSION_DENIED, MMAP_UNSUPPORTED, FFI_MISSING.
    */
   static create(options: CreateOptions): Promise<Process> {
-    const command = commandOf(options);
-    const order: PrepareOrder = {
-      kind: "create",
-      command,
-      moduleBytes: options.moduleBytes,
-      image: resolve(options.image ?? defaultImageDirectory(process.cwd(), command)),
-      ifUnfinished: options.ifUnfinished ?? "resume",
-      inPlace: options.inPlace ?? false,
-      ...surroundings(options),
-    };
-    return Process.#make(order, options);
+    return Process.#make(creationOrder(options), options);
   }
 
   /**
@@ -101,12 +70,7 @@ export class Process {
    * UNKNOWN_IMPORT, IMPORTS_INVALID.
    */
   static open(image: string, options: OpenOptions = {}): Promise<Process> {
-    const preopens = options.preopens?.map(absolutePreopen);
-    const { listen, at } = options;
-    return Process.#make(
-      { kind: "open", image: resolve(image), at, preopens, listen, ...surroundings(options) },
-      options,
-    );
+    return Process.#make(openingOrder(image, options), options);
   }
 
   /**
@@ -156,32 +120,19 @@ export class Process {
     image: string,
     options: OpenOptions & { readonly toCall?: number | undefined } = {},
   ): Promise<Followed> {
-    const { toCall, listen } = options;
-    const preopens = options.preopens?.map(absolutePreopen);
-    const place = { kind: "open", image: resolve(image), preopens, listen, at: undefined, follow: true } as const;
-    const session = new Session(startGuestThread(STACK_MEGABYTES.deepResume));
-    try {
-      session.hold(true);
-      const events = { notice: options.onNotice, instrumenting: options.onInstrument, replaying: options.onReplay };
-      await session.prepare({ ...place, ...surroundings(options) }, events);
-      const answer = await session.follow(toCall);
-      if (answer.kind === "followed") return answer.followed;
-      throw new VermilionError("PROCESS_CLOSED", `${image}: a power failure came first`);
-    } finally {
-      await session.end();
-    }
+    return followLog({ ...openingOrder(image, options), at: undefined, follow: true }, options, options.toCall);
   }
 
   /** Ends this program at once: see `ProcessOptions.endsProgram`. */
   static async exit(status: number): Promise<never> {
-    await lastSession?.exitProgram(status);
+    await exitProgram(status);
     return process.exit(status);
   }
 
   static async #make(order: PrepareOrder, options: ProcessOptions): Promise<Process> {
     const made = new Process(order, options);
     try {
-      await made.#prepare();
+      await made.#sessions.prepare();
     } catch (error) {
       await made.close();
       throw error;
@@ -191,7 +142,7 @@ export class Process {
 
   /** Where the next run goes on; undefined: at the program's beginning, or nowhere: an instance waits for a call. */
   get resumes(): Resumption | undefined {
-    return this.#prepared?.resumes;
+    return this.#sessions.resumes;
   }
 
   /**
@@ -223,11 +174,11 @@ export class Process {
     checkPersistEvery(options.persistEvery ?? this.#options.persistEvery ?? {});
     this.#running = true;
     try {
-      const outcome = await this.#runOnce(call, { ...this.#options, ...options });
+      const outcome = await this.#sessions.run(call, { ...this.#options, ...options });
       if (outcome.kind === "exited" || outcome.kind === "trapped") await this.close();
       return outcome;
     } catch (error) {
-      if (isRefusedCall(error)) await this.#endSession();
+      if (isRefusedCall(error)) await this.#sessions.end();
       else await this.close();
       throw error;
     } finally {
@@ -240,7 +191,7 @@ export class Process {
    * and `run` returns. Before `run`: that run ends at once. Does nothing between two runs.
    */
   powerFail(): void {
-    if (!this.#waiting) this.#session?.powerFail();
+    this.#sessions.powerFail();
   }
 
   /**
@@ -249,7 +200,8 @@ export class Process {
    * ended first), PROCESS_CLOSED, IN_PLACE, DISK_FULL and the other codes of the disk: the epoch before stays.
    */
   async persist(): Promise<number> {
-    if (this.#running && this.#session !== undefined) return this.#session.persist();
+    const point = this.#running ? this.#sessions.persist() : undefined;
+    if (point !== undefined) return point;
     throw new VermilionError("PROCESS_IDLE", `${this.image}: this process does not run now; persist needs a run`);
   }
 
@@ -261,107 +213,8 @@ export class Process {
   async close(): Promise<void> {
     this.#over = true;
     for (const source of this.#signals) source.close();
-    await this.#endSession();
+    await this.#sessions.end();
   }
-
-  async #runOnce(call: CallOrder | undefined, options: ProcessOptions): Promise<Outcome> {
-    const plan = options.failure ?? {};
-    const exact = needsExactCounts(plan);
-    if (this.#order.exact !== exact) {
-      await this.#endSession();
-      this.#order = { ...this.#order, exact };
-    }
-    if (this.#session === undefined && !this.#cancelled) await this.#prepare();
-    const session = this.#session;
-    this.#waiting = false;
-    const timers: NodeJS.Timeout[] = [];
-    let reason: "failure" | "timeLimit" = "failure";
-    this.#onRunning = () => {
-      const { timeLimitMilliseconds: limit } = options;
-      if (plan.afterMilliseconds !== undefined) timers.push(setTimeout(() => this.powerFail(), plan.afterMilliseconds));
-      if (limit === undefined) return;
-      const expire = () => {
-        reason = "timeLimit";
-        this.powerFail();
-      };
-      timers.push(setTimeout(expire, limit));
-    };
-    session?.hold(true);
-    const end = this.#cancelled ? undefined : await session?.run(orderOf(call, options));
-    timers.forEach(clearTimeout);
-    const { resumes } = this;
-    this.#cancelled = false;
-    if (end?.kind === "ended") {
-      if (end.outcome.kind !== "returned") this.#letGo();
-      else if (session?.reusable === true) this.#wait(session);
-      else await this.#endSession();
-      this.#order = reopening(this.#order, this.#options);
-      return end.outcome.kind === "powerFailed" ? { ...end.outcome, reason } : end.outcome;
-    }
-    await this.#endSession();
-    return {
-      kind: "powerFailed",
-      reason,
-      epoch: resumes?.epoch ?? 0,
-      frames: resumes?.frames ?? 0,
-      saveMilliseconds: 0,
-    };
-  }
-
-  #wait(session: Session): void {
-    this.#waiting = true;
-    this.#prepared = undefined;
-    session.hold(false);
-  }
-
-  #onRunning: () => void = () => {};
-
-  async #prepare(): Promise<void> {
-    const events: SessionEvents = {
-      notice: this.#options.onNotice,
-      instrumenting: this.#options.onInstrument,
-      replaying: this.#options.onReplay,
-      running: () => this.#onRunning(),
-    };
-    const booting = takeSpare();
-    this.#session = booting ?? new Session();
-    this.#session.hold(true);
-    const ahead = booting && readAhead(this.#order);
-    let report = await this.#session.prepare({ ...this.#order, ahead }, events);
-    if (report.kind === "needsStack") {
-      const shallow = this.#session;
-      this.#session = new Session(startGuestThread(STACK_MEGABYTES.deepResume, shallow.threadOptions));
-      this.#session.hold(true);
-      await shallow.end(); // while the other one boots
-      report = await this.#session.prepare(this.#order, events);
-    }
-    if (report.kind === "prepared") this.#prepared = report;
-    else this.#cancelled = true;
-    this.#session.hold(false); // a process that is never run does not keep the program alive
-  }
-
-  /** The guest has ended, and its thread has let go of the image. */
-  #letGo(): void {
-    if (this.#options.endsProgram === true) {
-      lastSession = this.#session;
-      this.#session = undefined;
-      this.#prepared = undefined;
-    } else void this.#endSession();
-  }
-
-  async #endSession(): Promise<void> {
-    const session = this.#session;
-    this.#session = undefined;
-    this.#prepared = undefined;
-    this.#waiting = false;
-    await session?.end();
-  }
-}
-
-function takeSpare(): Session | undefined {
-  const session = spare;
-  spare = undefined;
-  return session;
 }
 
 /** Errors that come before the guest runs, and that another call need not meet. */
