@@ -9,7 +9,7 @@ import { segmentNumber, stateName, stateNumber, TRAP_NAME } from "./names.js";
 import type { SavedState } from "./reading.js";
 import type { ImageStorage, StorageFile } from "./storage.js";
 
-/** State files that no slot may name: of a commit in flight (I6 in image.ts), and the next one. */
+/** State files that no slot may name: of a commit in flight (I6 in epoch-commits.ts), and the next one. */
 const MOST_AHEAD = 2;
 
 /**

@@ -1,13 +1,12 @@
 import { resolve } from "node:path";
 import { attempt, invariant, VermilionError } from "../../../pmem/error.js";
 import type { MemoryBacking } from "../../../pmem/memory-backing.js";
-import type { UnsummedPages } from "../../../pmem/open-segments.js";
-import type { PageRun } from "../../../pmem/page-map.js";
-import type { Commit, Committer } from "./commit.js";
+import type { Committer } from "./commit.js";
 import { beyondLimit } from "./damage.js";
+import { type Companions, EpochCommits } from "./epoch-commits.js";
 import { EpochFiles } from "./epoch-files.js";
 import { type EpochRecord, KEEP_LAST, type KeepPolicy, type TrapRecord } from "./epoch-record.js";
-import { MEMORY_ONLY, type PointFacts, type Saving, type WrittenEpoch, writeEpoch } from "./epoch-writing.js";
+import type { PointFacts } from "./epoch-writing.js";
 import { type ImageHeader, MAX_MEMORIES } from "./header.js";
 import { HeaderSlots } from "./header-slots.js";
 import type { ImageDirectory } from "./image-directory.js";
@@ -20,27 +19,9 @@ import {
   openImage,
   removeImage,
 } from "./making.js";
-import type { MemoryStore } from "./memory-store.js";
-import { HEADER_NAME, stateName } from "./names.js";
-import { ImageReading, readState, type SavedState } from "./reading.js";
+import { HEADER_NAME } from "./names.js";
+import { ImageReading, readState } from "./reading.js";
 import type { ImageState } from "./state-file.js";
-
-/** A commit that somebody else makes while the guest runs. */
-interface InFlight {
-  readonly committer: Committer;
-  readonly header: ImageHeader;
-  readonly saved: SavedState;
-  /** Pages of the epochs that it removes, which are free once that is durable. */
-  readonly free: readonly PageRun[][];
-}
-
-/** What goes with an epoch that is committed later. */
-interface Companions {
-  /** Descriptors: their content belongs to the state. */
-  readonly guestFiles: readonly number[];
-  /** Names in the image that only epochs before it needed. */
-  readonly remove: readonly string[];
-}
 
 /**
  * An image that this process holds: the directory of one process, its lock, header, state file and linear memory.
@@ -52,10 +33,8 @@ interface Companions {
  * I1  The guest may store into its memory only after markRunning() has returned: then the current slot names the epoch that
  *     it goes on from, and a save may overwrite whatever no kept epoch needs. In place, no frames exist any more that
  *     could meet the changed memory.
- * I2  A commit makes durable, in this order: linear memory and state file, directory entries, header slot. A slot never
- *     names what a power cut could still take away, and until the last of these writes the epoch before is whole.
- * I3, I5: the files of epochs, in epoch-files.ts. I4: failed flushes, in header-slots.ts.
- * I6  One commit at most is in flight. Until it has ended no other write goes to the image, and none of its files is closed.
+ * I2, I6: commits, in epoch-commits.ts. I3, I5: the files of epochs, in epoch-files.ts. I4: failed flushes, in
+ * header-slots.ts.
  */
 export class Image {
   /** Absolute. */
@@ -66,26 +45,23 @@ export class Image {
   readonly command: unknown;
   readonly #directory: ImageDirectory;
   readonly #lock: ImageLock;
-  readonly #store: MemoryStore | undefined;
   readonly #slots: HeaderSlots;
   readonly #files: EpochFiles;
-  #saved: SavedState | undefined;
-  /** Whether an epoch after `#saved` lies in the store's memories, which no slot names yet. */
-  #inFlight: InFlight | undefined;
+  /** Undefined: nothing can run in this image any more. */
+  readonly #commits: EpochCommits | undefined;
   #closed = false;
 
   private constructor(parts: ImageParts) {
-    const { directory, storage, header, saved } = parts;
+    const { directory, storage, header, saved, store } = parts;
     this.path = directory.path;
     this.moduleBytes = parts.moduleBytes;
     this.command = parts.command;
     this.#directory = directory;
     this.#lock = parts.lock;
-    this.#saved = saved;
-    this.#store = parts.store;
     const memoryByteLengths = () => this.memories.map(({ byteLength }) => byteLength);
     this.#slots = new HeaderSlots(directory.path, storage.open(HEADER_NAME), header, memoryByteLengths);
     this.#files = new EpochFiles(parts, this.#slots, saved?.record.keep ?? KEEP_LAST);
+    this.#commits = store && new EpochCommits(parts, store, this.#slots, this.#files);
   }
 
   /**
@@ -130,7 +106,7 @@ export class Image {
 
   /** What is known about the epoch that it goes on from; undefined: it begins. */
   get record(): EpochRecord | undefined {
-    return this.#saved?.record;
+    return this.#commits?.saved?.record;
   }
 
   /** Names of files in `open-files` that some kept epoch needs. */
@@ -140,7 +116,7 @@ export class Image {
 
   /** Those of a resumable image, or created since, in the order of the module. */
   get memories(): readonly MemoryBacking[] {
-    return this.#store?.memories ?? [];
+    return this.#commits?.store.memories ?? [];
   }
 
   /** The next memory of the module, empty: grow it, then attach it. */
@@ -150,14 +126,14 @@ export class Image {
       throw beyondLimit(this.path, "its program has too many memories", MAX_MEMORIES);
     }
     if (this.header.inPlace) this.#files.addName();
-    return this.#running().create();
+    return this.#running().store.create();
   }
 
   /** What the last commit saved. IMAGE_INTERRUPTED: killed before any save. IMAGE_NOT_SAVED: it is over. */
   readState(): ImageState {
     this.#checkOpen();
     const { header, command } = this;
-    return (this.#saved ?? readState(this.#directory, { header, command, damage: undefined })).state;
+    return (this.#commits?.saved ?? readState(this.#directory, { header, command, damage: undefined })).state;
   }
 
   /** Signals to this program that ask for a persistence point: for others to read, with our pid. */
@@ -169,18 +145,19 @@ export class Image {
   /** Durable before it returns, and to be called before the guest's first store (I1). */
   markRunning(): void {
     const { status, inPlace } = this.header;
-    this.#check(this.#saved === undefined ? "running" : status);
-    const store = this.#running();
+    this.#check(this.record === undefined ? "running" : status);
+    const commits = this.#running();
+    const { saved, store } = commits;
     store.prepare();
     this.#files.prepareNext(); // I3
     this.#files.syncNames();
-    if (this.#saved === undefined) return; // created so, and durable
-    const state = inPlace ? undefined : { checksum: this.#saved.checksum };
+    if (saved === undefined) return; // created so, and durable
+    const state = inPlace ? undefined : { checksum: saved.checksum };
     this.#slots.flip({ status: "running", message: "", exitStatus: 0, state });
     store.settle();
     this.#files.removeUncommitted();
     if (inPlace) {
-      this.#saved = undefined;
+      commits.forget();
       this.#files.dropAll();
     } else this.#files.dropExpired();
   }
@@ -188,10 +165,7 @@ export class Image {
   /** If this throws, the image stays "running", from the epoch before; otherwise a resume sees this state. */
   commit(state: ImageState, facts: PointFacts): void {
     this.#check("running");
-    const { changes, saved } = this.#save({ status: "saved", state, facts });
-    this.#slots.flip(changes); // the persistence point
-    this.#adopt(saved);
-    this.#running().trim();
+    this.#running().commit(state, facts);
   }
 
   /**
@@ -202,16 +176,8 @@ export class Image {
    * guest may go on all the same.
    */
   persist(state: ImageState, facts: PointFacts): void {
-    this.#check("running");
-    invariant(!this.header.inPlace, `the memory of ${this.path} cannot be kept while the guest runs`);
-    const { changes, saved } = this.#save({ status: "running", state, facts });
-    this.#slots.flip(changes); // the persistence point
-    this.#adopt(saved);
-    this.#running().settle();
-    this.#files.dropExpired();
-    this.#running().trim();
-    this.#files.prepareNext(); // I3
-    this.#files.syncNames();
+    this.#checkPersistable();
+    this.#running().persist(state, facts);
   }
 
   /**
@@ -219,42 +185,14 @@ export class Image {
    * meanwhile, flushes and closes the guest's files, and removes what is not needed any more then. Until that is done the epoch
    * before is the image's; the next transition waits for it. If this throws, nothing has changed, and the guest may go on.
    */
-  persistLater(state: ImageState, facts: PointFacts, { guestFiles, remove }: Companions, committer: Committer): void {
-    this.#check("running");
-    invariant(!this.header.inPlace, `the memory of ${this.path} cannot be kept while the guest runs`);
-    const store = this.#running();
-    const checksums: UnsummedPages[] = [];
-    const { saved, changes, file } = this.#write({ status: "running", state, facts, later: checksums });
-    const epoch = this.header.highestEpoch + 1;
-    this.#files.passNext(epoch);
-    store.settle();
-    const header = this.#slots.changed(changes);
-    this.#files.add(epoch, saved);
-    const expired = this.#files.expired(epoch, header.writtenAt);
-    const free = this.#files.forget(expired);
-    this.#inFlight = { committer, header, saved, free };
-    const commit: Commit = {
-      path: this.path,
-      checksums,
-      flush: [...guestFiles, ...store.takeUnflushed(), file.descriptor],
-      directory: this.#directory.descriptor,
-      header: this.#slots.writeOf(header),
-      remove: [...expired.map(stateName), ...remove].map((name) => this.#directory.currentPathOf(name)),
-      close: [...guestFiles, file.descriptor],
-    };
-    committer.start(commit);
+  persistLater(state: ImageState, facts: PointFacts, companions: Companions, committer: Committer): void {
+    this.#checkPersistable();
+    this.#running().persistLater(state, facts, companions, committer);
   }
 
   /** Waits for a commit in flight, if there is one. @throws what it failed with: then nothing more can be saved (I4). */
   settleCommit(): void {
-    const flight = this.#inFlight;
-    if (flight === undefined) return;
-    this.#inFlight = undefined;
-    this.#slots.durably(() => flight.committer.wait());
-    this.#slots.adopt(flight.header);
-    this.#saved = flight.saved;
-    this.#files.removed(flight.free);
-    this.#running().trim();
+    this.#commits?.settle();
   }
 
   /** Where the image is now, if it was renamed since it was opened. */
@@ -273,7 +211,7 @@ export class Image {
     this.#slots.flip({ status: "finished", state: undefined, exitStatus: exitStatus >>> 0 });
     this.#files.removeUncommitted();
     if (this.#files.keepsHistory) return;
-    this.#saved = undefined;
+    this.#commits?.forget();
     this.#files.removeHistory();
   }
 
@@ -283,17 +221,15 @@ export class Image {
    */
   trap(trap: TrapRecord, hostCalls = 0): void {
     this.#check("running");
-    const { message } = trap;
     try {
-      const facts = { why: "trap", hostCalls, keptFiles: [] } as const;
-      this.#slots.flip(this.#save({ status: "trapped", state: MEMORY_ONLY, facts, trap }).changes);
+      this.#running().commitTrap(trap, { why: "trap", hostCalls, keptFiles: [] });
     } catch (error) {
       this.#checkOpen();
       if (!(error instanceof VermilionError)) throw error;
-      this.#slots.flip({ status: "trapped", state: undefined, message });
+      this.#slots.flip({ status: "trapped", state: undefined, message: trap.message });
     }
     this.#files.removeUncommitted();
-    this.#saved = undefined;
+    this.#commits?.forget();
   }
 
   /** Gives the memories' ranges back and releases the lock; changes nothing on disk. Closing twice does nothing. */
@@ -305,42 +241,16 @@ export class Image {
       // Whoever made it has told; the epoch before stays.
     }
     this.#closed = true;
-    this.#store?.close();
+    this.#commits?.store.close();
     this.#files.close();
     this.#slots.close();
     this.#lock.release();
     this.#directory.close();
   }
 
-  #running(): MemoryStore {
-    invariant(this.#store !== undefined, `nothing runs in ${this.path}`);
-    return this.#store;
-  }
-
-  /** I2, up to the header slot, which the result is for. */
-  #save(saving: Saving): Pick<WrittenEpoch, "saved" | "changes"> {
-    const { saved, changes, file } = this.#write(saving);
-    this.#files.takeNext(file);
-    try {
-      this.#slots.durably(() => this.#running().flush());
-      this.#slots.durably(() => file.sync());
-    } finally {
-      file.close();
-    }
-    this.#files.syncNames(); // nothing to do, unless files were created since markRunning()
-    return { changes, saved };
-  }
-
-  /** Everything but the slot, not flushed. */
-  #write(saving: Saving): WrittenEpoch {
-    const { header } = this;
-    const place = { path: this.path, exists: this.#slots.exist, store: this.#running(), files: this.#files, header };
-    return writeEpoch({ ...place, before: this.#saved?.record }, saving);
-  }
-
-  #adopt(saved: SavedState): void {
-    this.#saved = saved;
-    this.#files.add(this.header.epoch, saved);
+  #running(): EpochCommits {
+    invariant(this.#commits !== undefined, `nothing runs in ${this.path}`);
+    return this.#commits;
   }
 
   #checkOpen(): void {
@@ -353,5 +263,11 @@ export class Image {
     this.#checkOpen();
     const { status: found } = this.header;
     invariant(found === status, `the image is ${found}, not ${status}`);
+  }
+
+  /** In place the guest's next store would change the saved memory. */
+  #checkPersistable(): void {
+    this.#check("running");
+    invariant(!this.header.inPlace, `the memory of ${this.path} cannot be kept while the guest runs`);
   }
 }
