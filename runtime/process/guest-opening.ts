@@ -17,7 +17,7 @@ export interface OpenedGuest {
   readonly opened: OpenedImage;
   readonly holdup: Holdup | undefined;
   readonly wasiOptions: WasiOptions;
-  /** The program again, in the form that counts (G3 in guest.ts). */
+  /** The program again, in the form that counts (G3 in guest-assembly.ts). */
   readonly loadCounting: () => Program;
 }
 

@@ -8,51 +8,40 @@
  *     that, by the constructor.
  * G2  Whatever fails after G1 leaves the image running: it goes on from the epoch before, or, if that is gone (no save
  *     yet, or memory written in place), not at all. Never from a mix.
- * G3  Where the engine leaves no room for a flag, the program is loaded again in the form that counts; nothing has been
- *     attached to the first by then.
+ *
+ * How it is put together, and G3: guest-assembly.ts.
  */
 import { VermilionError } from "../../pmem/error.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
-import { GuestEpochs } from "./guest-epochs.js";
-import { type GuestParts, machineHostOf } from "./guest-host.js";
-import { GuestMemories, NO_FLAG } from "./guest-memories.js";
-import { type OpenedGuest, type OpeningParts, openGuest } from "./guest-opening.js";
-import { createWakeDescriptor, injectionOf, misfit } from "./guest-preparation.js";
+import { assembleGuest, type ThreadParts } from "./guest-assembly.js";
+import type { GuestEpochs } from "./guest-epochs.js";
+import { injectionOf } from "./guest-preparation.js";
 import { HostFunctionFailure, type HostFunctions } from "./host-functions.js";
 import type { TrapRecord } from "./image/epoch-record.js";
-import { Image } from "./image/image.js";
+import type { Image } from "./image/image.js";
 import type { ImageState } from "./image/state-file.js";
 import { checkPlannedCall } from "./imports.js";
 import { formatResults } from "./invocation.js";
 import type { OpenedLog } from "./log/opened-log.js";
 import { describeFollowed } from "./log-following.js";
-import { Machine } from "./machine.js";
+import type { Machine } from "./machine.js";
 import { nextCall } from "./next-call.js";
-import { NO_REPLACEMENT, ReplacementSchedule } from "./on-stack-replacement.js";
-import type { RemoteCompiler } from "./optimizing-compiler.js";
+import { abandonImage } from "./opened-image.js";
 import type { Outcome as MachineOutcome } from "./outcome.js";
-import { PointSchedule } from "./point-schedule.js";
-import { frameCountOf, logNumberOf } from "./process-state.js";
+import type { PointSchedule } from "./point-schedule.js";
 import type { Program } from "./program.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption, RunOrder } from "./protocol.js";
-import { remoteCommitter } from "./remote-commit.js";
-import { remoteKeeper } from "./remote-log-keeper.js";
 import type { EntryCall } from "./stacks.js";
-import { SystemInterface } from "./system-interface.js";
+import type { SystemInterface } from "./system-interface.js";
 import { trapFrames } from "./trap-frames.js";
-
-/** What the thread of a guest has for it. */
-export interface ThreadParts extends OpeningParts {
-  readonly compiler: RemoteCompiler;
-}
 
 export class Guest {
   readonly command: Command;
   /** What goes on; undefined: a clean start, or an instance that waits for a call. */
   readonly resumes: Resumption | undefined;
   readonly #control: ControlBlock;
-  #program: Program;
+  readonly #program: Program;
   readonly #image: Image;
   readonly #state: ImageState | undefined;
   readonly #system: SystemInterface;
@@ -61,89 +50,25 @@ export class Guest {
   readonly #machine: Machine;
   readonly #hostFunctions: HostFunctions;
   readonly #points: PointSchedule;
-  readonly #memories: GuestMemories;
   readonly #epochs: GuestEpochs;
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
   /** Everything short of running. Whatever it opened is closed again if it throws: StackTooShort, too. */
   constructor(order: PrepareOrder, thread: ThreadParts) {
-    const { control, tell, hostFunctions, compiler } = thread;
-    const { opened, holdup, wasiOptions, loadCounting } = openGuest(order, thread);
-    this.#control = control;
-    this.#hostFunctions = hostFunctions;
-    this.#points = new PointSchedule(control);
-    this.#program = opened.program;
-    this.#image = opened.image;
-    this.#state = opened.state;
-    this.command = opened.command;
-    this.#log = opened.log;
-    const closers: (() => void)[] = [() => opened.log?.close(), () => this.#discardImage()];
-    try {
-      const wakeDescriptor = createWakeDescriptor();
-      control.setWakeDescriptor(wakeDescriptor); // stays open: the main thread may be about to write to it
-      this.#system = new SystemInterface({
-        ...{ options: wasiOptions, image: opened.image.path, state: opened.state?.wasi, log: opened.log },
-        notice: (message) => tell({ kind: "notice", message }),
-        keptFiles: () => opened.image.keptFiles(),
-        fill: (address, byteLength) => tell({ kind: "fill", address, byteLength }),
-        keeper: remoteKeeper(control, (chores) => tell({ kind: "log", chores })),
-        replaying: (calls, progress) => tell({ kind: "replaying", calls, progress }),
-      });
-      closers.push(() => this.#system.close());
-      this.#epochs = new GuestEpochs({
-        ...{ image: opened.image, system: this.#system, points: this.#points, holdup, tell },
-        committer: remoteCommitter(control, (commit) => tell({ kind: "commit", commit })),
-        firstLog: logNumberOf(opened.state, opened.image.path),
-      });
-      this.#memories = new GuestMemories({
-        ...{ image: opened.image, saved: opened.state !== undefined, control },
-        limit: opened.command.maxMemoryByteLength,
-        bind: (memory, memoryAddress) => {
-          const failurePending = () => control.failurePending || this.#points.isRequested;
-          this.#system.bind({ memory, memoryAddress, failurePending, wakeDescriptor });
-          hostFunctions.attach(memory);
-        },
-        ask: (index, byteLength, grow) => this.#system.grow(index, byteLength, grow),
-      });
-      const [system, points, memories, epochs] = [this.#system, this.#points, this.#memories, this.#epochs];
-      const parts: GuestParts = { control, points, system, hostFunctions, memories, epochs };
-      this.#machine = this.#createMachine(parts, compiler, loadCounting);
-      this.#memories.check(this.#program.module);
-      this.resumes = opened.state === undefined ? this.#fromBeginning() : this.#restore(opened.state);
-      if (!opened.image.header.inPlace) opened.image.announce(order.persistOn);
-    } catch (error) {
-      for (const close of closers.reverse()) close();
-      throw error;
-    }
-  }
-
-  /** G3. */
-  #createMachine(parts: GuestParts, compiler: RemoteCompiler, loadCounting: OpenedGuest["loadCounting"]): Machine {
-    const replacement = compiler.optimizes ? new ReplacementSchedule(compiler.compile) : NO_REPLACEMENT;
-    const create = () => new Machine(this.#program, machineHostOf(this.#program, parts), replacement, compiler);
-    try {
-      return create();
-    } catch (error) {
-      if (error !== NO_FLAG) throw error;
-      this.#program = loadCounting();
-      return create();
-    }
-  }
-
-  #restore(state: ImageState): Guest["resumes"] {
-    this.#machine.restore(state.machine);
-    if (!this.#machine.restoredIdle || this.#log?.beginning.call !== undefined) {
-      const frames = frameCountOf(state, this.#image.path);
-      return { epoch: this.#image.header.epoch, frames, loggedCalls: this.#log?.callCount ?? null };
-    }
-    if (this.command.instance) return undefined;
-    throw misfit(this.#image.path, "it has no stack to go on with");
-  }
-
-  /** A log leads on from there. */
-  #fromBeginning(): Guest["resumes"] {
-    return this.#log && { epoch: 0, frames: 0, loggedCalls: this.#log.callCount };
+    const parts = assembleGuest(order, thread);
+    this.command = parts.command;
+    this.resumes = parts.resumes;
+    this.#control = parts.control;
+    this.#program = parts.program;
+    this.#image = parts.image;
+    this.#state = parts.state;
+    this.#system = parts.system;
+    this.#log = parts.log;
+    this.#machine = parts.machine;
+    this.#hostFunctions = parts.hostFunctions;
+    this.#points = parts.points;
+    this.#epochs = parts.epochs;
   }
 
   get imagePath(): string {
@@ -212,12 +137,8 @@ export class Guest {
   /** Lets go of everything. Instead of a run: leaves it as it was found. */
   discard(): void {
     this.#system.close();
-    this.#discardImage();
-  }
-
-  #discardImage(): void {
-    this.#image.close();
-    if (this.#state === undefined && this.#log === undefined && !this.#begun) Image.remove(this.#image.path); // made for this guest
+    if (this.#begun) this.#image.close();
+    else abandonImage({ image: this.#image, state: this.#state, log: this.#log });
   }
 
   #executeGuarded(entry: EntryCall | undefined, order: RunOrder): MachineOutcome {

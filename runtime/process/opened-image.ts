@@ -32,6 +32,12 @@ export interface OpenedImage {
   readonly log: OpenedLog | undefined;
 }
 
+/** Closes an image whose guest has not begun, and removes it if it was made for that guest. */
+export function abandonImage({ image, state, log }: Pick<OpenedImage, "image" | "state" | "log">): void {
+  image.close();
+  if (state === undefined && log === undefined) Image.remove(image.path);
+}
+
 interface Helpers {
   /** Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. */
   readonly load: (bytes: Uint8Array, path: string, command: Command | undefined) => Program;
