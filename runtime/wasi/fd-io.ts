@@ -4,12 +4,8 @@ import { Errno, fromLinux, LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
 import { checkIovecs, gather } from "./iovecs.js";
 import { receive, send } from "./message.js";
-import { seek } from "./position.js";
 import { SCRATCH } from "./scratch.js";
 import { failurePending, POLLIN, POLLOUT, readyNow, waitFor } from "./wait.js";
-
-/** A signed 64-bit number. One that is small may come as a number, which passes faster. */
-type Long = number | bigint;
 
 /** A pipe that poll calls writable takes this much without blocking. */
 const PIPE_BUF = 4096;
@@ -104,7 +100,8 @@ function writeNothing(descriptor: Descriptor): Errno {
   return Errno.CONNRESET;
 }
 
-function noTransport(descriptor: Descriptor): Errno {
+/** Of a descriptor through which nothing moves. */
+export function noTransport(descriptor: Descriptor): Errno {
   if (descriptor.kind === "lost") return Errno.STALE;
   return descriptor.kind === "listener" ? Errno.NOTCONN : Errno.BADF;
 }
@@ -237,76 +234,4 @@ function writeBatch(host: WasiHost, descriptor: Descriptor, iovecCount: number):
         : libc.pwritev(descriptor.host, iovecs, iovecCount, position);
     }
   }
-}
-
-/** fd_pread: like fd_read, at `offset`, a u64. SPIPE: not seekable. */
-export function fdPread(host: WasiHost, fd: number, iovecs: number, count: number, offset: Long, out: number): Errno {
-  return transferAt(host, fd, iovecs, count, offset, out, Rights.FD_READ);
-}
-
-/** fd_pwrite: like fd_write, at `offset`; in append mode Linux, and so wasmtime, writes at the end. */
-export function fdPwrite(host: WasiHost, fd: number, iovecs: number, count: number, offset: Long, out: number): Errno {
-  return transferAt(host, fd, iovecs, count, offset, out, Rights.FD_WRITE);
-}
-
-function transferAt(
-  host: WasiHost,
-  fd: number,
-  iovecs: number,
-  count: number,
-  offset: Long,
-  out: number,
-  right: number,
-): Errno {
-  const descriptor = host.table.get(fd);
-  if (descriptor === undefined || (descriptor.rights & right) === 0) return Errno.BADF;
-  if (descriptor.transport === Transport.NONE) return noTransport(descriptor);
-  if (descriptor.transport !== Transport.FILE) return Errno.SPIPE;
-  if (offset < 0) return Errno.INVAL; // above 2^63 as a u64
-  const { memory, libc, scratch } = host;
-  iovecs >>>= 0;
-  count >>>= 0;
-  out >>>= 0;
-  if (!memory.has(out, 4)) return Errno.FAULT;
-  const error = checkIovecs(host, iovecs, count);
-  if (error !== Errno.SUCCESS) return error;
-  let moved = 0;
-  for (;;) {
-    const batch = gather(host, iovecs, count, moved);
-    if (batch.byteLength === 0) break;
-    const address = scratch.address + SCRATCH.iovecs;
-    const at = moved === 0 ? offset : BigInt(offset) + BigInt(moved);
-    const part =
-      right === Rights.FD_READ
-        ? libc.preadv(descriptor.host, address, batch.count, at)
-        : libc.pwritev(descriptor.host, address, batch.count, at);
-    if (part === -1) {
-      if (moved > 0) break;
-      return host.lastError();
-    }
-    moved += part;
-    if (batch.last || part < batch.byteLength) break;
-  }
-  memory.setU32(out, moved);
-  return Errno.SUCCESS;
-}
-
-/** fd_seek: the new offset, u64, to [out, out + 8). BADF: a directory. SPIPE: a pipe, terminal or socket. */
-export function fdSeek(host: WasiHost, fd: number, offset: Long, whence: number, out: number): Errno {
-  const descriptor = host.table.get(fd);
-  if (descriptor === undefined) return Errno.BADF;
-  out >>>= 0;
-  if (!host.memory.has(out, 8)) return Errno.FAULT;
-  if (whence < 0 || whence > 2) return Errno.INVAL;
-  if (descriptor.isDirectory) return Errno.BADF;
-  if (descriptor.kind === "lost") return Errno.STALE;
-  if (descriptor.transport !== Transport.FILE) return Errno.SPIPE;
-  const needed = whence === 1 && (offset === 0 || offset === 0n) ? Rights.FD_SEEK | Rights.FD_TELL : Rights.FD_SEEK;
-  if ((descriptor.rights & needed) === 0) return Errno.NOTCAPABLE;
-  return seek(host, descriptor, offset, whence, out);
-}
-
-/** fd_tell: the offset, u64, to [out, out + 8). */
-export function fdTell(host: WasiHost, fd: number, out: number): Errno {
-  return fdSeek(host, fd, 0, 1, out);
 }

@@ -1,7 +1,8 @@
 import { argsGet, argsSizesGet, environGet, environSizesGet } from "./args.js";
 import { clockResGet, clockTimeGet } from "./clock.js";
 import { Errno } from "./errno.js";
-import { fdPread, fdPwrite, fdRead, fdSeek, fdTell, fdWrite } from "./fd-io.js";
+import { fdRead, fdWrite } from "./fd-io.js";
+import { fdPread, fdPwrite } from "./fd-positioned.js";
 import {
   fdAdvise,
   fdAllocate,
@@ -29,6 +30,7 @@ import {
 } from "./path.js";
 import { pathOpen } from "./path-open.js";
 import { pollOneoff } from "./poll.js";
+import { fdSeek, fdTell } from "./position.js";
 import { procExit, procRaise, schedYield } from "./proc.js";
 import { randomGet } from "./random.js";
 import { sockAccept, sockRecv, sockSend, sockShutdown } from "./sock.js";

@@ -10,8 +10,8 @@
  *     regular and cannot seek says so.
  * L3  Whatever hands a host descriptor on, to be read or written without an offset, gives the position back first.
  */
-import { Fdflags, Filetype } from "./abi.js";
-import type { Descriptor } from "./descriptors.js";
+import { Fdflags, Filetype, Rights } from "./abi.js";
+import { type Descriptor, Transport } from "./descriptors.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 
@@ -32,14 +32,29 @@ export function givePositionBack(host: WasiHost, descriptor: Descriptor): void {
   descriptor.position = -1;
 }
 
-/** The new position, u64, to [out, out + 8), checked by the caller, as the descriptor and `whence` are. */
-export function seek(
-  host: WasiHost,
-  descriptor: Descriptor,
-  offset: number | bigint,
-  whence: number,
-  out: number,
-): Errno {
+/** fd_seek: the new offset, u64, to [out, out + 8). BADF: a directory. SPIPE: a pipe, terminal or socket. */
+export function fdSeek(host: WasiHost, fd: number, offset: number | bigint, whence: number, out: number): Errno {
+  const descriptor = host.table.get(fd);
+  if (descriptor === undefined) return Errno.BADF;
+  out >>>= 0;
+  if (!host.memory.has(out, 8)) return Errno.FAULT;
+  if (whence < 0 || whence > 2) return Errno.INVAL;
+  if (descriptor.isDirectory) return Errno.BADF;
+  if (descriptor.kind === "lost") return Errno.STALE;
+  if (descriptor.transport !== Transport.FILE) return Errno.SPIPE;
+  const needed =
+    whence === SEEK.CUR && (offset === 0 || offset === 0n) ? Rights.FD_SEEK | Rights.FD_TELL : Rights.FD_SEEK;
+  if ((descriptor.rights & needed) === 0) return Errno.NOTCAPABLE;
+  return seek(host, descriptor, offset, whence, out);
+}
+
+/** fd_tell: the offset, u64, to [out, out + 8). */
+export function fdTell(host: WasiHost, fd: number, out: number): Errno {
+  return fdSeek(host, fd, 0, SEEK.CUR, out);
+}
+
+/** Of a descriptor that seeks, into a place that is inside the memory. */
+function seek(host: WasiHost, descriptor: Descriptor, offset: number | bigint, whence: number, out: number): Errno {
   const near = Number(offset); // numbers pass faster than bigints, and hold almost every offset
   const { position } = descriptor;
   if (position >= 0 && whence !== SEEK.END) {
