@@ -1,10 +1,8 @@
 /** The system calls as a guest imports them: bound once, while what they do changes during the run. */
 import { WASI_SIGNATURES } from "../wasi/index.js";
 import { type FrequentCall, isFrequentCall } from "./frequent-calls.js";
-import type { SystemCall } from "./log/recorder.js";
+import type { SystemCall, SystemCalls } from "./log/calls.js";
 import { TELL } from "./machine-host.js";
-
-type SystemCalls = Readonly<Record<string, SystemCall>>;
 
 /** One import, which is called through it. */
 interface Cell {

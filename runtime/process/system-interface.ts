@@ -25,13 +25,13 @@ import {
 } from "../wasi/index.js";
 import { ImportCells } from "./import-cells.js";
 import { Arrival, happened } from "./log/arrival.js";
-import { type ProcessSizes, shapeOf, sizesOf } from "./log/calls.js";
+import { type ProcessSizes, type SystemCall, type SystemCalls, shapeOf, sizesOf } from "./log/calls.js";
 import { DescriptorModel } from "./log/descriptor-model.js";
 import { bootId } from "./log/files.js";
 import { Kind } from "./log/format.js";
 import { decodeResults, encodeResults } from "./log/host-results.js";
 import type { Beginning, OpenedLog } from "./log/opened-log.js";
-import { Recorder, type SystemCall } from "./log/recorder.js";
+import { Recorder } from "./log/recorder.js";
 import { Replayer } from "./log/replayer.js";
 import { type LogKeeper, RunLog } from "./log/run-log.js";
 import type { LogWriter } from "./log/writer.js";
@@ -99,11 +99,11 @@ export class SystemInterface {
   }
 
   /** What the guest imports. */
-  get functions(): Readonly<Record<string, SystemCall>> {
+  get functions(): SystemCalls {
     return this.#cells.functions;
   }
 
-  get unstableFunctions(): Readonly<Record<string, SystemCall>> {
+  get unstableFunctions(): SystemCalls {
     return this.#cells.unstableFunctions;
   }
 

@@ -17,9 +17,9 @@ import {
   type WasiOptions,
 } from "../../wasi/index.js";
 import type { Uncertain } from "../protocol.js";
-import { type Arguments, buffersOf, checkOf, nameOfKind, type Ranges, shapeOf } from "./calls.js";
+import { type Arguments, buffersOf, checkOf, nameOfKind, type Ranges, type SystemCall, shapeOf } from "./calls.js";
 import { DONE, hasHappened, type Intent, withoutExclusive } from "./intents.js";
-import type { Recorder, SystemCall } from "./recorder.js";
+import type { Recorder } from "./recorder.js";
 import type { OpenEnd } from "./replayer.js";
 
 export interface ArrivalParts {

@@ -145,6 +145,12 @@ function isFixed(output: Output): output is FixedOutput {
 
 export type Arguments = readonly (number | bigint)[];
 
+/** A call as the guest makes it. The result is an error number; below 0: it was left. */
+export type SystemCall = (...args: (number | bigint)[]) => number | undefined;
+
+/** By name. */
+export type SystemCalls = Readonly<Record<string, SystemCall>>;
+
 /** A range of guest memory: address, byte length, and so on. */
 export type Ranges = readonly number[];
 

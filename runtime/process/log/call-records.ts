@@ -1,0 +1,111 @@
+/**
+ * The records of the guest's calls: what the log says of a call that has been made.
+ *
+ * W1  The payload of a call that succeeded begins with what it has written into guest memory, in the order of calls.ts, or with
+ *     the name of an earlier record that begins so. Behind it, each if its flag is set: clock, position, descriptors.
+ *     Format: docs/image-format.md#log
+ * W2  A call that was left, to be made again, has no record, and is marked no longer.
+ */
+import { type GuestMemory, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
+import { type Arguments, type CallShape, type ProcessSizes, type Ranges, visitOutputs } from "./calls.js";
+import { Flag, LONG_PAYLOAD } from "./format.js";
+import { type LogWriter, MOST_BYTES_PER_UNIT } from "./writer.js";
+
+/** What a record has besides the outputs of its call. */
+export interface BesidesOutputs {
+  readonly flags: number;
+  readonly changed: readonly SavedDescriptor[] | undefined;
+  readonly clock: boolean;
+  readonly position: number | undefined;
+}
+
+export class CallRecords {
+  /** Another one behind each persistence point. */
+  writer: LogWriter;
+  readonly #observer: Observer;
+  readonly #memory: GuestMemory;
+  readonly #sizes: ProcessSizes;
+  /** Ranges of the call that is being noted. */
+  readonly #ranges: number[] = [];
+  #byteLength = 0;
+
+  constructor(writer: LogWriter, observer: Observer, memory: GuestMemory, sizes: ProcessSizes) {
+    this.writer = writer;
+    this.#observer = observer;
+    this.#memory = memory;
+    this.#sizes = sizes;
+  }
+
+  /** A call that has not succeeded; returns its result. */
+  ended(kind: number, check: number, result: number | undefined): number | undefined {
+    if (result === RESTART || result === undefined)
+      this.writer.unmark(); // W2
+    else {
+      this.writer.open(0);
+      this.writer.commit(kind | (result << 8), check);
+    }
+    return result;
+  }
+
+  /** A call that succeeded and whose only output are the 8 bytes at `at`; returns its result. */
+  u64(kind: number, check: number, at: number): number {
+    const memory = this.#memory;
+    const { writer } = this;
+    memory.has(at, 8);
+    writer.open(8);
+    writer.u32(memory.u32(at));
+    writer.u32(memory.u32(at + 4));
+    writer.commit(kind, check);
+    return 0;
+  }
+
+  /** A call that succeeded. */
+  succeeded(shape: CallShape, args: Arguments, buffers: Ranges, check: number, more: BesidesOutputs): void {
+    const { writer } = this;
+    const ranges = this.#ranges;
+    ranges.length = 0;
+    this.#byteLength = 0;
+    const { fixed } = shape;
+    if (fixed === undefined) {
+      visitOutputs(shape, args, this.#memory, buffers, this.#sizes, (pointer, byteLength) => {
+        ranges.push(pointer, byteLength);
+        this.#byteLength += byteLength;
+      });
+    } else {
+      // The same, without a closure.
+      for (let index = 0; index < fixed.length; index++) {
+        const { at, byteLength } = fixed[index]!;
+        const pointer = Number(args[at]) >>> 0;
+        if (!this.#memory.has(pointer, byteLength)) continue;
+        ranges.push(pointer, byteLength);
+        this.#byteLength += byteLength;
+      }
+    }
+    const text = more.changed === undefined ? undefined : JSON.stringify(more.changed);
+    let { flags } = more;
+    const isLong = this.#byteLength >= LONG_PAYLOAD;
+    const same = isLong ? writer.recordOf(this.#memory.bytes, ranges, this.#byteLength) : 0;
+    writer.open((same > 0 ? 4 : this.#byteLength) + 24 + (text?.length ?? 0) * MOST_BYTES_PER_UNIT);
+    if (same > 0) {
+      flags |= Flag.SAME;
+      writer.u32(same);
+    } else {
+      for (let index = 0; index < ranges.length; index += 2) {
+        writer.bytes(this.#memory.bytes, ranges[index]!, ranges[index + 1]!);
+      }
+    }
+    if (more.clock) {
+      flags |= Flag.CLOCK;
+      writer.u64(this.#observer.monotonic());
+    }
+    if (more.position !== undefined) {
+      flags |= Flag.POSITION;
+      writer.f64(more.position);
+    }
+    if (text !== undefined) {
+      flags |= Flag.CHANGED;
+      writer.string(text);
+    }
+    writer.commit(shape.kind | flags, check);
+  }
+}
