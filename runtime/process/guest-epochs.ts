@@ -122,17 +122,17 @@ export class GuestEpochs {
   #removeLogs(end?: number): void {
     const { path } = this.#image;
     if (this.#logsFrom === undefined) removeLogs(path, end);
-    else removeLogsBetween(path, this.#logsFrom, end ?? Math.max(this.#nextLog, this.#system.logNumber) + 1);
+    else removeLogsBetween(path, this.#logsFrom, end ?? Math.max(this.#nextLog, this.#system.recording.number) + 1);
     this.#logsFrom = end ?? this.#nextLog;
   }
 
   /** A log that was followed, in a run that shall have none: it is needed until the next persistence point. */
   get #logIsOver(): boolean {
-    return this.#logOrder === undefined && this.#system.isRecording && !this.#pointsFail;
+    return this.#logOrder === undefined && this.#system.recording.isOn && !this.#pointsFail;
   }
 
   get logWantsPoint(): boolean {
-    return this.#system.logByteLength > this.#longLog || this.#logIsOver;
+    return this.#system.recording.byteLength > this.#longLog || this.#logIsOver;
   }
 
   #logRefusal(unreplayable: string | undefined): VermilionError | undefined {
@@ -177,7 +177,7 @@ export class GuestEpochs {
     this.#points.take(); // the outcome tells whoever waits
     this.#settleCommit();
     const wasi = this.#system.save();
-    const log = this.#system.isRecording ? this.#system.logNumber + 1 : this.#nextLog;
+    const log = this.#system.recording.isOn ? this.#system.recording.number + 1 : this.#nextLog;
     this.#image.commit({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
     if (this.#holdup?.cut !== undefined) return; // the disk knows nothing of it, and needs what is there
     this.#savedLog = log;
@@ -196,7 +196,8 @@ export class GuestEpochs {
 
   #removeUnusedFiles(): void {
     // Also what the calls since the point need, which the log tells of.
-    removeUnusedFiles(this.#image.path, () => new Set([...this.#image.keptFiles(), ...this.#system.keptFiles()]));
+    const { recording } = this.#system;
+    removeUnusedFiles(this.#image.path, () => new Set([...this.#image.keptFiles(), ...recording.keptFiles()]));
   }
 
   /** E2. What the guest is told that asked for it: the epoch, 0 for none. */
@@ -221,10 +222,10 @@ export class GuestEpochs {
       if (waited) this.#tell({ kind: "notPersisted", ticket, error: serializeError(error) });
       if (!this.#pointsFail) this.#tell({ kind: "notice", message: `no persistence point: ${error.message}` });
       this.#pointsFail = true;
-      this.#longLog = this.#system.logByteLength + LONG_LOG;
+      this.#longLog = this.#system.recording.byteLength + LONG_LOG;
       return asked === undefined ? undefined : 0n;
     } finally {
-      this.#system.tidyLog();
+      this.#system.recording.tidy();
       this.#points.done();
     }
   }
@@ -254,7 +255,7 @@ export class GuestEpochs {
     this.#savedLog = log;
     this.#removeUnusedFiles();
     if (this.#logIsOver) this.#system.endLog();
-    this.#removeLogs(this.#system.isRecording ? log : undefined);
+    this.#removeLogs(this.#system.recording.isOn ? log : undefined);
   }
 
   #persistNow(machine: MachineState, frames: number, why: EpochReason): void {
@@ -284,7 +285,8 @@ export class GuestEpochs {
 
   /** The number of the log that begins at the point that is being made. */
   #continuedLog(): number {
-    return this.#system.isRecording ? this.#system.continueLog(this.#image.header.highestEpoch + 1) : this.#nextLog;
+    const { recording } = this.#system;
+    return recording.isOn ? recording.next(this.#image.header.highestEpoch + 1) : this.#nextLog;
   }
 
   finish(status: number): void {

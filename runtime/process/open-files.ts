@@ -1,5 +1,6 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Observer, SavedDescriptor, SavedState } from "../wasi/index.js";
 import { isKeptFile } from "./image/epoch-record.js";
 
 /** Where an image keeps the content of files that the guest has open and that have no name any more. */
@@ -27,4 +28,18 @@ export function removeUnusedFiles(image: string, needed: () => ReadonlySet<strin
   if (names.length === 0) return; // most programs never have such a file
   const kept = needed();
   for (const name of names) if (!kept.has(name)) rmSync(join(directory, name), { force: true });
+}
+
+/**
+ * The descriptors whose files a save has copied because they have no name: the guest goes on in the copy or, after a kill,
+ * without it.
+ */
+export function movedFiles({ descriptors }: SavedState, observer: Observer): SavedDescriptor[] {
+  return descriptors.flatMap((descriptor): SavedDescriptor[] => {
+    if (descriptor.kind !== "file" || !("kept" in descriptor.place)) return [];
+    const { kept } = descriptor.place;
+    if (observer.moveToKept(descriptor.number, kept)) return [descriptor];
+    const { number, rights, inheriting, fdflags } = descriptor;
+    return [{ number, rights, inheriting, fdflags, kind: "lost", path: kept }];
+  });
 }

@@ -6,19 +6,10 @@
  * N3  What was sent to a pipe, a terminal or a socket leaves no trace; the user has chosen what to do.
  */
 import { VermilionError } from "../../../pmem/error.js";
-import {
-  Errno,
-  type GuestMemory,
-  Landing,
-  type Observer,
-  type SavedState,
-  Wasi,
-  type WasiEnvironment,
-  type WasiOptions,
-} from "../../wasi/index.js";
+import { Errno, type GuestMemory, Landing, type Observer } from "../../wasi/index.js";
 import type { Uncertain } from "../protocol.js";
 import { type Arguments, buffersOf, checkOf, nameOfKind, type Ranges, type SystemCall, shapeOf } from "./calls.js";
-import { DONE, hasHappened, type Intent, withoutExclusive } from "./intents.js";
+import { DONE, type Intent, withoutExclusive } from "./intents.js";
 import type { Recorder } from "./recorder.js";
 import type { OpenEnd } from "./replayer.js";
 
@@ -174,31 +165,6 @@ export class Arrival {
       if (memory.has(pointer, byteLength)) parts.push(memory.bytes.slice(pointer, pointer + byteLength));
     }
     return Buffer.concat(parts);
-  }
-}
-
-/** The system interface as the log has left it, in front of the call that comes now. */
-export interface BeforeArrival {
-  readonly state: SavedState;
-  readonly options: WasiOptions;
-  readonly environment: WasiEnvironment | undefined;
-}
-
-/**
- * What the end of a log intends, if it has come true. Asked of a system interface with nothing open but directories: the rest
- * may be where the intent has put it.
- */
-export function happened({ intent }: OpenEnd, args: Arguments, before: BeforeArrival): Intent | undefined {
-  if (intent === undefined) return undefined;
-  const { state, options, environment } = before;
-  const descriptors = state.descriptors.filter(({ kind }) => kind === "preopen" || kind === "directory");
-  const quiet = { ...options, onChangedFile: "ignore" as const, warn: () => {} };
-  const wasi = Wasi.restore(quiet, { ...state, descriptors });
-  try {
-    if (environment !== undefined) wasi.bind(environment);
-    return hasHappened(intent.intent, args, wasi.observer) ? intent.intent : undefined;
-  } finally {
-    wasi.close();
   }
 }
 

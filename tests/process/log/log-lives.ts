@@ -79,7 +79,7 @@ export function live(world: World, durability: Durability, mistake?: Mistake): L
   };
   make40();
   const first = made;
-  guest.system.continueLog(1);
+  guest.system.recording.next(1);
   if (isFlushed) promise(first);
   look();
   syncNames(); // the commit flushes the directory before it writes the header
