@@ -44,6 +44,7 @@ export class BodyWriter {
       locals: NO_ADDED_LOCALS,
       inCountedLoop: false,
       inSharedGuard: false,
+      guestTryTables: 0,
       outerHandlers: undefined,
       storeLocals: NO_STORE_LOCALS,
     };

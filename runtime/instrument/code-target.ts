@@ -71,6 +71,8 @@ export interface WriterContext {
   inCountedLoop: boolean;
   /** Whether it stands in a guard that several calls share. */
   inSharedGuard: boolean;
+  /** How many of the guest's own it stands in. */
+  guestTryTables: number;
   /** Of the function that is being written; undefined: guards have their handlers in themselves. */
   outerHandlers: OuterHandlers | undefined;
   storeLocals: StoreLocals;

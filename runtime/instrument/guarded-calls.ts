@@ -18,21 +18,10 @@
  * What is called there does nothing for exceptions of the guest's that pass (helpers.ts), so there is no branch:
  * `catch $unwind` is a call into the engine for every exception, which asks it for its tag. docs/rationale.md#handlers
  *
- * With exnref handlers stand behind the body (outer-handlers.ts); where the guest has handlers of its own, in the guard:
- *
- *     block (type of callee)
- *       block (params -> exnref)
- *         try_table (type of callee) (catch_all_ref 0)
- *           call $f
- *         end
- *         br 1
- *       end
- *       <spill>
- *       throw_ref
- *     end
+ * With exnref handlers stand behind the body (outer-handlers.ts).
  */
-import { CatchKind, EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
-import { type FunctionType, ValueType } from "../wasm/value-types.js";
+import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import type { FunctionType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { copyResult, spill } from "./polls-and-spills.js";
@@ -43,58 +32,35 @@ import type { Site } from "./sites.js";
 const NO_VALUES = EMPTY_BLOCK - 0x80;
 
 /** For the calls of a frame. */
-function openGuard(context: WriterContext, site: Site, typeIndex: number, params: readonly ValueType[]): void {
-  const { code, target, types, outerHandlers } = context;
-  if (outerHandlers !== undefined) {
-    outerHandlers.guard(context, site, typeIndex);
-    return;
-  }
-  if (!target.exnref) {
-    code.withBlockType(Op.try, typeIndex);
-    return;
-  }
-  code.withBlockType(Op.block, typeIndex);
-  code.withBlockType(Op.block, types.index(params, [ValueType.exnref]));
-  code.withBlockType(Op.tryTable, typeIndex);
-  code.bytes(1, CatchKind.catchAllRef, 0);
+function openGuard(context: WriterContext, site: Site, typeIndex: number): void {
+  if (context.outerHandlers === undefined) context.code.withBlockType(Op.try, typeIndex);
+  else context.outerHandlers.guard(context, site, typeIndex);
 }
 
 /** `nameLocal` as in `spill`. */
 function closeGuard(context: WriterContext, site: Site, nameLocal?: number): void {
   const { code, target, outerHandlers } = context;
-  if (outerHandlers !== undefined) {
-    code.bytes(Op.end);
-    return;
-  }
-  if (!target.exnref) {
+  if (outerHandlers === undefined) {
     code.bytes(Op.catchAll);
     spill(context, site, target.helpers.frame, nameLocal);
-    code.bytes(Op.rethrow, 0, Op.end);
-    return;
+    code.bytes(Op.rethrow, 0);
   }
-  code.bytes(Op.end, Op.br, 1, Op.end);
-  spill(context, site, target.helpers.frame, nameLocal);
-  code.bytes(Op.throwRef, Op.end);
+  code.bytes(Op.end);
 }
 
 /** What is written until it is closed is guarded as a whole: see shared-guards.ts. */
 export function openSharedGuard(context: WriterContext, { site }: SharedGuard): void {
-  openGuard(context, site, NO_VALUES, []);
-  context.code.nest(labelsOfGuard(context));
+  openGuard(context, site, NO_VALUES);
+  context.code.nest();
   context.inSharedGuard = true;
 }
 
 export function closeSharedGuard(context: WriterContext, { site, endsDead }: SharedGuard): void {
   const { code, locals } = context;
   context.inSharedGuard = false;
-  code.unnest(labelsOfGuard(context));
+  code.unnest();
   closeGuard(context, site, locals.site);
   if (endsDead) code.bytes(Op.unreachable); // behind the guard's end that is not known any more
-}
-
-/** Labels around what is guarded. */
-function labelsOfGuard({ target, outerHandlers }: WriterContext): number {
-  return target.exnref && outerHandlers === undefined ? 3 : 1;
 }
 
 function calleeTypeIndex({ module, opcodes, operands }: FunctionAnalysis, i: number): number {
@@ -114,7 +80,6 @@ export function writeBareCall({ analysis, code, target }: WriterContext, i: numb
 export function writeCall(context: WriterContext, i: number, site: Site): void {
   const { analysis, code, target, locals } = context;
   const typeIndex = calleeTypeIndex(analysis, i);
-  const { params } = analysis.module.types[typeIndex] as FunctionType;
   target.sites?.note(code.position, site.offset);
   if (context.inSharedGuard) {
     code.i32Const(site.offset);
@@ -125,11 +90,11 @@ export function writeCall(context: WriterContext, i: number, site: Site): void {
   context.outerHandlers?.name(context, site);
   if (analysis.opcodes[i] === Op.call) {
     const callee = analysis.operands[i] as number;
-    openGuard(context, site, typeIndex, params);
+    openGuard(context, site, typeIndex);
     code.call(target.continuation?.functionIndex(callee) ?? callee);
   } else {
     code.localSet(locals.index);
-    openGuard(context, site, typeIndex, params);
+    openGuard(context, site, typeIndex);
     code.localGet(locals.index);
     code.copyInstruction(i);
   }
@@ -145,7 +110,7 @@ export function resumeCall(context: WriterContext, site: Site): void {
   const typeIndex = types.index([], results);
   target.sites?.note(code.position, site.offset);
   context.outerHandlers?.name(context, site);
-  openGuard(context, site, typeIndex, []);
+  openGuard(context, site, typeIndex);
   code.call(continuation.next);
   code.withIndex(Op.callIndirect, typeIndex);
   code.u32(continuation.continuationTable);

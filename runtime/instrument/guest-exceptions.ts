@@ -94,12 +94,8 @@ function noteCaught(context: WriterContext, tryStart: number): void {
  *     block bt  block (params -> exnref)  try_table bt (catch_ref $unwind 0) (catch_ref $exit 0) ...
  *     end  br 1  end  throw_ref  end
  */
-export function openTryTable(
-  { analysis, code, target, types }: WriterContext,
-  i: number,
-  blockType: number,
-  params: readonly ValueType[],
-): void {
+export function openTryTable(context: WriterContext, i: number, blockType: number, params: readonly ValueType[]): void {
+  const { analysis, code, target, types } = context;
   const reader = new ByteReader(analysis.module.bytes, (analysis.positions[i] as number) + 1);
   reader.skipLeb();
   const clauses: { kind: number; tag: number; label: number }[] = [];
@@ -127,12 +123,15 @@ export function openTryTable(
     code.u32(code.label(label));
   }
   code.enter(wrapped);
+  context.guestTryTables++;
 }
 
 /** The end of a block, try or try_table. */
-export function closeConstruct({ analysis, code }: WriterContext, i: number): void {
+export function closeConstruct(context: WriterContext, i: number): void {
+  const { analysis, code } = context;
   const opener = analysis.opcodes[analysis.partners[i] as number];
   const { wrapped } = code.leave();
+  if (opener === Op.tryTable) context.guestTryTables--;
   if (opener === Op.tryTable && wrapped) {
     code.bytes(Op.end, Op.br, 1, Op.end, Op.throwRef, Op.end);
     code.unnest(WRAPPER_LABELS);

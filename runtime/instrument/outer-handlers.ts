@@ -14,7 +14,8 @@
  * Only try_table can do this: a legacy `try` holds its handler in itself, so that handlers would stand in one another.
  * docs/rationale.md#shared-guards
  *
- * O1  Not for functions with handlers of the guest's: what a call in one throws has to meet those first.
+ * O1  What a call in a try_table of the guest's throws has to meet that one's clauses first. So the guard of such a call catches
+ *     our unwinding alone, `catch_ref $unwind`, and all else passes it.
  */
 import { CatchKind, Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
@@ -85,11 +86,14 @@ export class OuterHandlers {
   }
 
   /** Begins a try_table for a call, or for several with its frame. */
-  guard(context: WriterContext, site: Site, blockType: number): void {
-    const { code } = context;
+  guard({ code, target, guestTryTables }: WriterContext, site: Site, blockType: number): void {
     const { level } = this.#handlerOf(site);
     code.withBlockType(Op.tryTable, blockType);
-    code.bytes(1, CatchKind.catchAllRef);
+    if (guestTryTables === 0) code.bytes(1, CatchKind.catchAllRef);
+    else {
+      code.bytes(1, CatchKind.catchRef); // O1
+      code.u32(target.unwindTag);
+    }
     code.u32(code.labelAt(level));
   }
 
@@ -107,7 +111,5 @@ export class OuterHandlers {
 
 /** Undefined: each guard has its handler in itself. */
 export function outerHandlers({ analysis, target }: WriterContext): OuterHandlers | undefined {
-  if (!target.exnref) return undefined;
-  const opcodes = analysis.opcodes.subarray(0, analysis.instructionCount);
-  return opcodes.includes(Op.tryTable) ? undefined : new OuterHandlers(analysis); // O1
+  return target.exnref ? new OuterHandlers(analysis) : undefined;
 }

@@ -48,4 +48,37 @@ describe.skipIf(!known)(`try_table and exnref${reason}`, () => {
           (br_if $l (i32.lt_s (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))))`);
     expect(resumes).toBeGreaterThan(0);
   });
+
+  test("what a call throws meets the guest's handlers, from the innermost on, wherever the frame is saved", () => {
+    const resumes = interruptEverywhere(`(module ${LOG} (tag $e (param i32)) (tag $other)
+      (type $work (func (param i32) (result i32)))
+      (table funcref (elem $work))
+      (func $work (type $work) (call $log (local.get 0))
+        (if (i32.eq (i32.rem_u (local.get 0) (i32.const 4)) (i32.const 1)) (then (throw $e (i32.add (local.get 0) (i32.const 40)))))
+        (if (i32.eq (i32.rem_u (local.get 0) (i32.const 4)) (i32.const 2)) (then (throw $other)))
+        (i32.mul (local.get 0) (i32.const 3)))
+      (func $both (param i32) (result i32) (local $sum i32)
+        (block $any
+          (local.set $sum (block $caught (result i32)
+            (try_table (result i32) (catch_all $any)
+              (try_table (result i32) (catch $e $caught)
+                (i32.add
+                  (call $work (local.get 0))
+                  (call_indirect (type $work) (i32.add (local.get 0) (i32.const 4)) (i32.const 0)))))))
+          (return (i32.add (call $work (i32.const 100)) (local.get $sum))))
+        (call $log (i32.const 666))
+        (call $work (i32.const 200)))
+      (func (export "run") (local $i i32) (local $all i32) (local $thrown exnref)
+        (loop $l
+          (block $passed
+            (local.set $thrown (block $again (result exnref)
+              (try_table (catch_all_ref $again)
+                (local.set $all (i32.add (local.get $all) (call $both (local.get $i))))
+                (drop (call $work (local.get $i))))
+              (br $passed)))
+            (block $end (try_table (catch_all $end) (throw_ref (local.get $thrown)))))
+          (call $log (local.get $all))
+          (br_if $l (i32.lt_s (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 9))))))`);
+    expect(resumes).toBeGreaterThan(0);
+  });
 });
