@@ -9,7 +9,8 @@
  *
  * An enclosing block, if or caught section is entered in its middle, so a plain block stands for it; a try and a
  * try_table keep their handlers; a loop is met again behind the rest of its turn. The way back to its header is a safepoint
- * there too where each of them counts: a run crosses as many whether or not it was stopped on its way.
+ * there too where each of them counts: a run crosses as many whether or not it was stopped on its way. In large functions its
+ * further turns are a function of their own (outer-turns.ts).
  */
 import type { ByteWriter } from "../wasm/byte-writer.js";
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
@@ -19,6 +20,7 @@ import type { FunctionAnalysis } from "./function-analysis.js";
 import { resumeCall } from "./guarded-calls.js";
 import { openTry, openTryTable, rethrowCaught } from "./guest-exceptions.js";
 import { pollOnWayBack, writeLoop } from "./loops.js";
+import type { OuterTurns } from "./outer-turns.js";
 import { copyResult, loadFrame } from "./polls-and-spills.js";
 import { type Site, SiteKind } from "./sites.js";
 import type { TypeTable } from "./type-table.js";
@@ -33,18 +35,33 @@ interface PathStep {
 export class ContinuationWriter {
   readonly #body: BodyWriter;
   readonly #context: WriterContext;
+  readonly #turns: OuterTurns;
+  /** Of the loops whose further turns stand apart. */
+  readonly #turnLabels = new Map<number, number>();
 
-  constructor(analysis: FunctionAnalysis, target: CodeTarget, types: TypeTable, mode: PollMode, out: ByteWriter) {
+  constructor(
+    analysis: FunctionAnalysis,
+    target: CodeTarget,
+    types: TypeTable,
+    mode: PollMode,
+    out: ByteWriter,
+    turns: OuterTurns,
+  ) {
+    this.#turns = turns;
     this.#body = new BodyWriter(analysis, target, types, mode, out);
     this.#context = this.#body.context;
   }
 
-  /** The rest of the current function from a site, sized. */
-  writeContinuation(site: Site): void {
+  /** The rest of the current function from a site, sized; called at a loop's turn's end, or by the next outer frame. */
+  writeContinuation(site: Site, isCalledAtTurn: boolean): void {
     const { analysis, code } = this.#context;
     const at = this.#body.begin(analysis.type.params);
-    loadFrame(this.#context, site);
+    if (isCalledAtTurn) this.#turns.loadFrame(this.#context, site);
+    else loadFrame(this.#context, site);
     const path = pathTo(analysis, site);
+    const loops = path.map(({ start }) => start).filter((start) => analysis.opcodes[start] === Op.loop);
+    const apart = this.#turns.areApart(analysis, loops) ? loops : [];
+    for (const loop of apart) this.#turnLabels.set(loop, this.#turns.open(this.#context));
     let loaded = 0;
     const load = (upTo: number): void => {
       for (; loaded < upTo; loaded++) code.localGet(site.operands[loaded] as number);
@@ -69,7 +86,17 @@ export class ContinuationWriter {
       from = this.#restOf(path[k] as PathStep, from, exits[k] as number, site);
     }
     this.#body.sequence(from, analysis.instructionCount - 1);
+    for (const loop of apart.toReversed()) this.#turns.close(this.#context, loop);
     this.#body.finish(at);
+  }
+
+  #writeFurtherTurns(loop: number): void {
+    const label = this.#turnLabels.get(loop);
+    if (label === undefined) this.#writeLoop(loop);
+    else {
+      this.#turns.keepFrame(this.#context, loop);
+      this.#context.code.withIndex(Op.br, this.#context.code.labelAt(label));
+    }
   }
 
   #writeLoop(i: number): void {
@@ -129,7 +156,7 @@ export class ContinuationWriter {
       code.bytes(Op.end);
       code.leave();
       if (this.#context.mode === "exact") pollOnWayBack(this.#context, step.start);
-      this.#writeLoop(step.start);
+      this.#writeFurtherTurns(step.start);
       code.bytes(Op.end);
       code.unnest();
     } else {

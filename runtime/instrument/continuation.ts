@@ -1,5 +1,6 @@
 /**
- * Continuation modules: the rest of saved frames, one function for each distinct place where one was left.
+ * Continuation modules: the rest of saved frames, one function for each distinct place where one was left, and others for further
+ * turns of the loops around it where the functions would become too large (outer-turns.ts).
  *
  * A continuation loads its frame's values from the frame stack, then runs what follows the site. The call at the site
  * becomes a call of the next inner frame's continuation, found through a table. Guest functions are imported from the
@@ -20,6 +21,7 @@ import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
 import { memoryTypes, writeLimits } from "./memory-types.js";
+import { LARGEST_REPEATED, OuterTurns } from "./outer-turns.js";
 import { HOST_CALL, HOST_RETURN, type Place, Places } from "./places.js";
 import { flagPlace } from "./poll-flag.js";
 import { PositionMap } from "./position-map.js";
@@ -43,23 +45,32 @@ export function continuationExport(index: number): string {
   return `${RESULT_EXPORT}${index}`;
 }
 
+/** As of a Form. */
+interface ContinuationForm {
+  readonly tracking: boolean;
+  readonly exnref?: boolean;
+  /** For tests: see outer-turns.ts. */
+  readonly largestRepeated?: number | undefined;
+}
+
 /** Builds continuation modules of one guest module. */
 export class ContinuationBuilder {
   readonly #module: Module;
   readonly #graph: CallGraph;
   readonly #tracking: boolean;
   readonly #exnref: boolean;
+  readonly #largestRepeated: number;
   readonly #places: Places;
   /** By the number of a module that was built; the oldest first. */
   readonly #sites = new Map<number, PositionMap>();
   #built = 0;
 
-  /** `exnref` as in a Form. */
-  constructor(module: Module, graph: CallGraph, tracking: boolean, exnref = false) {
+  constructor(module: Module, graph: CallGraph, { tracking, exnref, largestRepeated }: ContinuationForm) {
     this.#module = module;
     this.#graph = graph;
     this.#tracking = tracking;
     this.#exnref = writesExnref(graph.features, exnref);
+    this.#largestRepeated = largestRepeated ?? LARGEST_REPEATED;
     this.#places = new Places(module, graph);
   }
 
@@ -96,8 +107,9 @@ export class ContinuationBuilder {
     const code = new ByteWriter(1 << 16);
     const functionTypes: number[] = [];
     const functions: number[] = [];
-    for (const [ordinal, name] of places.entries()) {
-      hints.begin(ordinal);
+    const turns = new OuterTurns(module.tables.length + 2, module.globals.length + 1, this.#largestRepeated);
+    const write = (name: number, isCalledAtTurn: boolean): void => {
+      hints.begin(functions.length);
       const place = this.place(name);
       if (place === undefined) throw new Error(`no place ${name}`);
       functionTypes.push(types.index([], place.results));
@@ -105,10 +117,13 @@ export class ContinuationBuilder {
       if (name >= HOST_CALL) writeHostContinuation(code, place, name < HOST_RETURN, target);
       else {
         const { site, analysis } = this.#places.siteOf(name);
-        new ContinuationWriter(analysis, target, types, mode, code).writeContinuation(site);
+        new ContinuationWriter(analysis, target, types, mode, code, turns).writeContinuation(site, isCalledAtTurn);
       }
-    }
-    const out = this.#assemble(code, hints, functionTypes, types, appendix, imports.list);
+    };
+    for (const name of places) write(name, false);
+    for (let ordinal = 0, name = turns.nameOf(0); name !== undefined; name = turns.nameOf(++ordinal)) write(name, true);
+    const parts = { code, hints, functionTypes, types, appendix, turns };
+    const out = this.#assemble(parts, places.length, imports.list);
     sites.moduleBegin = code.length - out.length; // the code is what it ends with
     this.#keepSites(++this.#built, sites);
     const firstFunction = FRAME_STACK_FUNCTIONS.length + imports.list.length;
@@ -149,14 +164,8 @@ export class ContinuationBuilder {
     };
   }
 
-  #assemble(
-    code: ByteWriter,
-    hints: BranchHints,
-    functionTypes: readonly number[],
-    types: TypeTable,
-    appendix: Appendix,
-    importedFunctions: readonly number[],
-  ): ByteWriter {
+  #assemble(parts: ModuleParts, exportCount: number, importedFunctions: readonly number[]): ByteWriter {
+    const { code, hints, functionTypes, types, appendix, turns } = parts;
     const module = this.#module;
     const helperTypes = appendix.typeIndices();
     const tagType = types.index([], []);
@@ -228,14 +237,17 @@ export class ContinuationBuilder {
       for (const type of functionTypes) out.u32(type);
     });
     const firstFunction = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
+    turns.writeTable(out);
+    turns.writeRegisters(out);
     writeSection(out, SectionId.export, () => {
-      out.u32(functionTypes.length);
-      functionTypes.forEach((_, i) => {
+      out.u32(exportCount);
+      for (let i = 0; i < exportCount; i++) {
         out.name(continuationExport(i));
         out.u8(ExternalKind.function);
         out.u32(firstFunction + i);
-      });
+      }
     });
+    turns.writeElements(out, firstFunction + exportCount);
     writeSection(out, SectionId.custom, () => hints.write(out, firstFunction));
     writeSection(out, SectionId.code, () => {
       out.u32(functionTypes.length);
@@ -243,6 +255,16 @@ export class ContinuationBuilder {
     });
     return out;
   }
+}
+
+/** What is written to a module. */
+interface ModuleParts {
+  readonly code: ByteWriter;
+  readonly hints: BranchHints;
+  readonly functionTypes: readonly number[];
+  readonly types: TypeTable;
+  readonly appendix: Appendix;
+  readonly turns: OuterTurns;
 }
 
 /** Guest and helper functions that a continuation module calls, numbered as they are met. */

@@ -53,7 +53,8 @@ export function serveCompiler(port: MessagePort, control: ControlBlock): void {
   let last: Promise<unknown> = Promise.resolve();
   port.on("message", ({ number, bytes, optimized }: Request) => {
     const answer = async (): Promise<void> => {
-      const module = await (optimized ? optimize(number, bytes, control) : WebAssembly.compile(bytes));
+      const compiling = optimized ? optimize(number, bytes, control) : WebAssembly.compile(bytes);
+      const module = await compiling.catch(() => undefined); // more than the engine takes: the guest goes on without
       port.postMessage({ number, module } satisfies Answer);
       control.wakeWaiting();
     };

@@ -39,6 +39,8 @@ export interface ProgramOptions {
   readonly accept?: (module: Module) => void;
   /** What the main thread has read; undefined: nothing. */
   readonly ahead?: ReadAhead | undefined;
+  /** For tests: as of ContinuationBuilder. */
+  readonly largestRepeated?: number;
   /** Told when instrumenting starts, which can take seconds for big modules. */
   readonly onInstrument?: (byteLength: number) => void;
 }
@@ -51,6 +53,7 @@ export class Program {
   readonly #metadata: Uint8Array;
   readonly #bodies: Uint32Array;
   readonly #cache: ModuleCache | undefined;
+  readonly #largestRepeated: number | undefined;
   #module: Module | undefined;
   #graph: CallGraph | undefined;
   #continuations: ContinuationBuilder | undefined;
@@ -59,8 +62,15 @@ export class Program {
   #sites: FunctionSites | undefined;
   #names: ReadonlyMap<number, string> | undefined;
 
-  private constructor(bytes: Uint8Array, { mode, tracking }: Form, made: Made, cache: ModuleCache | undefined) {
+  private constructor(
+    bytes: Uint8Array,
+    { mode, tracking }: Form,
+    made: Made,
+    cache: ModuleCache | undefined,
+    { largestRepeated }: ProgramOptions,
+  ) {
     this.bytes = bytes;
+    this.#largestRepeated = largestRepeated;
     this.mode = mode;
     this.tracking = tracking;
     this.compiled = made.compiled;
@@ -81,7 +91,7 @@ export class Program {
     const cached = cache?.readForm(name);
     if (cached !== undefined) {
       const made = fromInstrumented(bytes, name, cached, cache);
-      if (made !== undefined) return accepted(new Program(bytes, form, made, cache), options);
+      if (made !== undefined) return accepted(new Program(bytes, form, made, cache, options), options);
     }
     validate(bytes);
     options.accept?.(refuseUnsupported(() => decodeModule(bytes)));
@@ -89,7 +99,7 @@ export class Program {
     const instrumented = instrumentBytes(bytes, form);
     const made = fromInstrumented(bytes, name, { bytes: instrumented, bodies: bodyOffsets(instrumented) }, cache);
     if (made === undefined) throw new Error("an instrumented module has no metadata");
-    return checked(new Program(bytes, form, made, cache));
+    return checked(new Program(bytes, form, made, cache, options));
   }
 
   /** Path of a durable copy of the module that an image may link; undefined: there is none. */
@@ -113,7 +123,10 @@ export class Program {
   }
 
   get continuations(): ContinuationBuilder {
-    this.#continuations ??= new ContinuationBuilder(this.module, this.graph, this.tracking, RUNS_EXNREF);
+    this.#continuations ??= new ContinuationBuilder(this.module, this.graph, {
+      ...{ tracking: this.tracking, exnref: RUNS_EXNREF },
+      largestRepeated: this.#largestRepeated,
+    });
     return this.#continuations;
   }
 

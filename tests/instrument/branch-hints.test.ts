@@ -56,7 +56,7 @@ test.each(["flag", "fast", "exact"] as const)("in the %s form, each hint is at a
 });
 
 test("and in a continuation module", () => {
-  const builder = new ContinuationBuilder(guest, graph, false);
+  const builder = new ContinuationBuilder(guest, graph, { tracking: false });
   const places: number[] = [];
   for (let name = 0; name < guest.bytes.length && places.length < 40; name++) {
     if (builder.place(name) !== undefined) places.push(name);

@@ -69,6 +69,8 @@ export class Guest {
   readonly #exact: Program;
   readonly #fast: Program;
   readonly #tracking: Program;
+  /** Its continuations have no loop twice. */
+  readonly #apart: Program;
   readonly plainLog: readonly string[];
 
   constructor(text: string) {
@@ -77,12 +79,13 @@ export class Guest {
     this.#exact = Program.load(bytes, { cacheDirectory: undefined, exact: true });
     this.#fast = Program.load(bytes, { cacheDirectory: undefined, exact: false });
     this.#tracking = Program.load(bytes, { cacheDirectory: undefined, exact: true, tracking: true });
+    this.#apart = Program.load(bytes, { cacheDirectory: undefined, exact: true, largestRepeated: 0 });
   }
 
   /** Runs to the end; `failAt(n)` is the safepoint at which the nth run (from 0) is stopped, or undefined. */
   run(
     failAt: (run: number) => number | undefined = () => undefined,
-    others: "fast" | "tracking" | "none" = "none",
+    others: "fast" | "tracking" | "apart" | "none" = "none",
   ): Run {
     const log: string[] = [];
     const memories = new CarriedMemories();
@@ -101,7 +104,7 @@ export class Guest {
       const atSafepoint = failAt(run);
       return atSafepoint === undefined ? {} : { atSafepoint };
     };
-    const usual = others === "tracking" ? this.#tracking : this.#exact;
+    const usual = { tracking: this.#tracking, apart: this.#apart, fast: this.#exact, none: this.#exact }[others];
     let machine = new Machine(usual, host);
     let outcome = machine.start("run", [], injection(0));
     let resumes = 0;
@@ -138,6 +141,12 @@ export function interruptEverywhere(text: string, given?: readonly string[]): nu
     const chain = guest.run(() => step);
     compare(chain, expected, `stopped at every safepoint number ${step}`);
     if (!called) sameCount(chain, reference, `stopped at every safepoint number ${step}`);
+    resumes += chain.resumes;
+  }
+  for (const step of [2, 5, 11]) {
+    const chain = guest.run(() => step, "apart");
+    compare(chain, expected, `further turns in functions of their own, stopped at every safepoint number ${step}`);
+    if (!called) sameCount(chain, reference, `further turns apart, stopped at every safepoint number ${step}`);
     resumes += chain.resumes;
   }
   // Telling the host of stores must change nothing, in the program or in its continuations.
