@@ -18,6 +18,7 @@ import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
 import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
+import { tellIfUnlogged } from "./unlogged.js";
 
 export interface ResumeOptions extends GuestOptions {
   readonly S?: readonly Setting[];
@@ -44,7 +45,11 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
     });
     progress.done();
     startReplication(resumed.image, options);
-    finish(await runToEnd(resumed, messages));
+    const run = () => {
+      tellIfUnlogged(resumed, options, messages);
+      return resumed.run();
+    };
+    finish(await runToEnd(resumed, messages, run));
   });
 }
 

@@ -8,6 +8,7 @@ import { Progress } from "./progress.js";
 import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
 import { addSuperviseOptions, type SuperviseOptions, supervise } from "./supervise.js";
+import { tellIfUnlogged } from "./unlogged.js";
 
 interface RunCommandOptions extends ProgramOptions, SuperviseOptions {
   readonly invoke?: string;
@@ -39,6 +40,10 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
     });
     progress.done();
     startReplication(started.image, options);
-    finish(await runToEnd(started, messages));
+    const run = () => {
+      tellIfUnlogged(started, options, messages);
+      return started.run();
+    };
+    finish(await runToEnd(started, messages, run));
   });
 }

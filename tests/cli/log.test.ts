@@ -53,6 +53,18 @@ describe("SIGKILL, with --log and stdout a pipe", () => {
     expect(stderr).toContain("from the beginning");
   });
 
+  test("a run that goes on without a log says so, unless that is asked for", async () => {
+    await killed("forgotten", "--log");
+    const run = shop.start(["resume", "forgotten"], { input: "" });
+    await run.printed("\n20\n");
+    run.kill("SIGKILL");
+    expect((await run.ended).stderr).toContain("this run keeps no log");
+    await killed("meant", "--log");
+    expect((await shop.run(["resume", "--no-log", "meant"])).stderr).not.toContain("this run keeps no log");
+    await killed("again", "--log");
+    expect((await shop.run(["resume", "--log", "again"])).stderr).not.toContain("this run keeps no log");
+  });
+
   test("--recovery-target none: no persistence point is made, and a recovery begins with the program", async () => {
     await killed("no target", "--log", "--recovery-target", "none");
     expect(readdirSync(join(shop.work, "no target")).filter((name) => name.startsWith("log-"))).toEqual(["log-0"]);
@@ -67,7 +79,7 @@ describe("SIGKILL, with --log and stdout a pipe", () => {
 
   test("followed from the beginning: told so, with the calls; a failure meanwhile leaves the image as it is", async () => {
     const printed = lines(await killed("followed", "--log"));
-    const { status, stderr } = await shop.run(["resume", "followed", "--json", "--fail-at", "2"]);
+    const { status, stderr } = await shop.run(["resume", "followed", "--json", "--log", "--fail-at", "2"]);
     const [resuming, failed] = lines(stderr).map((line): object => JSON.parse(line));
     expect(status).toBe(85);
     expect(resuming).toMatchObject({ event: "resuming", epoch: 0, frames: 0 });
