@@ -1,7 +1,7 @@
 /**
  * A guest and its image in the worker that runs it: prepared, run once, closed.
  *
- *     prepared --run--> exited | trapped | powerFailed (saved)          prepared --cancelled--> powerFailed (epoch as before)
+ *     prepared --run--> exited | trapped | powerFailed (saved)          prepared --cancelled--> powerFailed (epoch as before), or closed
  *     prepared --run, of an instance--> returned (saved): prepared for the next call
  *
  * G1  No guest code runs before the image is marked running. Whatever can be wrong with a saved state is found before
@@ -223,6 +223,9 @@ export class Guest {
   }
 
   #cancelled(): Outcome {
+    if (this.#control.killed) {
+      throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: closed before the guest had begun`);
+    }
     const { epoch, frames } = this.resumes ?? { epoch: 0, frames: 0 };
     return { kind: "powerFailed", reason: "failure", epoch, frames, saveMilliseconds: 0 };
   }

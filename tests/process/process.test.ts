@@ -235,6 +235,16 @@ describe("run", () => {
     expect(open()).toBe(before);
   });
 
+  test("close before the guest has begun: PROCESS_CLOSED, and nothing has changed", async () => {
+    const options = optionsFor(counter);
+    const guest = await Process.create(options);
+    const running = guest.run();
+    const ended = expect(running).rejects.toMatchObject({ code: "PROCESS_CLOSED" });
+    await guest.close();
+    await ended;
+    expect(await endOf(options)).toMatchObject({ kind: "exited" });
+  });
+
   test("close: the guest is killed, the image let go of, and lost", async () => {
     const options = optionsFor(placeGuest(directory, "cat"));
     const endless = openSync("/dev/zero", "r");

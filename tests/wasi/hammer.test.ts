@@ -3,15 +3,15 @@ import { once } from "node:events";
 import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
-import { CREAT, DIRECTORY, TestGuest } from "./test-guest.js";
+import { expect, test } from "vitest";
+import { CREAT, DIRECTORY, eachResolver, TestGuest } from "./test-guest.js";
 
 /** How long each resolver is hammered; the figure in docs/conformance.md comes from 10. */
 const SECONDS = Number(process.env["VERMILION_HAMMER_SECONDS"] ?? "1");
 
 const SECRET = "the content of a file outside".padEnd(100, ".");
 
-describe.each(["kernel", "walk"] as const)("a racing process and the %s", (resolver) => {
+eachResolver("a racing process and the", (resolver) => {
   test(`${SECONDS} s of attempts: nothing outside is read, made, changed or removed`, {
     timeout: 120_000,
   }, async () => {

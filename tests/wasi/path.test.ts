@@ -9,12 +9,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Errno } from "../../runtime/wasi/index.js";
-import { CREAT, DIRECTORY, EXCL, TestGuest } from "./test-guest.js";
+import { CREAT, DIRECTORY, EXCL, eachResolver, TestGuest } from "./test-guest.js";
 
 /** Every test runs on the kernel's resolution and on the walk that stands in for it. */
-describe.each(["kernel", "walk"] as const)("paths by the %s", (resolver) => {
+eachResolver("paths by the", (resolver) => {
   function tree(): TestGuest {
     const guest = new TestGuest({ resolver });
     expect(guest.wasi.resolver).toBe(resolver === "kernel" ? "openat2" : "walk");

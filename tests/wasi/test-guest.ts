@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect } from "vitest";
+import { describe, expect } from "vitest";
 import { RESTART, Wasi, type WasiOptions } from "../../runtime/wasi/index.js";
 import { libc } from "../../runtime/wasi/libc.js";
 
@@ -231,3 +231,13 @@ export const APPEND = 1;
 export const NONBLOCK = 4;
 export const READ = 2n;
 export const WRITE = 64n;
+
+/** Tests of both ways to resolve a path. */
+export function eachResolver(what: string, tests: (resolver: "kernel" | "walk") => void): void {
+  using probe = new TestGuest();
+  for (const resolver of ["kernel", "walk"] as const) {
+    const isMissing = resolver === "kernel" && probe.wasi.resolver !== "openat2";
+    const reason = isMissing ? " (skipped: the kernel has no openat2)" : "";
+    describe.skipIf(isMissing)(`${what} ${resolver}${reason}`, () => tests(resolver));
+  }
+}
