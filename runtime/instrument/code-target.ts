@@ -71,7 +71,7 @@ export interface WriterContext {
   inCountedLoop: boolean;
   /** Whether it stands in a guard that several calls share. */
   inSharedGuard: boolean;
-  /** How many of the guest's own it stands in. */
+  /** In how many try_tables of the guest's it stands. */
   guestTryTables: number;
   /** Of the function that is being written; undefined: guards have their handlers in themselves. */
   outerHandlers: OuterHandlers | undefined;

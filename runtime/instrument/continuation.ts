@@ -121,7 +121,7 @@ export class ContinuationBuilder {
       }
     };
     for (const name of places) write(name, false);
-    for (let ordinal = 0, name = turns.nameOf(0); name !== undefined; name = turns.nameOf(++ordinal)) write(name, true);
+    for (const name of turns.names()) write(name, true);
     const parts = { code, hints, functionTypes, types, appendix, turns };
     const out = this.#assemble(parts, places.length, imports.list);
     sites.moduleBegin = code.length - out.length; // the code is what it ends with

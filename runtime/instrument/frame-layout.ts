@@ -22,6 +22,11 @@ export function savedByteLength(type: number): number {
   return BYTE_LENGTHS.get(type) ?? 4;
 }
 
+/** The locals in the order of the frame. */
+export function localsOf({ others, words }: FrameLayout): number[] {
+  return [...others, ...words];
+}
+
 export function frameLayout(analysis: FunctionAnalysis, site: Site): FrameLayout {
   const others: number[] = [];
   const words: number[] = [];

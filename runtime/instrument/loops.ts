@@ -39,8 +39,8 @@ export type WriteSequence = (from: number, to: number) => void;
 
 export function writeLoop(context: WriterContext, i: number, writeSequence: WriteSequence): void {
   const { analysis, code, mode } = context;
-  const { operands, partners, sites, siteOf } = analysis;
-  const site = sites[(siteOf[i] as number) - 1] as Site;
+  const { operands, partners } = analysis;
+  const site = headerOf(analysis, i);
   const end = partners[i] as number;
   const blockType = operands[i] as number;
   if (analysis.blockParams(blockType).length > 0) {
@@ -104,7 +104,7 @@ function writeLoopWithParams(context: WriterContext, i: number, site: Site, writ
   const { analysis, code, types } = context;
   const blockType = analysis.operands[i] as number;
   const params = analysis.blockParams(blockType);
-  const locals = operandLocals(context, analysis.multiProducers.get(i)?.height ?? 0, params);
+  const locals = paramLocals(context, i);
   code.withBlockType(Op.block, blockType);
   const exit = code.nest();
   code.withBlockType(Op.loop, blockType);
@@ -119,11 +119,19 @@ function writeLoopWithParams(context: WriterContext, i: number, site: Site, writ
 
 /** The way back to the header of the loop at `i`, with its parameters on the stack, which stay there. */
 export function pollOnWayBack(context: WriterContext, i: number): void {
+  pollWithParams(context, paramLocals(context, i), headerOf(context.analysis, i));
+}
+
+/** The site at the header of the loop at `i`. */
+export function headerOf({ sites, siteOf }: FunctionAnalysis, i: number): Site {
+  return sites[(siteOf[i] as number) - 1] as Site;
+}
+
+/** The temporaries of its parameters, in which they are in its frame. */
+export function paramLocals(context: WriterContext, i: number): number[] {
   const { analysis } = context;
-  const site = analysis.sites[(analysis.siteOf[i] as number) - 1] as Site;
   const params = analysis.blockParams(analysis.operands[i] as number);
-  const locals = operandLocals(context, analysis.multiProducers.get(i)?.height ?? 0, params);
-  pollWithParams(context, locals, site);
+  return operandLocals(context, analysis.multiProducers.get(i)?.height ?? 0, params);
 }
 
 function pollWithParams(context: WriterContext, locals: readonly number[], site: Site): void {

@@ -20,13 +20,14 @@ import { SectionId } from "../wasm/module.js";
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
-import { type FrameLayout, frameLayout } from "./frame-layout.js";
+import { frameLayout, localsOf } from "./frame-layout.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { writeSection } from "./instrument.js";
-import { operandLocals } from "./polls-and-spills.js";
+import { headerOf, paramLocals } from "./loops.js";
+import { writeLimits } from "./memory-types.js";
 import type { Site } from "./sites.js";
 
-/** Bytes of the guest's code that are repeated within a function. */
+/** Bytes of the guest's code that are repeated within a function, at most. */
 export const LARGEST_REPEATED = 1 << 18;
 
 /** Those of one continuation module. */
@@ -36,7 +37,7 @@ export class OuterTurns {
   readonly #firstGlobal: number;
   /** Types of the registers, by their index behind the first. */
   readonly #registers: ValueType[] = [];
-  readonly #registersOf = new Map<ValueType, number[]>();
+  readonly #registerOf = new Map<number, number>();
   /** By the name of a loop's header, in the order of the table. */
   readonly #slots = new Map<number, number>();
 
@@ -53,17 +54,16 @@ export class OuterTurns {
     return loops.reduce((sum, i) => sum + byteLength(i), 0) > this.#largestRepeated;
   }
 
-  /** The name of the header that the nth function goes on at; there may be more of them with each that is written. */
-  nameOf(ordinal: number): number | undefined {
-    return [...this.#slots.keys()][ordinal];
+  /** The names of the headers that the functions go on at, in their order; writing one may add others behind. */
+  names(): Iterable<number> {
+    return this.#slots.keys();
   }
 
   /** Puts the frame of a loop's header into registers, with the loop's parameters on the stack. */
   keepFrame(context: WriterContext, loop: number): void {
     const { analysis, code } = context;
-    const params = analysis.blockParams(analysis.operands[loop] as number);
-    code.localSets(operandLocals(context, analysis.multiProducers.get(loop)?.height ?? 0, params));
-    this.#eachRegister(analysis, frameLayout(analysis, headerOf(analysis, loop)), (local, register) => {
+    code.localSets(paramLocals(context, loop));
+    this.#eachRegister(analysis, headerOf(analysis, loop), (local, register) => {
       code.localGet(local);
       code.withIndex(Op.globalSet, register);
     });
@@ -71,7 +71,7 @@ export class OuterTurns {
 
   /** Where a function begins that goes on at such a header. */
   loadFrame({ analysis, code }: WriterContext, site: Site): void {
-    this.#eachRegister(analysis, frameLayout(analysis, site), (local, register) => {
+    this.#eachRegister(analysis, site, (local, register) => {
       code.withIndex(Op.globalGet, register);
       code.localSet(local);
     });
@@ -100,13 +100,9 @@ export class OuterTurns {
   }
 
   /** The nth value of a type is in the nth register of that type. */
-  #eachRegister(
-    analysis: FunctionAnalysis,
-    { others, words }: FrameLayout,
-    visit: (local: number, register: number) => void,
-  ): void {
+  #eachRegister(analysis: FunctionAnalysis, site: Site, visit: (local: number, register: number) => void): void {
     const used = new Map<ValueType, number>();
-    for (const local of [...others, ...words]) {
+    for (const local of localsOf(frameLayout(analysis, site))) {
       const type = analysis.typeOfLocal(local);
       const nth = used.get(type) ?? 0;
       used.set(type, nth + 1);
@@ -115,13 +111,12 @@ export class OuterTurns {
   }
 
   #register(type: ValueType, nth: number): number {
-    let registers = this.#registersOf.get(type);
-    if (registers === undefined) {
-      registers = [];
-      this.#registersOf.set(type, registers);
-    }
-    if (nth === registers.length) registers.push(this.#firstGlobal + this.#registers.push(type) - 1);
-    return registers[nth] as number;
+    const key = nth * 256 + type;
+    const known = this.#registerOf.get(key);
+    if (known !== undefined) return known;
+    const register = this.#firstGlobal + this.#registers.push(type) - 1;
+    this.#registerOf.set(key, register);
+    return register;
   }
 
   writeTable(out: ByteWriter): void {
@@ -129,8 +124,7 @@ export class OuterTurns {
     writeSection(out, SectionId.table, () => {
       out.u32(1);
       out.u8(ValueType.funcref);
-      out.u8(0);
-      out.u32(this.#slots.size);
+      writeLimits(out, { minimum: this.#slots.size, maximum: undefined, shared: false });
     });
   }
 
@@ -164,10 +158,6 @@ export class OuterTurns {
 /** Of an element segment: core specification, 5.5.12. */
 const ACTIVE_IN_TABLE = 2;
 const FUNCTIONS = 0;
-
-function headerOf({ sites, siteOf }: FunctionAnalysis, loop: number): Site {
-  return sites[(siteOf[loop] as number) - 1] as Site;
-}
 
 /** A constant expression, without its end. */
 function zeroOf(type: ValueType): Uint8Array {

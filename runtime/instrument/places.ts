@@ -7,7 +7,7 @@ import { functionAtByte, type Module, typeOfFunction } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import type { ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
-import { frameLayout, savedByteLength } from "./frame-layout.js";
+import { frameLayout, localsOf, savedByteLength } from "./frame-layout.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { type Site, SiteKind } from "./sites.js";
 
@@ -72,7 +72,7 @@ export class Places {
     const { site, analysis } = found;
     const { functionIndex, type } = analysis;
     const layout = frameLayout(analysis, site);
-    const values = [...layout.others, ...layout.words].map((local) => analysis.typeOfLocal(local));
+    const values = localsOf(layout).map((local) => analysis.typeOfLocal(local));
     return {
       ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
       calleeResults: site.kind === SiteKind.call ? this.#calleeResults(analysis, site.instruction) : undefined,

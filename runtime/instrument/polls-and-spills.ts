@@ -6,7 +6,7 @@
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import type { ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
-import { frameLayout } from "./frame-layout.js";
+import { frameLayout, localsOf } from "./frame-layout.js";
 import { CHUNK } from "./frame-stack.js";
 import type { Site } from "./sites.js";
 
@@ -91,8 +91,7 @@ export function spill(
 }
 
 export function loadFrame({ analysis, code, target }: WriterContext, site: Site): void {
-  const { others, words } = frameLayout(analysis, site);
-  for (const local of [...others, ...words]) {
+  for (const local of localsOf(frameLayout(analysis, site))) {
     code.call(target.helpers.get.get(analysis.typeOfLocal(local)) as number);
     code.localSet(local);
   }
