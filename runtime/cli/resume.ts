@@ -18,7 +18,7 @@ import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
 import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
-import { tellIfUnlogged } from "./unlogged.js";
+import { runPerhapsUnlogged } from "./unlogged.js";
 
 export interface ResumeOptions extends GuestOptions {
   readonly S?: readonly Setting[];
@@ -45,11 +45,7 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
     });
     progress.done();
     startReplication(resumed.image, options);
-    const run = () => {
-      tellIfUnlogged(resumed, options, messages);
-      return resumed.run();
-    };
-    finish(await runToEnd(resumed, messages, run));
+    finish(await runToEnd(resumed, messages, () => runPerhapsUnlogged(resumed, options, messages)));
   });
 }
 

@@ -8,7 +8,7 @@ import { Progress } from "./progress.js";
 import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
 import { addSuperviseOptions, type SuperviseOptions, supervise } from "./supervise.js";
-import { tellIfUnlogged } from "./unlogged.js";
+import { runPerhapsUnlogged } from "./unlogged.js";
 
 interface RunCommandOptions extends ProgramOptions, SuperviseOptions {
   readonly invoke?: string;
@@ -40,10 +40,6 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
     });
     progress.done();
     startReplication(started.image, options);
-    const run = () => {
-      tellIfUnlogged(started, options, messages);
-      return started.run();
-    };
-    finish(await runToEnd(started, messages, run));
+    finish(await runToEnd(started, messages, () => runPerhapsUnlogged(started, options, messages)));
   });
 }

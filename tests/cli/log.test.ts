@@ -63,6 +63,10 @@ describe("SIGKILL, with --log and stdout a pipe", () => {
     expect((await shop.run(["resume", "--no-log", "meant"])).stderr).not.toContain("this run keeps no log");
     await killed("again", "--log");
     expect((await shop.run(["resume", "--log", "again"])).stderr).not.toContain("this run keeps no log");
+    await killed("implied", "--log");
+    expect((await shop.run(["resume", "--uncertain", "skip", "implied"])).stderr).not.toContain(
+      "this run keeps no log",
+    );
   });
 
   test("--recovery-target none: no persistence point is made, and a recovery begins with the program", async () => {
