@@ -12,7 +12,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +22,7 @@ import { freePort } from "../tests/support/free-port.js";
 import { prepareAll } from "./available.js";
 import type { LoadResult, Measurement } from "./memcached/measurement.js";
 import { type Place, type Server, servers } from "./memcached/servers.js";
+import { processorMicroseconds } from "./processor-time.js";
 import { describeSurroundings, fileSystemOf, formatTable, headline, median, root, writeResults } from "./report.js";
 
 const TMPFS = "/dev/shm";
@@ -32,25 +33,6 @@ interface Experiment {
   readonly gets: number;
   readonly depth: number;
   readonly measurements: Map<string, Measurement[]>;
-}
-
-/** Microseconds of processor time that the threads of a group of processes have used. */
-function processorMicroseconds(group: number): number {
-  let nanoseconds = 0;
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const status = readFileSync(`/proc/${entry}/stat`, "latin1");
-      const [, , processGroup] = status.slice(status.lastIndexOf(")") + 2).split(" ");
-      if (Number(processGroup) !== group) continue;
-      for (const thread of readdirSync(`/proc/${entry}/task`)) {
-        nanoseconds += Number(readFileSync(`/proc/${entry}/task/${thread}/schedstat`, "latin1").split(" ")[0]);
-      }
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  return nanoseconds / 1000;
 }
 
 async function untilItListens(port: number, failed: () => string | undefined): Promise<void> {

@@ -4,6 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Unavailable } from "../../tests/corpus/run-command.js";
+import { processorMicroseconds } from "../processor-time.js";
 import { root } from "../report.js";
 
 const guest = join(root, "benchmarks", "guests", "heap-and-stack.wasm");
@@ -23,12 +24,6 @@ function criu(args: readonly string[]): number {
   const { status, stderr } = spawnSync("criu", [...args], { encoding: "utf8" });
   if (status === 0) return performance.now() - startedAt;
   throw new Unavailable(`criu ${args[0]}: ${stderr.trim().split("\n").at(-1) ?? `status ${status}`}`);
-}
-
-/** Of user and kernel together: fields 14 and 15 of proc_pid_stat(5), counted behind the name in parentheses. */
-function processorTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
-  return Number(fields[11]) + Number(fields[12]);
 }
 
 /** Milliseconds of a dump, after which the process is gone, and of its restore. */
@@ -58,9 +53,9 @@ export async function dumpAndRestore(scratch: string, heapMebibytes: number): Pr
     const dumped = criu(["dump", "--tree", String(pid), ...options]);
     await gone; // a child that nobody has waited for keeps its number, which the restored process wants
     const restored = criu(["restore", "--restore-detached", ...options]);
-    const before = processorTicks(pid);
+    const before = processorMicroseconds(pid); // it leads its own group
     await sleep(500);
-    if (processorTicks(pid) === before) throw new Error("the restored process does not compute");
+    if (processorMicroseconds(pid) === before) throw new Error("the restored process does not compute");
     return [dumped, restored];
   } finally {
     closeSync(file);

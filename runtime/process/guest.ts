@@ -184,8 +184,7 @@ export class Guest {
         this.#epochs.trap(this.#trapOf(outcome.error));
         return { kind: "trapped", message: outcome.error.message };
       case "suspended":
-        if (this.#control.killed)
-          throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: the guest was killed`);
+        this.#checkAlive("the guest was killed");
         return this.#epochs.save(outcome.state, outcome.frames);
     }
   }
@@ -197,7 +196,7 @@ export class Guest {
   #endedInReplay(outcome: MachineOutcome): Outcome {
     const { epoch } = this.#image.header;
     if (outcome.kind === "suspended") {
-      if (this.#control.killed) throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: the guest was killed`);
+      this.#checkAlive("the guest was killed");
       return { kind: "powerFailed", reason: "failure", epoch, frames: outcome.frames, saveMilliseconds: 0 };
     }
     throw this.#diverged(outcome);
@@ -222,10 +221,13 @@ export class Guest {
     return { kind: "returned", values, results, epoch: this.#image.header.epoch };
   }
 
+  /** PROCESS_CLOSED, with what has happened. */
+  #checkAlive(what: string): void {
+    if (this.#control.killed) throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: ${what}`);
+  }
+
   #cancelled(): Outcome {
-    if (this.#control.killed) {
-      throw new VermilionError("PROCESS_CLOSED", `${this.#image.path}: closed before the guest had begun`);
-    }
+    this.#checkAlive("closed before the guest had begun");
     const { epoch, frames } = this.resumes ?? { epoch: 0, frames: 0 };
     return { kind: "powerFailed", reason: "failure", epoch, frames, saveMilliseconds: 0 };
   }
