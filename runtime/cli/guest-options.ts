@@ -20,7 +20,7 @@ export interface GuestOptions extends KeepOptions, ReplicateOptions {
   readonly eintr?: boolean;
   readonly onChangedFile: "fail" | "warn" | "ignore";
   readonly saveOn?: readonly SignalName[];
-  readonly persistEvery?: number;
+  readonly persistEvery?: number | "none";
   readonly persistEveryCalls?: number;
   readonly log?: boolean;
   readonly replay: boolean;
@@ -51,7 +51,11 @@ export function addGuestOptions(command: Command): Command {
         .default("warn"),
     )
     .option("--save-on <signals>", "signals that are power failures too, such as SIGTERM,SIGINT", signalNames)
-    .option("--persist-every <duration>", "a persistence point after each such time, as 100ms", period)
+    .option(
+      "--persist-every <duration>",
+      "a persistence point after each such time, as 100ms; none: no more",
+      periodOrNone,
+    )
     .option("--persist-every-calls <n>", "a persistence point at every nth host call", countingNumber)
     .option(
       "--log",
@@ -68,7 +72,7 @@ export function addGuestOptions(command: Command): Command {
     .option(
       "--recovery-target <duration>",
       "at most so much work is repeated after a kill, 1s by default; none: no limit",
-      recoveryTarget,
+      periodOrNone,
     )
     .option("--no-replay", "go on from the last persistence point, and forget the log of what came later")
     .option("--persist-sync", "the program waits until each of these points is durable, instead of going on meanwhile")
@@ -112,11 +116,15 @@ export function holdup({ holdup, flushBandwidth }: GuestOptions): HoldupEnergy |
   };
 }
 
-export function persistEvery({ persistEvery, persistEveryCalls, persistSync }: GuestOptions): PersistEvery {
-  return { milliseconds: persistEvery, hostCalls: persistEveryCalls, synchronous: persistSync };
+/** Undefined: as the image was told before; null: none. */
+export function persistEvery(options: GuestOptions): PersistEvery | null | undefined {
+  const { persistEvery, persistEveryCalls: hostCalls, persistSync: synchronous } = options;
+  if (persistEvery === "none" && hostCalls === undefined) return null;
+  if (persistEvery === undefined && hostCalls === undefined && synchronous === undefined) return undefined;
+  return { milliseconds: persistEvery === "none" ? undefined : persistEvery, hostCalls, synchronous };
 }
 
-/** Undefined: by default, which is on with persistence points. */
+/** Undefined: as the image was told before; at first it is on with persistence points. */
 export function logOptions({
   log,
   uncertain,
@@ -199,7 +207,7 @@ export function milliseconds(text: string): number {
 }
 
 /** Not null: commander takes that for an option without a value. */
-function recoveryTarget(text: string): number | "none" {
+function periodOrNone(text: string): number | "none" {
   return text === "none" ? text : period(text);
 }
 

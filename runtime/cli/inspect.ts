@@ -1,5 +1,12 @@
 import type { Command } from "commander";
-import { type DescriptorInspection, type FrameInspection, frameText, type Inspection, Process } from "../index.js";
+import {
+  type DescriptorInspection,
+  type FrameInspection,
+  frameText,
+  type Inspection,
+  type PersistencePolicy,
+  Process,
+} from "../index.js";
 import { epochNumber } from "./epoch-argument.js";
 import { byteText, commandText, print, statusText } from "./listing.js";
 import { plainLine } from "./plain-text.js";
@@ -17,12 +24,13 @@ export function defineInspect(command: Command): void {
 }
 
 function describe(inspection: Inspection): string {
-  const { image, module, memories, epoch, writtenAt, frames, descriptors } = inspection;
+  const { image, module, memories, epoch, writtenAt, frames, descriptors, policy } = inspection;
   return [
     `image        ${plainLine(image)}`,
     `status       ${statusText(inspection)}`,
     `epoch        ${epoch}, ${writtenAt}`,
     `command      ${commandText(inspection)}`,
+    ...(policy === null ? [] : [`policy       ${policyText(policy)}`]),
     `module       ${byteText(module.byteLength)}, SHA-256 ${module.sha256}`,
     ...memories.map(
       ({ byteLength, diskByteLength }, index) =>
@@ -36,6 +44,17 @@ function describe(inspection: Inspection): string {
         ]),
     ...(descriptors.length === 0 ? [] : ["descriptors", ...descriptors.map(descriptorLine)]),
   ].join("\n");
+}
+
+function policyText({ points, log }: PersistencePolicy): string {
+  const { milliseconds, hostCalls, synchronous } = points;
+  const every = [
+    ...(milliseconds === undefined ? [] : [`${milliseconds} ms`]),
+    ...(hostCalls === undefined ? [] : [`${hostCalls} host calls`]),
+  ];
+  const made = every.length === 0 ? "points on request" : `a point every ${every.join(" or ")}`;
+  const logged = log === undefined ? "no log" : `a log that survives the ${log.durability}`;
+  return `${made}${synchronous === true ? ", waited for" : ""}; ${logged}`;
 }
 
 export function trapFrameText({ name, functionIndex }: FrameInspection, index: number): string {

@@ -18,7 +18,6 @@ import type { Messages } from "./messages.js";
 import { Progress } from "./progress.js";
 import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
-import { runPerhapsUnlogged } from "./unlogged.js";
 
 export interface ResumeOptions extends GuestOptions {
   readonly S?: readonly Setting[];
@@ -45,7 +44,7 @@ export function defineResume(command: Command, messages: Messages, finish: (stat
     });
     progress.done();
     startReplication(resumed.image, options);
-    finish(await runToEnd(resumed, messages, () => runPerhapsUnlogged(resumed, options, messages)));
+    finish(await runToEnd(resumed, messages, () => resumed.run()));
   });
 }
 

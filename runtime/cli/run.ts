@@ -8,7 +8,6 @@ import { Progress } from "./progress.js";
 import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
 import { addSuperviseOptions, type SuperviseOptions, supervise } from "./supervise.js";
-import { runPerhapsUnlogged } from "./unlogged.js";
 
 interface RunCommandOptions extends ProgramOptions, SuperviseOptions {
   readonly invoke?: string;
@@ -40,6 +39,6 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
     });
     progress.done();
     startReplication(started.image, options);
-    finish(await runToEnd(started, messages, () => runPerhapsUnlogged(started, options, messages)));
+    finish(await runToEnd(started, messages, () => started.run()));
   });
 }

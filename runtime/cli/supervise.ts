@@ -33,7 +33,7 @@ export interface SuperviseOptions {
   readonly fresh?: boolean;
   readonly inPlace?: boolean;
   readonly log?: boolean;
-  readonly persistEvery?: number;
+  readonly persistEvery?: number | "none";
   readonly persistEveryCalls?: number;
 }
 

@@ -19,9 +19,10 @@ import type { MachineState } from "./image/state-file.js";
 import { logName, removeLogs, removeLogsBetween } from "./log/files.js";
 import type { HostFunction } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
+import { type LogOrder, NO_POLICY, type PersistencePolicy } from "./persistence-policy.js";
 import { type PointCalls, pointCalls } from "./point-calls.js";
 import type { PointSchedule } from "./point-schedule.js";
-import type { LogOrder, Outcome, Report, RunOrder } from "./protocol.js";
+import type { CallOrder, Outcome, Report } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import type { SystemInterface } from "./system-interface.js";
 
@@ -38,6 +39,14 @@ interface Parts {
   readonly firstLog: number;
 }
 
+/** What a log says first. */
+interface RunBeginning {
+  readonly policy: PersistencePolicy;
+  readonly eintr: boolean;
+  /** Of an instance. */
+  readonly call: CallOrder | undefined;
+}
+
 export class GuestEpochs {
   readonly #image: Image;
   readonly #system: SystemInterface;
@@ -49,6 +58,8 @@ export class GuestEpochs {
   readonly #hostCallsBefore: number;
   /** The user knows that points fail at the moment. */
   #pointsFail = false;
+  /** What each state says of how the process is run. */
+  #policy: PersistencePolicy = NO_POLICY;
   #logOrder: LogOrder | undefined;
   /** A log of more bytes asks for a persistence point. */
   #longLog = LONG_LOG;
@@ -93,7 +104,9 @@ export class GuestEpochs {
    * E3. `unreplayable`: a function of the host that a log cannot stand in for. LOG_UNREPLAYABLE, IN_PLACE: a log that is
    * asked for by name cannot be kept. DISK_FULL and others: nothing has changed.
    */
-  beginLog({ log, eintr, call }: RunOrder, unreplayable: string | undefined): void {
+  beginLog({ policy, eintr, call }: RunBeginning, unreplayable: string | undefined): void {
+    const { log } = policy;
+    this.#policy = policy;
     this.#logOrder = log;
     const { header } = this.#image;
     if (this.#system.isReplaying) {
@@ -110,7 +123,7 @@ export class GuestEpochs {
       return;
     }
     this.#system.configure(log, false);
-    const beginning = { callback: header.epoch > 0, eintr, call: call };
+    const beginning = { callback: header.epoch > 0, eintr, call, policy };
     this.#system.beginLog(this.#nextLog, header.epoch, beginning);
     this.#removeLogs(this.#nextLog);
   }
@@ -178,11 +191,16 @@ export class GuestEpochs {
     this.#settleCommit();
     const wasi = this.#system.save();
     const log = this.#system.recording.isOn ? this.#system.recording.number + 1 : this.#nextLog;
-    this.#image.commit({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
+    this.#image.commit({ machine, wasi, process: this.#process(frames, log) }, this.#facts(why, wasi));
     if (this.#holdup?.cut !== undefined) return; // the disk knows nothing of it, and needs what is there
     this.#savedLog = log;
     this.#removeUnusedFiles();
     this.#removeLogs();
+  }
+
+  /** As process-state.ts reads it. */
+  #process(frames: number, log: number): unknown {
+    return { frames, log, policy: this.#policy };
   }
 
   #facts(why: EpochReason, wasi: unknown): PointFacts {
@@ -261,7 +279,7 @@ export class GuestEpochs {
   #persistNow(machine: MachineState, frames: number, why: EpochReason): void {
     const wasi = this.#system.save();
     const log = this.#continuedLog();
-    this.#image.persist({ machine, wasi, process: { frames, log } }, this.#facts(why, wasi));
+    this.#image.persist({ machine, wasi, process: this.#process(frames, log) }, this.#facts(why, wasi));
     this.#pointMade(log);
   }
 
@@ -271,7 +289,7 @@ export class GuestEpochs {
     try {
       const wasi = this.#system.save({ flushLater });
       const log = this.#continuedLog();
-      const state = { machine, wasi, process: { frames, log } };
+      const state = { machine, wasi, process: this.#process(frames, log) };
       const first = this.#logsFrom ?? log;
       const remove = Array.from({ length: log - first }, (_, index) => logName(first + index));
       this.#image.persistLater(state, this.#facts(why, wasi), { guestFiles: flushLater, remove }, this.#committer);

@@ -29,12 +29,15 @@ import type { Machine } from "./machine.js";
 import { nextCall } from "./next-call.js";
 import { abandonImage } from "./opened-image.js";
 import type { Outcome as MachineOutcome } from "./outcome.js";
+import { makesPoints, nextPolicy, type PersistencePolicy } from "./persistence-policy.js";
 import type { PointSchedule } from "./point-schedule.js";
 import type { Program } from "./program.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption, RunOrder } from "./protocol.js";
 import type { EntryCall } from "./stacks.js";
 import type { SystemInterface } from "./system-interface.js";
 import { trapFrames } from "./trap-frames.js";
+
+type Disturbances = Pick<RunOrder, "plan" | "eintr">;
 
 export class Guest {
   readonly command: Command;
@@ -51,6 +54,8 @@ export class Guest {
   readonly #hostFunctions: HostFunctions;
   readonly #points: PointSchedule;
   readonly #epochs: GuestEpochs;
+  /** Of the run before, or of this one. */
+  #policy: PersistencePolicy;
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
@@ -69,6 +74,7 @@ export class Guest {
     this.#hostFunctions = parts.hostFunctions;
     this.#points = parts.points;
     this.#epochs = parts.epochs;
+    this.#policy = parts.policy;
   }
 
   get imagePath(): string {
@@ -80,22 +86,23 @@ export class Guest {
    * returned. `running` is called once the guest may store. IN_PLACE, CALL_NEEDED, CALL_UNFINISHED, NO_INSTANCE, NO_SUCH_EXPORT,
    * BAD_ARGUMENT: nothing has changed.
    */
-  run(order: RunOrder, running: () => void): Outcome {
+  run(order: RunOrder, running: (period: number | undefined) => void): Outcome {
     let returned = false;
     try {
-      const { milliseconds, hostCalls } = order.persistEvery;
-      if (milliseconds !== undefined || hostCalls !== undefined) this.#epochs.checkPoints();
+      const policy = nextPolicy(order.wishes, this.#policy);
+      if (makesPoints(policy.points)) this.#epochs.checkPoints();
       checkPlannedCall(this.#program.module, order.plan);
       const entry = this.#nextCall(order.call);
       if (!this.#control.beginRunning()) return this.#cancelled();
       this.#epochs.beginLog(
-        this.command.instance ? order : { ...order, call: undefined },
+        { policy, eintr: order.eintr, call: this.command.instance ? order.call : undefined },
         this.#hostFunctions.unreplayable(this.#program.module),
       );
+      this.#policy = policy;
       if (order.keep !== undefined) this.#image.keep = order.keep;
       this.#image.markRunning(); // G1
-      this.#points.begin(order.persistEvery, this.#epochs.recoveryTarget);
-      running();
+      this.#points.begin(policy.points, this.#epochs.recoveryTarget);
+      running(policy.points.milliseconds);
       const outcome = this.#ended(this.#executeGuarded(entry, order));
       returned = outcome.kind === "returned";
       return outcome;
@@ -121,9 +128,7 @@ export class Guest {
     try {
       this.#system.follow(toCall);
       const entry = this.#nextCall(undefined);
-      const outcome = this.#executeGuarded(entry, {
-        ...{ call: undefined, plan: {}, persistEvery: {}, log: undefined, eintr: false },
-      } as RunOrder);
+      const outcome = this.#executeGuarded(entry, { plan: {}, eintr: false });
       const place = { system: this.#system, program: this.#program };
       const { moduleBytes, path } = this.#image;
       const followed = describeFollowed(outcome, { ...place, moduleBytes, image: path });
@@ -141,7 +146,7 @@ export class Guest {
     else abandonImage({ image: this.#image, state: this.#state, log: this.#log });
   }
 
-  #executeGuarded(entry: EntryCall | undefined, order: RunOrder): MachineOutcome {
+  #executeGuarded(entry: EntryCall | undefined, order: Disturbances): MachineOutcome {
     try {
       return this.#execute(entry, order);
     } catch (error) {
@@ -150,7 +155,7 @@ export class Guest {
     }
   }
 
-  #execute(entry: EntryCall | undefined, { plan, eintr }: RunOrder): MachineOutcome {
+  #execute(entry: EntryCall | undefined, { plan, eintr }: Disturbances): MachineOutcome {
     const injection = injectionOf(plan, this.#image.header.epoch);
     const instantiated = this.#begun || this.#state !== undefined;
     this.#begun = true;

@@ -8,6 +8,8 @@ import { describeFrames, describeTrap, type FrameInspection } from "./frame-insp
 import { Image } from "./image/image.js";
 import { type ImageReading, isResumable, type SavedState } from "./image/reading.js";
 import { hasLog } from "./log/files.js";
+import type { PersistencePolicy } from "./persistence-policy.js";
+import { policyOf } from "./process-state.js";
 import { decodeStacks } from "./stacks.js";
 
 /** What the header of an image says; a plain object that JSON carries. */
@@ -36,6 +38,8 @@ export interface ImageSummary {
 /** All that an image holds; a plain object that JSON carries. */
 export interface Inspection extends ImageSummary {
   readonly module: { readonly byteLength: number; readonly sha256: string };
+  /** Of a process that can go on: when points are made and how calls are logged, unless the next run is told otherwise. */
+  readonly policy: PersistencePolicy | null;
   /** In bytes: as the guest sees the memory, and what of it is kept on the disk. */
   readonly memories: readonly { readonly byteLength: number; readonly diskByteLength: number }[];
   /** Of a process that can go on, where it does; of one that has trapped, where that was; innermost first. */
@@ -86,6 +90,7 @@ function inspectReading(reading: ImageReading, at: number | undefined): Inspecti
     writtenAt: at === undefined || saved === undefined ? summary.writtenAt : new Date(saved.record.at).toISOString(),
     trap: trap?.message ?? summary.trap,
     module: { byteLength: header.moduleByteLength, sha256: header.moduleSha256 },
+    policy: goesOn ? policyOf(saved.state, reading.path) : null,
     memories: byteLengths.map((byteLength, index) => ({ byteLength, diskByteLength: diskByteLengths[index] ?? 0 })),
     frames: framesOf(reading, saved),
     descriptors: goesOn ? describeDescriptors(saved) : [],

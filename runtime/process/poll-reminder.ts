@@ -4,8 +4,6 @@
  *
  * What is due for replacement comes at times that double, so the pauses grow with the run.
  */
-import type { PersistEvery } from "./point-schedule.js";
-
 const SHORTEST_MS = 10;
 const LONGEST_MS = 200;
 /** A pause, as a part of the time that the guest has run. */
@@ -23,13 +21,10 @@ export class PollReminder {
     this.#raise = raise;
   }
 
-  set({ milliseconds }: PersistEvery): void {
-    this.#longest = milliseconds === undefined ? LONGEST_MS : Math.min(LONGEST_MS, milliseconds * SHARE_OF_PERIOD);
-  }
-
-  /** The guest begins to run. */
-  begin(): void {
+  /** The guest begins to run. `period`: milliseconds between persistence points. */
+  begin(period = Number.POSITIVE_INFINITY): void {
     this.end();
+    this.#longest = Math.min(LONGEST_MS, period * SHARE_OF_PERIOD);
     this.#startedAt = performance.now();
     this.#wait();
   }

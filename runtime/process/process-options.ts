@@ -6,27 +6,12 @@ import { type Command, defaultImageDirectory, type Preopen } from "./command.js"
 import type { FailurePlan } from "./failure-source.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
 import type { HoldupEnergy } from "./image/holdup-energy.js";
+import type { LogOptions } from "./persistence-policy.js";
 import type { PersistEvery } from "./point-schedule.js";
-import type { CallOrder, IfUnfinished, LogOrder, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
+import type { CallOrder, IfUnfinished, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
 import type { SignalName } from "./signals.js";
 
-/** How host calls are logged, and what becomes of the one that a kill leaves in doubt. */
-export interface LogOptions {
-  /**
-   * Output to a pipe, terminal or socket that was under way when the process was killed: make it again, or take it as
-   * made. Default: "repeat".
-   */
-  readonly uncertain?: "repeat" | "skip" | undefined;
-  /** What the log survives: the death of the process, or also that of the system, flushed before output. Default: "process". */
-  readonly durability?: "process" | "system" | undefined;
-  /**
-   * Processor time of the guest's that a recovery may have to repeat; beyond that, a persistence point is made. Default:
-   * 1000; null: no limit.
-   */
-  readonly recoveryTargetMilliseconds?: number | null | undefined;
-}
-
-/** How a process is run, here and now; none of it is part of the image. */
+/** How a process is run, here and now. The image remembers `persistEvery`, `log` and `keep`, and nothing else of it. */
 export interface RunOptions {
   /** Failures to cause on purpose. */
   readonly failure?: FailurePlan | undefined;
@@ -36,13 +21,15 @@ export interface RunOptions {
    */
   readonly eintr?: boolean | undefined;
   /**
-   * Persistence points during the run, so that a process which is killed goes on from the last one. Default: none but
-   * those that are asked for (`persist`, `persistOn`). docs/persistence-model.md#persistence-points
+   * Persistence points, so that a process which is killed goes on from the last one, for this run and those that follow it.
+   * Null: none but those that are asked for (`persist`, `persistOn`). Default: what the image has been told before; at first
+   * none. docs/persistence-model.md#persistence-points
    */
-  readonly persistEvery?: PersistEvery | undefined;
+  readonly persistEvery?: PersistEvery | null | undefined;
   /**
    * Log the host calls, so that a process which is killed goes on behind its last one, with nothing repeated or lost that
-   * anybody outside saw. Default: with `persistEvery`. docs/persistence-model.md#the-log
+   * anybody outside saw; for this run and those that follow it. Default: what the image has been told before; at first
+   * with `persistEvery`. docs/persistence-model.md#the-log
    */
   readonly log?: boolean | LogOptions | undefined;
   /**
@@ -198,22 +185,8 @@ function commandOf(options: CreateOptions): Command {
 }
 
 export function orderOf(call: CallOrder | undefined, options: ProcessOptions): RunOrder {
-  const { failure, eintr, persistEvery = {}, keep } = options;
-  return { call, plan: failure ?? {}, eintr: eintr ?? false, persistEvery, keep, log: logOrderOf(options) };
-}
-
-const RECOVERY_TARGET_MILLISECONDS = 1000;
-
-function logOrderOf({ log, persistEvery = {} }: ProcessOptions): LogOrder | undefined {
-  const implied = persistEvery.milliseconds !== undefined || persistEvery.hostCalls !== undefined;
-  if (log === false || (log === undefined && !implied)) return undefined;
-  const { uncertain, durability, recoveryTargetMilliseconds: target } = typeof log === "object" ? log : {};
-  return {
-    uncertain: uncertain ?? "repeat",
-    durability: durability ?? "process",
-    recoveryTarget: target === undefined ? RECOVERY_TARGET_MILLISECONDS : (target ?? undefined),
-    required: log !== undefined,
-  };
+  const { failure, eintr, persistEvery, keep, log } = options;
+  return { call, plan: failure ?? {}, eintr: eintr ?? false, wishes: { persistEvery, log }, keep };
 }
 
 /** As invocation.ts reads it. */

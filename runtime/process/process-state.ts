@@ -1,5 +1,6 @@
 import { VermilionError } from "../../pmem/error.js";
 import type { ImageState } from "./image/state-file.js";
+import { NO_POLICY, type PersistencePolicy, parsePolicy } from "./persistence-policy.js";
 
 /**
  * How many activations were saved, which is what the process layer itself remembers in an image: for messages, and to
@@ -21,6 +22,15 @@ export function logNumberOf(state: ImageState | undefined, path: string): number
   const { log } = process;
   if (typeof log === "number" && Number.isSafeInteger(log) && log >= 0) return log;
   throw malformed(path);
+}
+
+/** How the process was run when the state was saved. IMAGE_DAMAGED. */
+export function policyOf(state: ImageState | undefined, path: string): PersistencePolicy {
+  const process = state?.process;
+  if (typeof process !== "object" || process === null || !("policy" in process)) return NO_POLICY; // of an early image
+  const policy = parsePolicy(process.policy);
+  if (policy === undefined) throw malformed(path);
+  return policy;
 }
 
 function malformed(path: string): VermilionError {

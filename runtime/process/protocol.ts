@@ -7,7 +7,7 @@ import type { Commit } from "./image/commit.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
 import type { Cut, HoldupEnergy } from "./image/holdup-energy.js";
 import type { DescriptorInspection } from "./inspect.js";
-import type { PersistEvery } from "./point-schedule.js";
+import type { PolicyWishes } from "./persistence-policy.js";
 import type { ReadAhead } from "./read-ahead.js";
 import type { SignalName } from "./signals.js";
 
@@ -83,28 +83,11 @@ export interface CallOrder {
   readonly args: readonly string[];
 }
 
-/** Output of which nobody knows whether it left: make the call again, or take it as made. */
-export type Uncertain = "repeat" | "skip";
-
-/** What a log survives: the death of the process, or also that of the system. */
-export type Durability = "process" | "system";
-
-export interface LogOrder {
-  readonly uncertain: Uncertain;
-  readonly durability: Durability;
-  /** Milliseconds of the guest's processor time that a recovery may take; beyond that, a persistence point is due. */
-  readonly recoveryTarget: number | undefined;
-  /** The user asked for it by name: an error if it cannot be kept. */
-  readonly required: boolean;
-}
-
 export interface RunOrder {
   /** Instances only; undefined: go on with the unfinished call. */
   readonly call: CallOrder | undefined;
   readonly plan: FailurePlan;
-  readonly persistEvery: PersistEvery;
-  /** How host calls are logged; undefined: not at all. */
-  readonly log: LogOrder | undefined;
+  readonly wishes: PolicyWishes;
   /** Which epochs stay; undefined: as the image has been told before. */
   readonly keep: KeepPolicy | undefined;
   /** Host calls that a failure interrupted return EINTR instead of going on. */
@@ -178,7 +161,8 @@ export type Report =
     }
   /** More stack is needed than this worker has; it has let go of the image. */
   | { readonly kind: "needsStack" }
-  | { readonly kind: "running" }
+  /** The guest may store. `period`: milliseconds between persistence points, if they are made by time. */
+  | { readonly kind: "running"; readonly period: number | undefined }
   /** A log is being replayed; `progress` is from 0 to 1. */
   | { readonly kind: "replaying"; readonly calls: number; readonly progress: number }
   | { readonly kind: "discarded" }

@@ -103,7 +103,6 @@ export class Session {
   }
 
   run(order: RunOrder): Promise<{ readonly kind: "ended"; readonly outcome: Outcome } | Cancelled> {
-    this.#reminder.set(order.persistEvery);
     this.#send({ kind: "run", order });
     return this.#next("ended", "cancelled");
   }
@@ -201,7 +200,7 @@ export class Session {
     else if (report.kind === "instrumenting") this.#events.instrumenting?.(report.byteLength);
     else if (report.kind === "replaying") this.#events.replaying?.(report.calls, report.progress);
     else if (report.kind === "running") {
-      this.#reminder.begin();
+      this.#reminder.begin(report.period);
       this.#events.running?.();
     } else if (report.kind === "persisted") this.#points.answer(report.ticket, report.epoch);
     else if (report.kind === "notPersisted") this.#points.answer(report.ticket, deserializeError(report.error));

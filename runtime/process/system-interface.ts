@@ -32,7 +32,7 @@ import { reopen } from "./log/reopening.js";
 import { Replay, type ReportReplay } from "./log/replay.js";
 import type { LogKeeper } from "./log/run-log.js";
 import type { HostResult } from "./machine-host.js";
-import type { Durability, Uncertain } from "./protocol.js";
+import type { Durability, Uncertain } from "./persistence-policy.js";
 
 export interface LogSettings {
   readonly uncertain: Uncertain;

@@ -36,7 +36,7 @@ function carryOut(message: Order, functions: HostFunctions): Report {
   }
   invariant(guest !== undefined, "a guest is prepared before it runs");
   if (message.kind === "follow") return { kind: "followed", followed: guest.follow(message.toCall) };
-  const outcome = guest.run(message.order, () => tell({ kind: "running" }));
+  const outcome = guest.run(message.order, (period) => tell({ kind: "running", period }));
   end = outcome.kind === "powerFailed" ? "saved" : "over";
   return { kind: "ended", outcome };
 }

@@ -53,20 +53,22 @@ describe("SIGKILL, with --log and stdout a pipe", () => {
     expect(stderr).toContain("from the beginning");
   });
 
-  test("a run that goes on without a log says so, unless that is asked for", async () => {
-    await killed("forgotten", "--log");
-    const run = shop.start(["resume", "forgotten"], { input: "" });
-    await run.printed("\n20\n");
-    run.kill("SIGKILL");
-    expect((await run.ended).stderr).toContain("this run keeps no log");
-    await killed("meant", "--log");
-    expect((await shop.run(["resume", "--no-log", "meant"])).stderr).not.toContain("this run keeps no log");
-    await killed("again", "--log");
-    expect((await shop.run(["resume", "--log", "again"])).stderr).not.toContain("this run keeps no log");
-    await killed("implied", "--log");
-    expect((await shop.run(["resume", "--uncertain", "skip", "implied"])).stderr).not.toContain(
-      "this run keeps no log",
-    );
+  test("the runs behind it are logged as well, until one is told otherwise", async () => {
+    const printed = lines(await killed("remembered", "--log", "--uncertain", "skip"));
+    const resumed = shop.start(["resume", "remembered"], { input: "" });
+    await resumed.printed("\n20\n");
+    resumed.kill("SIGKILL");
+    printed.push(...lines((await resumed.ended).stdout));
+    const last = await shop.run(["resume", "remembered", "--fail-at-call", "fd_write:30"]);
+    expect(last.status, last.stderr).toBe(85);
+    printed.push(...lines(last.stdout));
+    expect(new Set(printed).size).toBe(printed.length); // nothing twice
+    const policy = async () => JSON.parse((await shop.run(["inspect", "--json", "remembered"])).stdout).policy;
+    expect(await policy()).toMatchObject({ points: {}, log: { uncertain: "skip", durability: "process" } });
+    await shop.run(["resume", "remembered", "--no-log", "--persist-every", "1h", "--fail-at-call", "fd_write:2"]);
+    expect(await policy()).toEqual({ points: { milliseconds: 3_600_000 } });
+    await shop.run(["resume", "remembered", "--persist-every", "none", "--fail-at-call", "fd_write:2"]);
+    expect(await policy()).toEqual({ points: {} });
   });
 
   test("--recovery-target none: no persistence point is made, and a recovery begins with the program", async () => {

@@ -7,7 +7,7 @@
  */
 import { VermilionError } from "../../../pmem/error.js";
 import { Errno, type GuestMemory, Landing, type Observer } from "../../wasi/index.js";
-import type { Uncertain } from "../protocol.js";
+import type { Uncertain } from "../persistence-policy.js";
 import { type Arguments, buffersOf, checkOf, nameOfKind, type Ranges, type SystemCall, shapeOf } from "./calls.js";
 import { DONE, type Intent, withoutExclusive } from "./intents.js";
 import type { Recorder } from "./recorder.js";

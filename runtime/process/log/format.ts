@@ -6,7 +6,7 @@
  * killed while it appends leaves zeros there, or the mark of a call that has begun.
  */
 import { crc32 } from "node:zlib";
-import type { Durability } from "../protocol.js";
+import type { Durability } from "../persistence-policy.js";
 
 /** Version 1 knew no SAME. */
 export const LOG_VERSION = 2;

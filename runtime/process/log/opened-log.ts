@@ -1,6 +1,7 @@
 /** A log that a process goes on from: mapped, read to its end, and checked for whether it can be followed. */
 import { invariant, VermilionError } from "../../../pmem/error.js";
 import { LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
+import { type PersistencePolicy, parsePolicy } from "../persistence-policy.js";
 import { bootId, hasLog, logPath } from "./files.js";
 import { Kind, LOG_HEADER_BYTE_LENGTH, type LogHeader } from "./format.js";
 import { LogReader, type LogRecord } from "./reader.js";
@@ -13,6 +14,8 @@ export interface Beginning {
   readonly eintr: boolean;
   /** Of an instance: the function that was called, and its arguments as texts. */
   readonly call?: { readonly name: string; readonly args: readonly string[] } | undefined;
+  /** Absent in early logs, and in those that a persistence point begins: its state says it. */
+  readonly policy?: PersistencePolicy | undefined;
   /** Of a clean start: the system interface at that time. */
   readonly wasi?: unknown;
 }
@@ -129,7 +132,10 @@ function parseBeginning({ payload }: LogRecord, image: string, number: number): 
   }
   const { callback, eintr } = value;
   const call = "call" in value ? parseCall(value.call, image, number) : undefined;
-  return { callback: callback === true, eintr: eintr === true, call, wasi: "wasi" in value ? value.wasi : undefined };
+  const policy = "policy" in value ? parsePolicy(value.policy) : undefined;
+  if ("policy" in value && policy === undefined) throw damaged(image, number, "how the run was kept is malformed");
+  const wasi = "wasi" in value ? value.wasi : undefined;
+  return { callback: callback === true, eintr: eintr === true, call, policy, wasi };
 }
 
 function parseCall(value: unknown, image: string, number: number): Beginning["call"] {

@@ -8,7 +8,7 @@
  */
 import { type Observer, parseState, type SavedDescriptor } from "../../wasi/index.js";
 import { movedFiles } from "../open-files.js";
-import type { Durability } from "../protocol.js";
+import type { Durability } from "../persistence-policy.js";
 import type { Beginning, OpenedLog } from "./opened-log.js";
 import { Recorder, type RecorderParts } from "./recorder.js";
 import { RunLog, type RunLogParts } from "./run-log.js";

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { VermilionError } from "../../../pmem/error.js";
 import type { LogChores } from "../../../pmem/log-chores.js";
 import { type Fill, LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
-import type { Durability } from "../protocol.js";
+import type { Durability } from "../persistence-policy.js";
 import { bootId, logPath, newLogPath, syncNames } from "./files.js";
 import { Kind } from "./format.js";
 import type { Beginning, OpenedLog } from "./opened-log.js";
