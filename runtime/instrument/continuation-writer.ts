@@ -9,8 +9,8 @@
  *
  * An enclosing block, if or caught section is entered in its middle, so a plain block stands for it; a try and a
  * try_table keep their handlers; a loop is met again behind the rest of its turn. The way back to its header is a safepoint
- * there too where each of them counts: a run crosses as many whether or not it was stopped on its way. In large functions its
- * further turns are a function of their own (outer-turns.ts).
+ * there too where each of them counts: a run crosses as many whether or not it was stopped on its way. Its further turns may be a
+ * function of their own (outer-turns.ts).
  */
 import type { ByteWriter } from "../wasm/byte-writer.js";
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
@@ -19,7 +19,7 @@ import type { CodeTarget, PollMode, WriterContext } from "./code-target.js";
 import type { FunctionAnalysis } from "./function-analysis.js";
 import { resumeCall } from "./guarded-calls.js";
 import { openTry, openTryTable, rethrowCaught } from "./guest-exceptions.js";
-import { pollOnWayBack, writeLoop } from "./loops.js";
+import { headerOf, pollOnWayBack, writeLoop } from "./loops.js";
 import type { OuterTurns } from "./outer-turns.js";
 import { copyResult, loadFrame } from "./polls-and-spills.js";
 import { type Site, SiteKind } from "./sites.js";
@@ -54,13 +54,23 @@ export class ContinuationWriter {
 
   /** The rest of the current function from a site, sized; called at a loop's turn's end, or by the next outer frame. */
   writeContinuation(site: Site, isCalledAtTurn: boolean): void {
-    const { analysis, code } = this.#context;
+    const { analysis } = this.#context;
     const at = this.#body.begin(analysis.type.params);
     if (isCalledAtTurn) this.#turns.loadFrame(this.#context, site);
     else loadFrame(this.#context, site);
+    if (!isCalledAtTurn && site.kind === SiteKind.loop && this.#turns.isApart(site)) {
+      this.#turns.passFrame(this.#context, site);
+      this.#turns.call(this.#context, site);
+    } else this.#writeRest(site);
+    this.#body.finish(at);
+  }
+
+  #writeRest(site: Site): void {
+    const { analysis, code } = this.#context;
     const path = pathTo(analysis, site);
-    const loops = path.map(({ start }) => start).filter((start) => analysis.opcodes[start] === Op.loop);
-    const apart = this.#turns.areApart(analysis, loops) ? loops : [];
+    const apart = path
+      .map(({ start }) => start)
+      .filter((start) => analysis.opcodes[start] === Op.loop && this.#turns.isApart(headerOf(analysis, start)));
     for (const loop of apart) this.#turnLabels.set(loop, this.#turns.open(this.#context));
     let loaded = 0;
     const load = (upTo: number): void => {
@@ -87,7 +97,6 @@ export class ContinuationWriter {
     }
     this.#body.sequence(from, analysis.instructionCount - 1);
     for (const loop of apart.toReversed()) this.#turns.close(this.#context, loop);
-    this.#body.finish(at);
   }
 
   #writeFurtherTurns(loop: number): void {

@@ -1,6 +1,6 @@
 /**
- * Continuation modules: the rest of saved frames, one function for each distinct place where one was left, and others for further
- * turns of the loops around it where the functions would become too large (outer-turns.ts).
+ * Continuation modules: the rest of saved frames, one function for each distinct place where one was left, or the further turns
+ * of a loop, which several places share (outer-turns.ts).
  *
  * A continuation loads its frame's values from the frame stack, then runs what follows the site. The call at the site
  * becomes a call of the next inner frame's continuation, found through a table. Guest functions are imported from the
@@ -21,14 +21,16 @@ import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
 import { memoryTypes, writeLimits } from "./memory-types.js";
-import { LARGEST_REPEATED, OuterTurns } from "./outer-turns.js";
+import { LARGEST_REPEATED, OuterTurns, TurnNumbers } from "./outer-turns.js";
 import { HOST_CALL, HOST_RETURN, type Place, Places } from "./places.js";
 import { flagPlace } from "./poll-flag.js";
 import { PositionMap } from "./position-map.js";
 import { TypeTable } from "./type-table.js";
 
 /** Imports of a continuation module, to be matched by index in "function". */
-export const CONTINUATION_IMPORTS = { main: "main", stack: "stack", function: "function", table: "table" } as const;
+export const CONTINUATION_IMPORTS = {
+  ...{ main: "main", stack: "stack", function: "function", table: "table", turns: "turns" },
+} as const;
 
 export interface ContinuationModule {
   readonly bytes: Uint8Array;
@@ -40,7 +42,16 @@ const RESULT_EXPORT = "c";
 /** Modules whose sites are known; a test may build thousands. */
 const MOST_KEPT = 1024;
 
-/** Name of the export for the nth place asked for. */
+/** What one module is to have. */
+export interface Pieces {
+  /** Loops, by the names of their headers. */
+  readonly turns: readonly number[];
+  readonly places: readonly number[];
+  /** Loops whose further turns are called, here or in other modules; all others around the pieces are written again in each. */
+  readonly apart: ReadonlySet<number>;
+}
+
+/** Name of the export for the nth piece asked for, turns first. */
 export function continuationExport(index: number): string {
   return `${RESULT_EXPORT}${index}`;
 }
@@ -59,6 +70,7 @@ export class ContinuationBuilder {
   readonly #graph: CallGraph;
   readonly #tracking: boolean;
   readonly #exnref: boolean;
+  readonly numbers = new TurnNumbers();
   readonly #largestRepeated: number;
   readonly #places: Places;
   /** By the number of a module that was built; the oldest first. */
@@ -79,13 +91,18 @@ export class ContinuationBuilder {
     return this.#places.find(name);
   }
 
+  /** Whether the loops around a place are too large to be written again in its continuation. */
+  isTooLarge({ loops }: Place): boolean {
+    return loops.reduce((sum, { byteLength }) => sum + byteLength, 0) > this.#largestRepeated;
+  }
+
   /** The name of the site at an offset in a module that was built: see continuation-names.ts for its number. */
   siteIn(built: number, offset: number): number | undefined {
     return this.#sites.get(built)?.originOf(offset);
   }
 
-  /** One module with a continuation for each place, exported in order. */
-  build(places: readonly number[], mode: PollMode): ContinuationModule {
+  /** One module with a function for each piece, exported in order. */
+  build({ turns: headers, places, apart }: Pieces, mode: PollMode): ContinuationModule {
     const module = this.#module;
     const types = new TypeTable(module.types);
     const appendix = new Appendix(module, this.#graph.features, types, this.#tracking);
@@ -107,7 +124,7 @@ export class ContinuationBuilder {
     const code = new ByteWriter(1 << 16);
     const functionTypes: number[] = [];
     const functions: number[] = [];
-    const turns = new OuterTurns(module.tables.length + 2, module.globals.length + 1, this.#largestRepeated);
+    const turns = new OuterTurns(this.numbers, apart, module.tables.length + 2, module.globals.length + 1);
     const write = (name: number, isCalledAtTurn: boolean): void => {
       hints.begin(functions.length);
       const place = this.place(name);
@@ -120,10 +137,9 @@ export class ContinuationBuilder {
         new ContinuationWriter(analysis, target, types, mode, code, turns).writeContinuation(site, isCalledAtTurn);
       }
     };
+    for (const header of headers) write(header, true);
     for (const name of places) write(name, false);
-    for (const name of turns.names()) write(name, true);
-    const parts = { code, hints, functionTypes, types, appendix, turns };
-    const out = this.#assemble(parts, places.length, imports.list);
+    const out = this.#assemble({ code, hints, functionTypes, types, appendix, turns }, imports.list);
     sites.moduleBegin = code.length - out.length; // the code is what it ends with
     this.#keepSites(++this.#built, sites);
     const firstFunction = FRAME_STACK_FUNCTIONS.length + imports.list.length;
@@ -164,7 +180,7 @@ export class ContinuationBuilder {
     };
   }
 
-  #assemble(parts: ModuleParts, exportCount: number, importedFunctions: readonly number[]): ByteWriter {
+  #assemble(parts: ModuleParts, importedFunctions: readonly number[]): ByteWriter {
     const { code, hints, functionTypes, types, appendix, turns } = parts;
     const module = this.#module;
     const helperTypes = appendix.typeIndices();
@@ -186,7 +202,8 @@ export class ContinuationBuilder {
     writeSection(out, SectionId.import, () => {
       const { memories, tables, globals, tags } = module;
       const functions = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
-      out.u32(functions + memories.length + tables.length + 2 + globals.length + 1 + tags.length + 2);
+      const own = memories.length + tables.length + 2 + globals.length + 1 + tags.length + 2;
+      out.u32(functions + own + turns.importCount);
       const entry = (from: string, name: string, kind: number): void => {
         out.name(from);
         out.name(name);
@@ -214,6 +231,7 @@ export class ContinuationBuilder {
       out.copy(Uint8Array.of(ValueType.funcref, 0, 0));
       entry(CONTINUATION_IMPORTS.main, EXPORT.functions, ExternalKind.table);
       out.copy(Uint8Array.of(ValueType.funcref, 0, 0));
+      turns.writeTableImport(out, CONTINUATION_IMPORTS.turns);
       globals.forEach(({ type, mutable }, i) => {
         entry(CONTINUATION_IMPORTS.main, EXPORT.global(i), ExternalKind.global);
         out.u8(type);
@@ -221,6 +239,7 @@ export class ContinuationBuilder {
       });
       entry(CONTINUATION_IMPORTS.main, EXPORT.fuel, ExternalKind.global);
       out.copy(Uint8Array.of(ValueType.i32, 1));
+      turns.writeRegisterImports(out, CONTINUATION_IMPORTS.turns);
       const tagEntry = (name: string, type: number): void => {
         entry(CONTINUATION_IMPORTS.main, name, ExternalKind.tag);
         out.u8(0);
@@ -237,17 +256,14 @@ export class ContinuationBuilder {
       for (const type of functionTypes) out.u32(type);
     });
     const firstFunction = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
-    turns.writeTable(out);
-    turns.writeRegisters(out);
     writeSection(out, SectionId.export, () => {
-      out.u32(exportCount);
-      for (let i = 0; i < exportCount; i++) {
+      out.u32(functionTypes.length);
+      for (let i = 0; i < functionTypes.length; i++) {
         out.name(continuationExport(i));
         out.u8(ExternalKind.function);
         out.u32(firstFunction + i);
       }
     });
-    turns.writeElements(out, firstFunction + exportCount);
     writeSection(out, SectionId.custom, () => hints.write(out, firstFunction));
     writeSection(out, SectionId.code, () => {
       out.u32(functionTypes.length);

@@ -3,12 +3,13 @@
  *
  * A name is the byte offset of a site in the original module; with a high bit set, a host call by function index.
  */
-import { functionAtByte, type Module, typeOfFunction } from "../wasm/module.js";
+import { bodyByteLength, functionAtByte, type Module, typeOfFunction } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import type { ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
 import { frameLayout, localsOf, savedByteLength } from "./frame-layout.js";
 import { FunctionAnalysis } from "./function-analysis.js";
+import { headerOf } from "./loops.js";
 import { type Site, SiteKind } from "./sites.js";
 
 /** Added to the index of a host call. A blocked one was interrupted while it waited; one that returns has its results. */
@@ -28,8 +29,15 @@ export interface Place {
   readonly calleeResults: readonly ValueType[] | undefined;
   /** A host call that was not made crosses its safepoint again on resume. */
   readonly recrossed: boolean;
-  /** Whether what follows turns a loop: then it may take long. */
-  readonly inLoop: boolean;
+  /** The loops that what follows turns, outermost first. */
+  readonly loops: readonly LoopAround[];
+}
+
+export interface LoopAround {
+  /** The name of its header. */
+  readonly header: number;
+  /** Of its code in the program's module. */
+  readonly byteLength: number;
 }
 
 export class Places {
@@ -37,6 +45,8 @@ export class Places {
   readonly #graph: CallGraph;
   /** By function; the least recently used first. */
   readonly #analyses = new Map<number, FunctionAnalysis>();
+  /** Of the bodies of these functions. */
+  #analysedBytes = 0;
   readonly #known = new Map<number, Place | undefined>();
 
   constructor(module: Module, graph: CallGraph) {
@@ -64,7 +74,7 @@ export class Places {
         results,
         calleeResults: undefined,
         recrossed: name < HOST_RETURN,
-        inLoop: false,
+        loops: [],
       };
     }
     const found = this.#findSite(name);
@@ -77,15 +87,8 @@ export class Places {
       ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
       calleeResults: site.kind === SiteKind.call ? this.#calleeResults(analysis, site.instruction) : undefined,
       recrossed: false,
-      inLoop: this.#isInLoop(analysis, site.instruction),
+      loops: loopsAround(analysis, site.instruction),
     };
-  }
-
-  #isInLoop({ opcodes, partners }: FunctionAnalysis, instruction: number): boolean {
-    for (let i = 0; i <= instruction; i++) {
-      if (opcodes[i] === Op.loop && (partners[i] as number) > instruction) return true;
-    }
-    return false;
   }
 
   #calleeResults({ opcodes, operands }: FunctionAnalysis, instruction: number): readonly ValueType[] {
@@ -106,13 +109,24 @@ export class Places {
   #analysisOf(functionIndex: number): FunctionAnalysis {
     let analysis = this.#analyses.get(functionIndex);
     if (analysis === undefined) {
-      const [oldest] = this.#analyses.size < MOST_ANALYSES ? [] : this.#analyses;
-      analysis = oldest?.[1] ?? new FunctionAnalysis(this.#module, this.#graph);
-      if (oldest !== undefined) this.#analyses.delete(oldest[0]);
+      this.#analysedBytes += bodyByteLength(this.#module, functionIndex);
+      analysis = this.#makeRoom() ?? new FunctionAnalysis(this.#module, this.#graph);
       analysis.analyze(functionIndex);
     } else this.#analyses.delete(functionIndex);
     this.#analyses.set(functionIndex, analysis);
     return analysis;
+  }
+
+  /** What was dropped last for it, to be used again. */
+  #makeRoom(): FunctionAnalysis | undefined {
+    let dropped: FunctionAnalysis | undefined;
+    for (const [functionIndex, analysis] of this.#analyses) {
+      if (this.#analysedBytes <= MOST_ANALYSED_BYTES) break;
+      this.#analyses.delete(functionIndex);
+      this.#analysedBytes -= bodyByteLength(this.#module, functionIndex);
+      dropped = analysis;
+    }
+    return dropped;
   }
 
   /** Of a place in guest code. The analysis is that of its function until some other places have been asked for. */
@@ -123,10 +137,26 @@ export class Places {
   }
 }
 
+/** One that begins at the instruction is among them. */
+function loopsAround(analysis: FunctionAnalysis, instruction: number): LoopAround[] {
+  const { opcodes, partners, positions, dead } = analysis;
+  const loops: LoopAround[] = [];
+  for (let i = 0; i <= instruction; i++) {
+    const end = partners[i] as number;
+    if (opcodes[i] !== Op.loop || dead[i] === 1 || end <= instruction) continue;
+    const byteLength = (positions[end] as number) - (positions[i] as number);
+    loops.push({ header: headerOf(analysis, i).offset, byteLength });
+  }
+  return loops;
+}
+
 interface FoundSite {
   readonly site: Site;
   readonly analysis: FunctionAnalysis;
 }
 
-/** The frames of a stack go to and fro between a few functions, and to analyse an interpreter's largest takes milliseconds. */
-const MOST_ANALYSES = 8;
+/**
+ * The frames of a stack go to and fro between some functions, and to analyse an interpreter's largest takes milliseconds. An
+ * analysis takes some twenty times as many bytes as its function.
+ */
+const MOST_ANALYSED_BYTES = 1 << 20;

@@ -1,7 +1,7 @@
 import type { PollMode } from "../instrument/code-target.js";
-import type { ContinuationBuilder } from "../instrument/continuation.js";
+import type { ContinuationBuilder, Pieces } from "../instrument/continuation.js";
 
-/** Compiled continuations for some places, exported in their order. */
+/** Compiled continuations, exported in the order of the pieces. */
 export interface CompiledContinuations {
   readonly module: WebAssembly.Module;
   /** As of `ContinuationModule`. */
@@ -15,7 +15,7 @@ const MOST_KEPT = 256;
 export class ContinuationModules {
   readonly #builder: ContinuationBuilder;
   readonly #mode: PollMode;
-  /** By places; the least recently used first. */
+  /** By pieces; the least recently used first. */
   readonly #kept = new Map<string, CompiledContinuations>();
 
   constructor(builder: ContinuationBuilder, mode: PollMode) {
@@ -24,17 +24,17 @@ export class ContinuationModules {
   }
 
   /** Compiled quickly, for a resume. */
-  compiled(places: readonly number[]): CompiledContinuations {
-    const key = places.join();
-    const known = this.#kept.get(key) ?? this.#compile(places);
+  compiled(pieces: Pieces): CompiledContinuations {
+    const key = [pieces.turns, pieces.places, [...pieces.apart]].join(";");
+    const known = this.#kept.get(key) ?? this.#compile(pieces);
     this.#kept.delete(key);
     this.#kept.set(key, known);
     if (this.#kept.size > MOST_KEPT) this.#kept.delete(this.#kept.keys().next().value as string);
     return known;
   }
 
-  #compile(places: readonly number[]): CompiledContinuations {
-    const { bytes, importedFunctions } = this.#builder.build(places, this.#mode);
+  #compile(pieces: Pieces): CompiledContinuations {
+    const { bytes, importedFunctions } = this.#builder.build(pieces, this.#mode);
     return { module: new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), importedFunctions };
   }
 }

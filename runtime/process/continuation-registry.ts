@@ -4,32 +4,55 @@
  * A frame's record names the place where it was left. Before a stack is entered, each name is replaced by the slot of
  * its continuation in a table; a continuation takes the slot of the next inner frame from the frame stack and calls it.
  *
- * A place may have two continuations: one that was compiled quickly, for a resume, and one that was compiled well, for
- * on-stack replacement, or ahead of a persistence point. The engine knows compiled code by the bytes of its module, so those of
- * the two differ, if only by the hints.
+ * What a continuation of a large function is worth is in the loops that it turns again: these are compiled well, apart from any
+ * place and once for each loop (outer-turns.ts), for on-stack replacement or ahead of a persistence point. What goes on to the
+ * end of the turn is compiled quickly then.
+ *
+ * R1  A place's continuation is current if all loops around it that are apart by now were so when it was built. One that is not
+ *     is never entered: it has such a loop in itself.
  */
-import { CONTINUATION_IMPORTS, continuationExport } from "../instrument/continuation.js";
+import {
+  CONTINUATION_IMPORTS,
+  type ContinuationBuilder,
+  continuationExport,
+  type Pieces,
+} from "../instrument/continuation.js";
 import { withOptimizingHints } from "../wasm/compilation-hints.js";
 import { bodyByteLength } from "../wasm/module.js";
 import type { CompiledContinuations } from "./continuation-modules.js";
 import type { Fn, MachineInstance } from "./machine-instance.js";
 import type { Replacement } from "./on-stack-replacement.js";
-import type { Compile } from "./optimizing-compiler.js";
 import { type Frame, readFrames } from "./stacks.js";
+import { TurnTable } from "./turn-table.js";
 
-/** By place. */
-type Slots = Map<number, number>;
+interface Entry {
+  readonly slot: number;
+  /** How many of the loops around the place were apart. */
+  readonly apart: number;
+}
+
+/** Pieces for somebody else to compile; `adopt` takes them over. */
+export interface Built {
+  readonly bytes: Uint8Array;
+  adopt(module: WebAssembly.Module): void;
+}
 
 export class ContinuationRegistry {
   readonly #instance: MachineInstance;
   readonly #table = new WebAssembly.Table({ element: "anyfunc", initial: 0 });
-  readonly #quick: Slots = new Map();
-  readonly #optimized: Slots = new Map();
+  /** By place. */
+  readonly #entries = new Map<number, Entry>();
+  readonly #turns: TurnTable;
   /** The stack that was read last: it is asked about several times on its way in. */
   #last: { readonly bytes: Uint8Array; readonly frames: Frame[] } | undefined;
 
   constructor(instance: MachineInstance) {
     this.#instance = instance;
+    this.#turns = new TurnTable(() => this.#builder.numbers);
+  }
+
+  get #builder(): ContinuationBuilder {
+    return this.#instance.program.continuations;
   }
 
   /**
@@ -39,110 +62,148 @@ export class ContinuationRegistry {
    */
   enterable(bytes: Uint8Array): Frame[] {
     const frames = this.#framesOf(bytes);
-    this.#provide(frames, this.#quick);
+    this.#provide(frames.map(({ name }) => name));
     return frames;
   }
 
   /** Calls the outermost continuation, which calls the next, and so on. */
   enter(bytes: Uint8Array): unknown {
-    return this.#enter(bytes, this.enterable(bytes), (name) => this.#quick.get(name));
-  }
-
-  /** Whether a frame that is left there would need a continuation that is not there, or, if `optimized`, not in good code. */
-  lacks(name: number, optimized: boolean): boolean {
-    if (this.#optimized.has(name)) return false;
-    if (!this.#quick.has(name)) return true;
-    return optimized && this.#instance.program.continuations.place(name)?.inLoop === true;
-  }
-
-  /** Continuations for these places, to be compiled by somebody else; `adopt` takes them over. */
-  build(
-    places: readonly number[],
-    optimized: boolean,
-  ): { readonly bytes: Uint8Array; adopt(module: WebAssembly.Module): void } {
-    const { program } = this.#instance;
-    const { bytes, importedFunctions } = program.continuations.build(places, program.mode);
-    const adopt = (module: WebAssembly.Module) =>
-      this.#add(places, { module, importedFunctions }, optimized ? this.#optimized : this.#quick);
-    return { bytes: optimized ? withOptimizingHints(bytes) : bytes, adopt };
-  }
-
-  /** Optimised code for the frames of a stack that are in loops, as far as the replacement affords it. */
-  optimize(bytes: Uint8Array, replacement: Replacement): void {
-    const frames = this.#framesOf(bytes);
-    const loops = frames.filter(({ place, name }) => place.inLoop && !this.#optimized.has(name));
-    const byteLength = this.#bodyByteLength(loops);
-    if (!replacement.affords(byteLength)) return;
-    const startedAt = performance.now();
-    this.#provide(loops, this.#optimized, (module) => replacement.compile(withOptimizingHints(module)));
-    replacement.done(byteLength, performance.now() - startedAt);
-  }
-
-  /** As `enter`, in optimised code where there is any. */
-  enterOptimized(bytes: Uint8Array): unknown {
-    const frames = this.#framesOf(bytes);
-    this.#provide(
-      frames.filter(({ name }) => !this.#optimized.has(name)),
-      this.#quick,
-    );
-    return this.#enter(bytes, frames, (name) => this.#optimized.get(name) ?? this.#quick.get(name));
-  }
-
-  /** Bytes that were read do not change but for values. */
-  #framesOf(bytes: Uint8Array): Frame[] {
-    if (this.#last?.bytes !== bytes) {
-      this.#last = { bytes, frames: readFrames(bytes, this.#instance.program.continuations) };
-    }
-    return this.#last.frames;
-  }
-
-  #enter(bytes: Uint8Array, frames: readonly Frame[], slotOf: (name: number) => number | undefined): unknown {
+    const frames = this.enterable(bytes);
     const records = new Uint8Array(bytes);
     const view = new DataView(records.buffer);
-    for (const frame of frames) view.setUint32(frame.nameOffset, slotOf(frame.name) as number, true);
+    const slots = new Map<number, number>();
+    for (const { name, nameOffset } of frames) {
+      const slot = slots.get(name) ?? (this.#current(name)?.slot as number);
+      slots.set(name, slot); // most stacks are deep by a few places
+      view.setUint32(nameOffset, slot, true);
+    }
     this.#last = undefined;
     this.#instance.placeRecords(records);
     return (this.#table.get(this.#instance.nextRecord()) as Fn)();
   }
 
-  /** Of the functions that continuations for these frames would be made from, each as often as it is needed. */
-  #bodyByteLength(frames: readonly Frame[]): number {
+  /** Whether a frame that is left there would need a continuation that is not there. */
+  lacks(name: number): boolean {
+    return this.#current(name) === undefined;
+  }
+
+  /** Loops around these places that are not apart in good code. */
+  lackingTurns(names: readonly number[]): number[] {
+    return this.#loopsAround(names).filter((header) => !this.#turns.isOptimized(header));
+  }
+
+  /** Whether what a place needs is little: no loop is written again in it. */
+  isLittle(name: number): boolean {
+    return this.#loopsAround([name]).every((header) => this.#turns.has(header));
+  }
+
+  /** Continuations for these places, to be compiled quickly. */
+  build(places: readonly number[]): Built {
+    return this.#build({ turns: [], places, apart: this.#apartAround(places) }, false);
+  }
+
+  /** The further turns of these loops, to be compiled well. */
+  buildTurns(headers: readonly number[]): Built {
+    return this.#build(
+      { turns: headers, places: [], apart: new Set([...this.#apartAround(headers), ...headers]) },
+      true,
+    );
+  }
+
+  /** Optimised code for the loops around the frames of a stack, as far as the replacement affords it. */
+  optimize(bytes: Uint8Array, replacement: Replacement): void {
+    const lacking = this.lackingTurns(this.#framesOf(bytes).map(({ name }) => name));
+    const byteLength = this.#bodyByteLength(lacking);
+    if (!replacement.affords(byteLength)) return;
+    const startedAt = performance.now();
+    if (lacking.length > 0) {
+      const { bytes: code, adopt } = this.buildTurns(lacking);
+      const module = replacement.compile(code);
+      if (module !== undefined) adopt(module);
+    }
+    replacement.done(byteLength, performance.now() - startedAt);
+  }
+
+  /** Bytes that were read do not change but for values. */
+  #framesOf(bytes: Uint8Array): Frame[] {
+    if (this.#last?.bytes !== bytes) {
+      this.#last = { bytes, frames: readFrames(bytes, this.#builder) };
+    }
+    return this.#last.frames;
+  }
+
+  /** Of the functions that they are in, as whoever decides to stop counts them before (StopReasons). */
+  #bodyByteLength(names: readonly number[]): number {
     const { module } = this.#instance.program;
-    const functions = new Map(frames.map(({ place, name }) => [name, place.functionIndex]));
-    return [...functions.values()].reduce((sum, index) => sum + bodyByteLength(module, index), 0);
+    const functions = new Set(names.flatMap((name) => this.#builder.place(name)?.functionIndex ?? []));
+    return [...functions].reduce((sum, index) => sum + bodyByteLength(module, index), 0);
   }
 
-  /** `compile` instead of the quick compilation; it may refuse. */
-  #provide(frames: readonly Frame[], slots: Slots, compile?: Compile): void {
-    const names = new Set(frames.map(({ name }) => name));
-    const missing = [...names].filter((name) => !slots.has(name)).sort((a, b) => a - b);
+  /** R1. */
+  #current(name: number): Entry | undefined {
+    const entry = this.#entries.get(name);
+    return entry !== undefined && entry.apart === this.#apartAround([name]).size ? entry : undefined;
+  }
+
+  /** By their headers. */
+  #loopsAround(names: readonly number[]): number[] {
+    const places = [...new Set(names)].flatMap((name) => this.#builder.place(name) ?? []);
+    return [...new Set(places.flatMap(({ loops }) => loops.map(({ header }) => header)))];
+  }
+
+  #apartAround(names: readonly number[]): Set<number> {
+    return new Set(this.#loopsAround(names).filter((header) => this.#turns.has(header)));
+  }
+
+  #provide(names: readonly number[]): void {
+    const missing = [...new Set(names)].filter((name) => this.lacks(name)).sort((a, b) => a - b);
     if (missing.length === 0) return;
-    const compiled = this.#compiled(missing, compile);
-    if (compiled !== undefined) this.#add(missing, compiled, slots);
+    this.#provideTurns(missing);
+    const pieces = { turns: [], places: missing, apart: this.#apartAround(missing) };
+    this.#add(pieces, this.#instance.program.continuationModules.compiled(pieces), false);
   }
 
-  #add(places: readonly number[], { module, importedFunctions }: CompiledContinuations, slots: Slots): void {
+  /** Of the loops that no continuation can have in itself. */
+  #provideTurns(names: readonly number[]): void {
+    const large = names.filter((name) => {
+      const place = this.#builder.place(name);
+      return place !== undefined && this.#builder.isTooLarge(place);
+    });
+    const turns = this.#loopsAround(large).filter((header) => !this.#turns.has(header));
+    if (turns.length === 0) return;
+    const pieces = { turns, places: [], apart: new Set([...this.#apartAround(turns), ...turns]) };
+    this.#add(pieces, this.#instance.program.continuationModules.compiled(pieces), false);
+  }
+
+  #build(pieces: Pieces, optimized: boolean): Built {
+    const { bytes, importedFunctions } = this.#builder.build(pieces, this.#instance.program.mode);
+    const adopt = (module: WebAssembly.Module) => this.#add(pieces, { module, importedFunctions }, optimized);
+    // The engine knows compiled code by the bytes of its module: those for good code differ by the hints.
+    return { bytes: optimized ? withOptimizingHints(bytes) : bytes, adopt };
+  }
+
+  #add({ turns, places, apart }: Pieces, compiled: CompiledContinuations, optimized: boolean): void {
     const { exports, stack } = this.#instance;
     const functions: Record<string, WebAssembly.ImportValue> = {};
-    for (const index of importedFunctions) functions[`${index}`] = this.#instance.functionAt(index) as Fn;
-    const continuations = new WebAssembly.Instance(module, {
+    for (const index of compiled.importedFunctions) functions[`${index}`] = this.#instance.functionAt(index) as Fn;
+    const continuations = new WebAssembly.Instance(compiled.module, {
       [CONTINUATION_IMPORTS.main]: exports as WebAssembly.ModuleImports,
       [CONTINUATION_IMPORTS.stack]: stack as WebAssembly.ModuleImports,
       [CONTINUATION_IMPORTS.function]: functions,
       [CONTINUATION_IMPORTS.table]: { continuations: this.#table },
+      [CONTINUATION_IMPORTS.turns]: this.#turns.imports(),
     });
-    const first = this.#table.grow(places.length);
+    const pieceAt = (index: number) => continuations.exports[continuationExport(index)] as Fn;
+    turns.forEach((header, i) => {
+      this.#turns.set(header, pieceAt(i), optimized);
+    });
     places.forEach((name, i) => {
-      this.#table.set(first + i, continuations.exports[continuationExport(i)]);
-      slots.set(name, first + i);
+      const slot = this.#entries.get(name)?.slot ?? this.#table.grow(1);
+      this.#table.set(slot, pieceAt(turns.length + i));
+      this.#entries.set(name, {
+        slot,
+        apart: this.#loopsAround([name]).filter((h) => apart.has(h)).length,
+      });
     });
-  }
-
-  #compiled(places: readonly number[], compile: Compile | undefined): CompiledContinuations | undefined {
-    const { program } = this.#instance;
-    if (compile === undefined) return program.continuationModules.compiled(places);
-    const { bytes, importedFunctions } = program.continuations.build(places, program.mode);
-    const module = compile(bytes);
-    return module && { module, importedFunctions };
   }
 }

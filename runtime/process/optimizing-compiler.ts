@@ -12,13 +12,18 @@ import { V8_VERSION } from "./engine-flags.js";
 /** Undefined: there is none now. */
 export type Compile = (bytes: Uint8Array) => WebAssembly.Module | undefined;
 
+export interface Compiled {
+  /** Undefined: it was not compiled. */
+  readonly module: WebAssembly.Module | undefined;
+}
+
 /** While the guest runs; one at a time. */
 export interface BackgroundCompiler {
-  /** Whether what it makes is optimised code. */
+  /** Whether it can make optimised code. */
   readonly isOptimizing: boolean;
-  begin(bytes: Uint8Array): void;
-  /** What was begun, once; undefined: not yet. */
-  finished(): WebAssembly.Module | undefined;
+  begin(bytes: Uint8Array, optimized: boolean): void;
+  /** What became of what was begun, once; undefined: nothing yet. */
+  finished(): Compiled | undefined;
 }
 
 /** The engine optimises what asks for it (compilation-hints.ts). The guest's own code is compiled as ever meanwhile. */
@@ -42,10 +47,8 @@ interface Request {
   readonly optimized: boolean;
 }
 
-interface Answer {
+interface Answer extends Compiled {
   readonly number: number;
-  /** Undefined: it was not compiled. */
-  readonly module: WebAssembly.Module | undefined;
 }
 
 /** Main thread: compiles what comes in by a port, one after the other, and keeps nothing alive for it. */
@@ -94,7 +97,7 @@ export class RemoteCompiler implements BackgroundCompiler {
   #asked = 0;
   /** The number of what the guest does not wait for. */
   #begun = 0;
-  #finished: WebAssembly.Module | undefined;
+  #finished: Compiled | undefined;
 
   constructor(port: MessagePort, control: ControlBlock, optimizes: boolean) {
     this.#port = port;
@@ -118,11 +121,11 @@ export class RemoteCompiler implements BackgroundCompiler {
     return undefined;
   };
 
-  begin(bytes: Uint8Array): void {
-    this.#begun = this.#ask(bytes, this.isOptimizing);
+  begin(bytes: Uint8Array, optimized: boolean): void {
+    this.#begun = this.#ask(bytes, optimized);
   }
 
-  finished(): WebAssembly.Module | undefined {
+  finished(): Compiled | undefined {
     while (this.#finished === undefined && this.#receive() !== undefined);
     const finished = this.#finished;
     this.#finished = undefined;
@@ -137,7 +140,7 @@ export class RemoteCompiler implements BackgroundCompiler {
 
   #receive(): Answer | undefined {
     const received: { message: Answer } | undefined = receiveMessageOnPort(this.#port);
-    if (received?.message.number === this.#begun) this.#finished = received.message.module;
+    if (received?.message.number === this.#begun) this.#finished = received.message;
     return received?.message;
   }
 }

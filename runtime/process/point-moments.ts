@@ -1,11 +1,12 @@
 /**
  * Chooses the moment of a persistence point that time has made due: where the guest can go on in code that is there.
  *
- * To go on, each frame needs a continuation of its place, and a program that does many things is at another place each time. To
- * write and compile one holds the guest up for up to tens of milliseconds, and what is compiled that quickly is slow for as
+ * To go on, each frame needs a continuation of its place, and a program that does many things is at another place each time. One
+ * that has loops in itself takes up to tens of milliseconds to write and compile, and what is compiled that quickly is slow for as
  * long as the activation lasts. So a look at the engine's stack trace says at which places the guest stands, without stopping
- * it. If one of them lacks a continuation, these are written, and compiled by another thread, well if it can, while the guest runs on;
- * soon it is at a place that has been seen before.
+ * it. The further turns of the loops around them are compiled by another thread, well if it can, while the guest runs on; what goes
+ * on to the end of a turn is soon made then. Where they cannot be compiled well, whole continuations are made ahead, and
+ * soon the guest is at a place that has been seen before.
  *
  * What the trace says is believed only so far: whatever is lacking after all when the guest has stopped is made then.
  */
@@ -19,6 +20,11 @@ import { type EngineFrame, wasmStack } from "./wasm-stack.js";
 
 /** A look takes a tenth of that. */
 const LOOK_EVERY_MS = 2;
+/** Bytes of loops that the optimising tier compiles in a millisecond, and the part of that time for which a loop must have been seen running. */
+const OPTIMIZING_SPEED = 150;
+const SHARE_SEEN = 0.1;
+/** For so long a place is looked for that lacks nothing, and not only little. */
+const BRIEF_MS = 20;
 /** Times the patience, while something is being compiled: a stop would make what is lacking once more, while the guest waits. */
 const MOST_PATIENCE = 2;
 /** Of the time that the guest runs, for writing continuations. */
@@ -44,6 +50,8 @@ export class PointMoments {
   #lookAt = 0;
   /** What is being compiled. */
   #adopt: ((module: WebAssembly.Module) => void) | undefined;
+  /** Loops that lack good code: at how many looks the guest was in them. */
+  readonly #seen = new Map<number, number>();
   #spent = 0;
   #bytes = 0;
 
@@ -64,9 +72,12 @@ export class PointMoments {
     if (waited >= patience && (this.#adopt === undefined || waited >= MOST_PATIENCE * patience)) return true;
     if (now < this.#lookAt) return false;
     this.#takeCompiled();
-    const lacking = this.#lackingPlaces(hostFunction);
-    if (lacking.length === 0) return true;
-    this.#prepare(lacking);
+    const places = this.#places(hostFunction);
+    const turns = this.#compiler.isOptimizing ? this.#continuations.lackingTurns(places) : [];
+    const lacking = places.filter((name) => this.#continuations.lacks(name));
+    if (turns.length === 0 && this.#areCheap(lacking, waited)) return true;
+    if (turns.length === 0) this.#prepare(lacking, false);
+    else this.#prepare(this.#worthwhile(turns), true);
     this.#lookAt = performance.now() + LOOK_EVERY_MS;
     return false;
   }
@@ -77,16 +88,23 @@ export class PointMoments {
   }
 
   #takeCompiled(): void {
-    const module = this.#adopt && this.#compiler.finished();
-    if (module === undefined) return;
-    this.#adopt?.(module);
+    const compiled = this.#adopt && this.#compiler.finished();
+    if (compiled === undefined) return;
+    if (compiled.module === undefined)
+      this.#bytes = MOST_BYTES; // more than the engine takes: no more of it
+    else this.#adopt?.(compiled.module);
     this.#adopt = undefined;
   }
 
-  #lackingPlaces(hostFunction: number | undefined): number[] {
+  /** Of continuations that are to be made while the guest waits. */
+  #areCheap(places: readonly number[], waited: number): boolean {
+    return places.length === 0 || (waited >= BRIEF_MS && places.every((name) => this.#continuations.isLittle(name)));
+  }
+
+  #places(hostFunction: number | undefined): number[] {
     const places = new Set(wasmStack().flatMap((frame) => this.#placeOf(frame) ?? []));
     if (hostFunction !== undefined) places.add(HOST_CALL | hostFunction);
-    return [...places].filter((name) => this.#continuations.lacks(name, this.#compiler.isOptimizing));
+    return [...places];
   }
 
   #placeOf({ module, functionIndex, offset }: EngineFrame): number | undefined {
@@ -96,23 +114,38 @@ export class PointMoments {
     return name === undefined || continuations.place(name) === undefined ? undefined : name;
   }
 
-  /** Unless something is being compiled, or more has been written than the run so far is worth. */
-  #prepare(places: readonly number[]): void {
-    const { module, continuations } = this.#program;
-    const bytes = places.reduce((sum, name) => {
-      const place = continuations.place(name);
-      return sum + (place === undefined || name >= HOST_CALL ? 0 : bodyByteLength(module, place.functionIndex));
-    }, 0);
+  /** What the guest is in for a moment only is soon left, and need not be compiled for it. */
+  #worthwhile(turns: readonly number[]): number[] {
+    for (const header of turns) this.#seen.set(header, (this.#seen.get(header) ?? 0) + 1);
+    return turns.filter((header) => {
+      const looksWanted = (this.#byteLength([header]) / OPTIMIZING_SPEED) * (SHARE_SEEN / LOOK_EVERY_MS);
+      return (this.#seen.get(header) ?? 0) >= looksWanted;
+    });
+  }
+
+  /** Turns, or places. Unless something is being compiled, or more has been written than the run so far is worth. */
+  #prepare(pieces: readonly number[], areTurns: boolean): void {
+    if (pieces.length === 0) return;
+    const bytes = this.#byteLength(pieces);
     const now = performance.now();
     const isAffordable = this.#spent + bytes / USUAL_SPEED <= SHARE * (now - this.#begunAt);
     if (this.#adopt !== undefined || !isAffordable || this.#bytes + bytes > MOST_BYTES) return;
-    const { bytes: code, adopt } = this.#continuations.build(
-      [...places].sort((a, b) => a - b),
-      this.#compiler.isOptimizing,
-    );
+    const sorted = [...pieces].sort((a, b) => a - b);
+    const { bytes: code, adopt } = areTurns
+      ? this.#continuations.buildTurns(sorted)
+      : this.#continuations.build(sorted);
     this.#adopt = adopt;
-    this.#compiler.begin(code);
+    this.#compiler.begin(code, areTurns);
     this.#bytes += bytes;
     this.#spent += performance.now() - now;
+  }
+
+  /** Of the functions that pieces are written of. */
+  #byteLength(pieces: readonly number[]): number {
+    const { module, continuations } = this.#program;
+    return pieces.reduce((sum, name) => {
+      const place = continuations.place(name);
+      return sum + (place === undefined || name >= HOST_CALL ? 0 : bodyByteLength(module, place.functionIndex));
+    }, 0);
   }
 }

@@ -116,7 +116,7 @@ export class TaskRunner {
   /** In the same instance; in better code if it is there. */
   #goOn(frames: Uint8Array): unknown {
     const { instance, continuations } = this.#parts;
-    if (instance.program.mode !== "exact") return continuations.enterOptimized(frames);
+    if (instance.program.mode !== "exact") return continuations.enter(frames);
     return this.#enter(frames);
   }
 

@@ -61,5 +61,5 @@ test("and in a continuation module", () => {
   for (let name = 0; name < guest.bytes.length && places.length < 40; name++) {
     if (builder.place(name) !== undefined) places.push(name);
   }
-  expectBranches(builder.build(places, "flag").bytes);
+  expectBranches(builder.build({ turns: [], places, apart: new Set() }, "flag").bytes);
 });

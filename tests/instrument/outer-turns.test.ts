@@ -25,13 +25,15 @@ function isInnermost(builder: ContinuationBuilder, offset: number): boolean {
   return builder.place(offset)?.calleeResults?.length === 0;
 }
 
-/** The sizes of the functions of a continuation module for the innermost call. */
-function sizesWith(largestRepeated: number | undefined): number[] {
-  const builder = new ContinuationBuilder(guest, graph, { tracking: false, largestRepeated });
+/** The sizes of the functions of a continuation module for the innermost call, or, if they are `apart`, for the turns around it. */
+function sizesOf(apart: boolean): number[] {
+  const builder = new ContinuationBuilder(guest, graph, { tracking: false });
   const name = Array.from({ length: to }, (_, offset) => offset).findLast((offset) => isInnermost(builder, offset));
-  const { bytes } = builder.build([name as number], "flag");
+  const headers = builder.place(name as number)?.loops.map(({ header }) => header) ?? [];
+  expect(headers).toHaveLength(DEPTH);
+  const turns = apart ? headers : [];
+  const { bytes } = builder.build({ turns, places: [name as number], apart: new Set(turns) }, "flag");
   expect(WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)).toBe(true);
-  expect(WebAssembly.Module.exports(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>))).toHaveLength(1);
   const { bodies } = decodeModule(bytes);
   return Array.from(
     { length: bodies.length / 2 },
@@ -39,15 +41,28 @@ function sizesWith(largestRepeated: number | undefined): number[] {
   );
 }
 
-test("loops that are not large: one function, with each of them whole", () => {
-  const [only = 0, ...others] = sizesWith(undefined);
+test("not apart: one function, with each loop whole", () => {
+  const [only = 0, ...others] = sizesOf(false);
   expect(others).toEqual([]);
   expect(only).toBeGreaterThan((DEPTH / 2) * (to - from));
 });
 
-test("large ones: a function for each, and none much larger than what it goes on with", () => {
-  const whole = sizesWith(undefined)[0] as number;
-  const sizes = sizesWith(0);
+test("apart: a function for each, and none much larger than what it goes on with", () => {
+  const [whole = 0] = sizesOf(false);
+  const sizes = sizesOf(true);
   expect(sizes).toHaveLength(1 + DEPTH);
   expect(Math.max(...sizes)).toBeLessThan(whole / 4);
 });
+
+test.each([
+  [0, true],
+  [undefined, false],
+])(
+  "a continuation may not repeat more than %s bytes: the loops around are too large: %s",
+  (largestRepeated, tooLarge) => {
+    const builder = new ContinuationBuilder(guest, graph, { tracking: false, largestRepeated });
+    const name = Array.from({ length: to }, (_, offset) => offset).findLast((offset) => isInnermost(builder, offset));
+    const place = builder.place(name as number);
+    expect(place && builder.isTooLarge(place)).toBe(tooLarge);
+  },
+);

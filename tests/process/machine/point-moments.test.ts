@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { Machine } from "../../../runtime/process/machine.js";
 import type { MachineHost, PersistencePoints } from "../../../runtime/process/machine-host.js";
 import { NO_REPLACEMENT } from "../../../runtime/process/on-stack-replacement.js";
-import type { BackgroundCompiler } from "../../../runtime/process/optimizing-compiler.js";
+import type { BackgroundCompiler, Compiled } from "../../../runtime/process/optimizing-compiler.js";
 import { Program } from "../../../runtime/process/program.js";
 import { compileOptimized } from "../../support/compile-optimized.js";
 import { assemble } from "./harness.js";
@@ -79,16 +79,15 @@ class Prompt implements BackgroundCompiler {
   constructor(isOptimizing: boolean) {
     this.isOptimizing = isOptimizing;
   }
-  begin(bytes: Uint8Array): void {
+  begin(bytes: Uint8Array, optimized: boolean): void {
     expect(this.#module).toBe(undefined);
-    this.#module = this.isOptimizing
-      ? compileOptimized(bytes)
-      : new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+    expect(optimized && !this.isOptimizing).toBe(false);
+    this.#module = optimized ? compileOptimized(bytes) : new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
   }
-  finished(): WebAssembly.Module | undefined {
+  finished(): Compiled | undefined {
     const module = this.#module;
     this.#module = undefined;
-    return module;
+    return module && { module };
   }
 }
 
