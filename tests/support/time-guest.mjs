@@ -110,7 +110,7 @@ if (isMainThread) {
       tell: () => {},
       compiling: () => {},
     });
-    const outcome = guest.run({ call: undefined, plan: {}, eintr: false, persistEvery: {} }, () =>
+    const outcome = guest.run({ call: undefined, plan: {}, eintr: false, wishes: {} }, () =>
       parentPort.postMessage(null),
     );
     if (outcome.kind !== "exited") throw new Error(JSON.stringify(outcome));
