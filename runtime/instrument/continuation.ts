@@ -34,6 +34,8 @@ export const CONTINUATION_IMPORTS = {
 
 export interface ContinuationModule {
   readonly bytes: Uint8Array;
+  /** Its number, as of continuation-names.ts. */
+  readonly built: number;
   /** Guest and helper functions that "function" must provide under their index as a name. */
   readonly importedFunctions: readonly number[];
 }
@@ -144,7 +146,7 @@ export class ContinuationBuilder {
     this.#keepSites(++this.#built, sites);
     const firstFunction = FRAME_STACK_FUNCTIONS.length + imports.list.length;
     writeContinuationNames(out, { built: this.#built, firstFunction, functions });
-    return { bytes: out.view(), importedFunctions: imports.list };
+    return { bytes: out.view(), built: this.#built, importedFunctions: imports.list };
   }
 
   #keepSites(built: number, sites: PositionMap): void {

@@ -17,6 +17,7 @@ import {
   continuationExport,
   type Pieces,
 } from "../instrument/continuation.js";
+import type { LoopAround } from "../instrument/places.js";
 import { withOptimizingHints } from "../wasm/compilation-hints.js";
 import { bodyByteLength } from "../wasm/module.js";
 import type { CompiledContinuations } from "./continuation-modules.js";
@@ -25,10 +26,16 @@ import type { Replacement } from "./on-stack-replacement.js";
 import { type Frame, readFrames } from "./stacks.js";
 import { TurnTable } from "./turn-table.js";
 
+/** Bytes of the guest's code. */
+const LARGE_LOOP = 1 << 15;
+
+const NONE: ReadonlySet<number> = new Set();
+
 interface Entry {
   readonly slot: number;
   /** How many of the loops around the place were apart. */
   readonly apart: number;
+  readonly optimized: boolean;
 }
 
 /** Pieces for somebody else to compile; `adopt` takes them over. */
@@ -43,6 +50,8 @@ export class ContinuationRegistry {
   /** By place. */
   readonly #entries = new Map<number, Entry>();
   readonly #turns: TurnTable;
+  /** Modules of good code. */
+  readonly #optimized = new Set<number>();
   /** The stack that was read last: it is asked about several times on its way in. */
   #last: { readonly bytes: Uint8Array; readonly frames: Frame[] } | undefined;
 
@@ -87,9 +96,23 @@ export class ContinuationRegistry {
     return this.#current(name) === undefined;
   }
 
-  /** Loops around these places that are not apart in good code. */
-  lackingTurns(names: readonly number[]): number[] {
-    return this.#loopsAround(names).filter((header) => !this.#turns.isOptimized(header));
+  /**
+   * Loops around these places whose turns lack good code and are worth it. A large one with another in it may never turn: only
+   * if the guest has been seen in `quick` code there.
+   */
+  lackingTurns(names: readonly number[], quick: ReadonlySet<number> = NONE): number[] {
+    const isWanted = (name: number, { byteLength }: LoopAround, isInnermost: boolean) =>
+      isInnermost || byteLength <= LARGE_LOOP || quick.has(name);
+    const wanted = [...new Set(names)].flatMap((name) => {
+      const loops = this.#builder.place(name)?.loops ?? [];
+      return loops.filter((loop, i) => isWanted(name, loop, i === loops.length - 1)).map(({ header }) => header);
+    });
+    return [...new Set(wanted)].filter((header) => !this.#turns.isOptimized(header));
+  }
+
+  /** Whether a continuation module, by its number, is of good code. */
+  isOptimized(built: number): boolean {
+    return this.#optimized.has(built);
   }
 
   /** Whether what a place needs is little: no loop is written again in it. */
@@ -104,20 +127,29 @@ export class ContinuationRegistry {
 
   /** The further turns of these loops, to be compiled well. */
   buildTurns(headers: readonly number[]): Built {
-    return this.#build(
-      { turns: headers, places: [], apart: new Set([...this.#apartAround(headers), ...headers]) },
-      true,
-    );
+    return this.#buildWell(headers, []);
   }
 
-  /** Optimised code for the loops around the frames of a stack, as far as the replacement affords it. */
+  #buildWell(turns: readonly number[], places: readonly number[]): Built {
+    const around = [...turns, ...places];
+    this.#addTurns(this.#loopsAround(around).filter((header) => !turns.includes(header)));
+    return this.#build({ turns, places, apart: new Set([...this.#apartAround(around), ...turns]) }, true);
+  }
+
+  /**
+   * Optimised code for the frames of a stack that are in loops, as far as the replacement affords it: for the loops, and for what
+   * leads to the end of their turns, which may be long.
+   */
   optimize(bytes: Uint8Array, replacement: Replacement): void {
-    const lacking = this.lackingTurns(this.#framesOf(bytes).map(({ name }) => name));
-    const byteLength = this.#bodyByteLength(lacking);
+    const names = this.#framesOf(bytes).map(({ name }) => name);
+    const first = this.lackingTurns(names);
+    const lacking = first.length > 0 ? first : this.lackingTurns(names, new Set(names));
+    const places = [...new Set(names)].filter((name) => this.#isInLoop(name) && !this.#isGood(name, lacking));
+    const byteLength = this.#bodyByteLength(places);
     if (!replacement.affords(byteLength)) return;
     const startedAt = performance.now();
-    if (lacking.length > 0) {
-      const { bytes: code, adopt } = this.buildTurns(lacking);
+    if (places.length > 0) {
+      const { bytes: code, adopt } = this.#buildWell(lacking, places);
       const module = replacement.compile(code);
       if (module !== undefined) adopt(module);
     }
@@ -130,6 +162,15 @@ export class ContinuationRegistry {
       this.#last = { bytes, frames: readFrames(bytes, this.#builder) };
     }
     return this.#last.frames;
+  }
+
+  #isInLoop(name: number): boolean {
+    return this.#loopsAround([name]).length > 0;
+  }
+
+  /** Whether its continuation is good code, and will be when these loops are apart, too. */
+  #isGood(name: number, lacking: readonly number[]): boolean {
+    return this.#current(name)?.optimized === true && !this.#loopsAround([name]).some((loop) => lacking.includes(loop));
   }
 
   /** Of the functions that they are in, as whoever decides to stop counts them before (StopReasons). */
@@ -169,15 +210,23 @@ export class ContinuationRegistry {
       const place = this.#builder.place(name);
       return place !== undefined && this.#builder.isTooLarge(place);
     });
-    const turns = this.#loopsAround(large).filter((header) => !this.#turns.has(header));
+    this.#addTurns(this.#loopsAround(large));
+  }
+
+  /** Compiled quickly, of those that are not apart. */
+  #addTurns(headers: readonly number[]): void {
+    const turns = headers.filter((header) => !this.#turns.has(header));
     if (turns.length === 0) return;
     const pieces = { turns, places: [], apart: new Set([...this.#apartAround(turns), ...turns]) };
     this.#add(pieces, this.#instance.program.continuationModules.compiled(pieces), false);
   }
 
   #build(pieces: Pieces, optimized: boolean): Built {
-    const { bytes, importedFunctions } = this.#builder.build(pieces, this.#instance.program.mode);
-    const adopt = (module: WebAssembly.Module) => this.#add(pieces, { module, importedFunctions }, optimized);
+    const { bytes, built, importedFunctions } = this.#builder.build(pieces, this.#instance.program.mode);
+    const adopt = (module: WebAssembly.Module) => {
+      if (optimized) this.#optimized.add(built);
+      this.#add(pieces, { module, importedFunctions }, optimized);
+    };
     // The engine knows compiled code by the bytes of its module: those for good code differ by the hints.
     return { bytes: optimized ? withOptimizingHints(bytes) : bytes, adopt };
   }
@@ -201,7 +250,7 @@ export class ContinuationRegistry {
       const slot = this.#entries.get(name)?.slot ?? this.#table.grow(1);
       this.#table.set(slot, pieceAt(turns.length + i));
       this.#entries.set(name, {
-        slot,
+        ...{ slot, optimized },
         apart: this.#loopsAround([name]).filter((h) => apart.has(h)).length,
       });
     });

@@ -84,10 +84,9 @@ export class Machine {
     });
     this.#fuel = new Fuel(this.#instance.fuel);
     this.#continuations = new ContinuationRegistry(this.#instance);
-    const wasResumed = () => this.#restored.length > 0;
-    const moments =
-      background && new PointMoments({ program, continuations: this.#continuations, compiler: background });
-    this.#stopReasons = new StopReasons({ program, host, fuel: this.#fuel, replacement, moments, wasResumed });
+    const continuations = this.#continuations;
+    const moments = background && new PointMoments({ program, continuations, compiler: background });
+    this.#stopReasons = new StopReasons({ program, host, fuel: this.#fuel, replacement, moments, continuations });
     this.#tasks = new TaskRunner({
       instance: this.#instance,
       host,

@@ -16,7 +16,7 @@ import { bodyByteLength } from "../wasm/module.js";
 import type { ContinuationRegistry } from "./continuation-registry.js";
 import type { BackgroundCompiler } from "./optimizing-compiler.js";
 import type { Program } from "./program.js";
-import { type EngineFrame, wasmStack } from "./wasm-stack.js";
+import { wasmStack } from "./wasm-stack.js";
 
 /** A look takes a tenth of that. */
 const LOOK_EVERY_MS = 2;
@@ -38,6 +38,11 @@ export interface MomentParts {
   readonly program: Program;
   readonly continuations: ContinuationRegistry;
   readonly compiler: BackgroundCompiler;
+}
+
+interface Standing {
+  readonly places: readonly number[];
+  readonly quick: ReadonlySet<number>;
 }
 
 export class PointMoments {
@@ -72,8 +77,8 @@ export class PointMoments {
     if (waited >= patience && (this.#adopt === undefined || waited >= MOST_PATIENCE * patience)) return true;
     if (now < this.#lookAt) return false;
     this.#takeCompiled();
-    const places = this.#places(hostFunction);
-    const turns = this.#compiler.isOptimizing ? this.#continuations.lackingTurns(places) : [];
+    const { places, quick } = this.#places(hostFunction);
+    const turns = this.#compiler.isOptimizing ? this.#continuations.lackingTurns(places, quick) : [];
     const lacking = places.filter((name) => this.#continuations.lacks(name));
     if (turns.length === 0 && this.#areCheap(lacking, waited)) return true;
     if (turns.length === 0) this.#prepare(lacking, false);
@@ -101,17 +106,20 @@ export class PointMoments {
     return places.length === 0 || (waited >= BRIEF_MS && places.every((name) => this.#continuations.isLittle(name)));
   }
 
-  #places(hostFunction: number | undefined): number[] {
-    const places = new Set(wasmStack().flatMap((frame) => this.#placeOf(frame) ?? []));
-    if (hostFunction !== undefined) places.add(HOST_CALL | hostFunction);
-    return [...places];
-  }
-
-  #placeOf({ module, functionIndex, offset }: EngineFrame): number | undefined {
+  /** Where the guest is, and where of these in continuations that were compiled quickly. */
+  #places(hostFunction: number | undefined): Standing {
+    const places = new Set<number>();
+    const quick = new Set<number>();
     const { continuations, sites } = this.#program;
-    const built = builtModule(module);
-    const name = built === undefined ? sites.find(functionIndex, offset) : continuations.siteIn(built, offset);
-    return name === undefined || continuations.place(name) === undefined ? undefined : name;
+    for (const { module, functionIndex, offset } of wasmStack()) {
+      const built = builtModule(module);
+      const name = built === undefined ? sites.find(functionIndex, offset) : continuations.siteIn(built, offset);
+      if (name === undefined || continuations.place(name) === undefined) continue;
+      places.add(name);
+      if (built !== undefined && !this.#continuations.isOptimized(built)) quick.add(name);
+    }
+    if (hostFunction !== undefined) places.add(HOST_CALL | hostFunction);
+    return { places: [...places], quick };
   }
 
   /** What the guest is in for a moment only is soon left, and need not be compiled for it. */

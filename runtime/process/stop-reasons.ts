@@ -1,5 +1,6 @@
 /** Whether a guest that polls is to be stopped, and what for. */
 import { bodyByteLength } from "../wasm/module.js";
+import type { ContinuationRegistry } from "./continuation-registry.js";
 import type { Fuel } from "./fuel.js";
 import type { MachineHost } from "./machine-host.js";
 import type { Replacement } from "./on-stack-replacement.js";
@@ -16,8 +17,7 @@ export interface StopParts {
   readonly replacement: Replacement;
   /** Undefined: any moment is right for a point. */
   readonly moments: PointMoments | undefined;
-  /** Whether the guest may be running in continuations. */
-  readonly wasResumed: () => boolean;
+  readonly continuations: ContinuationRegistry;
 }
 
 export class StopReasons {
@@ -52,9 +52,9 @@ export class StopReasons {
 
   /** A first guess, before anything is stopped for it. */
   #isWorthReplacing(): boolean {
-    const { program, replacement, wasResumed } = this.#parts;
-    this.#running ??= new RunningFunctions(program.helperIndex("poll"));
+    const { program, replacement, continuations } = this.#parts;
+    this.#running ??= new RunningFunctions(program, continuations);
     const byteLength = this.#running.list().reduce((sum, index) => sum + bodyByteLength(program.module, index), 0);
-    return replacement.affords(byteLength) && (byteLength > 0 || wasResumed());
+    return replacement.affords(byteLength) && byteLength > 0;
   }
 }

@@ -62,12 +62,36 @@ const EXCEPTIONS = `(module
     (call $log (local.get $caught))
     (call $log (local.get $all))))`;
 
+/** A loop that is too large to be optimised for the sake of the one in it, and turns all the same; each with parameters or operands. */
+const LARGE = `(module
+  (import "env" "log_i32" (func $log (param i32)))
+  (func $work (param $n i32) (result i32) (i32.mul (local.get $n) (i32.const 2654435761)))
+  (func (export "run") (local $i i32) (local $j i32) (local $all i32)
+    (i32.const 3)
+    (loop $large (param i32) (result i32)
+      (local.set $all)
+      ${Array.from({ length: 5000 }, (_, k) => `(local.set $all (i32.xor (local.get $all) (i32.const ${k * 7919})))`).join(" ")}
+      (i32.rotl (local.get $all) (i32.const 7))
+      (local.set $j (i32.const 0))
+      (loop $small
+        (local.set $all (i32.add (i32.rotl (local.get $all) (i32.const 1)) (call $work (local.get $j))))
+        (local.set $j (i32.add (local.get $j) (i32.const 1)))
+        (br_if $small (i32.lt_u (local.get $j) (i32.const 30000))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $large (i32.lt_u (local.get $i) (i32.const 200))))
+    (call $log)
+    (call $log (local.get $all))))`;
+
 const MOST_STOPS = 60;
 
 /** Stops at the first polls that find code to replace. */
 class Always implements Replacement {
-  readonly compile = compileOptimized;
   compiled = 0;
+  modules = 0;
+  readonly compile = (bytes: Uint8Array) => {
+    this.modules++;
+    return compileOptimized(bytes);
+  };
   begin(): void {}
   isDue(): boolean {
     return this.compiled < MOST_STOPS;
@@ -98,11 +122,15 @@ function run(text: string, replacement: Replacement, exact: boolean): string[] {
 describe.each([
   ["calls", CALLS],
   ["exceptions", EXCEPTIONS],
+  ["loops, one too large", LARGE],
 ])("a program of %s", (_, text) => {
-  test("goes on in optimised code as if nothing had been", () => {
+  test("goes on in optimised code as if nothing had been; each of its two loops is compiled once at most", () => {
     const replacement = new Always();
     expect(run(text, replacement, false)).toEqual(plainLog(assemble(text)));
     expect(replacement.compiled).toBeGreaterThan(0);
+    expect(replacement.modules).toBeGreaterThan(0);
+    expect(replacement.modules).toBeLessThanOrEqual(2);
+    if (text === LARGE) expect(replacement.modules).toBe(2); // the outer one when it was seen to turn
   });
 
   test("is never stopped where safepoints are counted", () => {
