@@ -5,8 +5,8 @@
  * its continuation in a table; a continuation takes the slot of the next inner frame from the frame stack and calls it.
  *
  * What a continuation of a large function is worth is in the loops that it turns again: these are compiled well, apart from any
- * place and once for each loop (outer-turns.ts), for on-stack replacement or ahead of a persistence point. What goes on to the
- * end of the turn is compiled quickly then.
+ * place and once for each loop (outer-turns.ts), for on-stack replacement or ahead of a persistence point. For the latter what goes
+ * on to the end of the turn is compiled quickly.
  *
  * R1  A place's continuation is current if all loops around it that are apart by now were so when it was built. One that is not
  *     is never entered: it has such a loop in itself.
