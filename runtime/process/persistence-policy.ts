@@ -2,6 +2,7 @@
  * How a process is kept while it runs: when persistence points are made, and how host calls are logged. It belongs to the
  * image: a run that is told nothing goes on with it. docs/persistence-model.md#persistence-points
  */
+import { VermilionError } from "../../pmem/error.js";
 import type { PersistEvery } from "./point-schedule.js";
 
 /** Output of which nobody knows whether it left: make the call again, or take it as made. */
@@ -51,10 +52,15 @@ export const NO_POLICY: PersistencePolicy = { points: {}, log: undefined };
 
 const USUAL_LOG: LogOrder = { uncertain: "repeat", durability: "process", recoveryTarget: 1000, required: false };
 
-/** The policy of a run that is told this, behind one that had `before`. */
+/** The policy of a run that is told this, behind one that had `before`. USAGE: an image could not keep it. */
 export function nextPolicy(wishes: PolicyWishes, before: PersistencePolicy): PersistencePolicy {
   const points = nextPoints(wishes.persistEvery, before.points);
-  return { points, log: nextLog(wishes.log, points, before) };
+  const policy = { points, log: nextLog(wishes.log, points, before) };
+  if (parsePolicy(policy) !== undefined) return policy;
+  throw new VermilionError(
+    "USAGE",
+    "persistEvery or log has a setting that there is not, or a number that makes no sense",
+  );
 }
 
 export function makesPoints({ milliseconds, hostCalls }: PersistEvery): boolean {
@@ -66,7 +72,7 @@ function nextPoints(wish: PersistEvery | null | undefined, before: PersistEvery)
   if (wish === null) return {};
   if (wish === undefined) return before;
   const { milliseconds, hostCalls } = makesPoints(wish) ? wish : before;
-  return { milliseconds, hostCalls, synchronous: wish.synchronous ?? before.synchronous };
+  return { milliseconds: finite(milliseconds), hostCalls, synchronous: wish.synchronous ?? before.synchronous };
 }
 
 function nextLog(wish: PolicyWishes["log"], points: PersistEvery, before: PersistencePolicy): LogOrder | undefined {
@@ -81,9 +87,14 @@ function nextLog(wish: PolicyWishes["log"], points: PersistEvery, before: Persis
   return {
     uncertain: uncertain ?? usual.uncertain,
     durability: durability ?? usual.durability,
-    recoveryTarget: target === undefined ? usual.recoveryTarget : (target ?? undefined),
+    recoveryTarget: target === undefined ? usual.recoveryTarget : finite(target ?? undefined),
     required: true,
   };
+}
+
+/** Images are JSON, which has no infinity; a time that is as good as one. */
+function finite(milliseconds: number | undefined): number | undefined {
+  return milliseconds === Number.POSITIVE_INFINITY ? Number.MAX_VALUE : milliseconds;
 }
 
 /** As an image has it, which may come from others; undefined: it is malformed. */
@@ -110,7 +121,7 @@ function isLogOrder(value: unknown): value is LogOrder {
   return (
     (uncertain === "repeat" || uncertain === "skip") &&
     (durability === "process" || durability === "system") &&
-    isAbsentOr(recoveryTarget, isPositive) &&
+    isAbsentOr(recoveryTarget, isDuration) &&
     isBoolean(required)
   );
 }
@@ -120,7 +131,11 @@ function isAbsentOr<Value>(value: unknown, is: (value: unknown) => value is Valu
 }
 
 function isPositive(value: unknown): value is number {
-  return typeof value === "number" && value > 0 && Number.isFinite(value);
+  return isDuration(value) && value > 0;
+}
+
+function isDuration(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && Number.isFinite(value);
 }
 
 function isCount(value: unknown): value is number {

@@ -148,7 +148,7 @@ export class Process {
   /**
    * Runs the guest until it exits, traps, or a power failure is saved; after the latter `run` goes on with it. With
    * `options` for this run only. An instance goes on with the call during which the power failed.
-   * Codes: USAGE (`persistEvery` makes no sense), BAD_ARGUMENT (`failure` names a host call that the program does not have),
+   * Codes: USAGE (`persistEvery` or `log` makes no sense), BAD_ARGUMENT (`failure` names a host call that the program does not have),
    * IN_PLACE (there are no points in place), PROCESS_OVER, PROCESS_RUNNING, PROCESS_CLOSED (see `close`); CANNOT_SAVE (the
    * guest holds what no image can); CALL_NEEDED (no call is unfinished: use `call`).
    */

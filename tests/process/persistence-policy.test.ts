@@ -57,6 +57,36 @@ describe("what a run is told, and those behind it are not", () => {
   });
 });
 
+describe("what a program in JavaScript may say", () => {
+  test("infinity: kept as a time that never comes, in a form that JSON has", () => {
+    const policy = told({
+      persistEvery: { milliseconds: Number.POSITIVE_INFINITY },
+      log: { recoveryTargetMilliseconds: Number.POSITIVE_INFINITY },
+    });
+    expect(policy).toMatchObject({
+      points: { milliseconds: Number.MAX_VALUE },
+      log: { recoveryTarget: Number.MAX_VALUE },
+    });
+    expect(parsePolicy(JSON.parse(JSON.stringify(policy)))).toEqual(policy);
+  });
+
+  test("a target of nothing: kept", () => {
+    const policy = told({ log: { recoveryTargetMilliseconds: 0 } });
+    expect(parsePolicy(JSON.parse(JSON.stringify(policy)))).toEqual(policy);
+  });
+
+  test.each<unknown>([
+    { log: { recoveryTargetMilliseconds: Number.NaN } },
+    { log: { recoveryTargetMilliseconds: -1 } },
+    { log: { durability: "disk" } },
+    { log: { uncertain: "perhaps" } },
+    { persistEvery: { milliseconds: "100" } },
+    { persistEvery: { milliseconds: 100, synchronous: 1 } },
+  ])("%j: USAGE, since no image could keep it", (wishes) => {
+    expect(() => told(wishes as PolicyWishes)).toThrow(expect.objectContaining({ code: "USAGE" }));
+  });
+});
+
 describe("as an image has it", () => {
   test("comes back from JSON", () => {
     for (const policy of [
