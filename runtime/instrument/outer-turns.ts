@@ -54,10 +54,6 @@ export class TurnNumbers {
     return this.#slots.size - 1;
   }
 
-  get slotCount(): number {
-    return this.#slots.size;
-  }
-
   /** The nth value of a type is in the nth register of that type. */
   registerOf(type: ValueType, nth: number): number {
     const key = nth * 256 + type;

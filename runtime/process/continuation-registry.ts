@@ -17,6 +17,7 @@ import {
   continuationExport,
   type Pieces,
 } from "../instrument/continuation.js";
+import { builtModule } from "../instrument/continuation-names.js";
 import type { LoopAround } from "../instrument/places.js";
 import { withOptimizingHints } from "../wasm/compilation-hints.js";
 import { bodyByteLength } from "../wasm/module.js";
@@ -25,17 +26,28 @@ import type { Fn, MachineInstance } from "./machine-instance.js";
 import type { Replacement } from "./on-stack-replacement.js";
 import { type Frame, readFrames } from "./stacks.js";
 import { TurnTable } from "./turn-table.js";
+import type { EngineFrame } from "./wasm-stack.js";
 
-/** Bytes of the guest's code. */
+/** Bytes of the guest's code from which on a loop around another is optimised only if it has been seen to turn. */
 const LARGE_LOOP = 1 << 15;
 
 const NONE: ReadonlySet<number> = new Set();
+
+type IsWanted = (loop: LoopAround, isInnermost: boolean, name: number) => boolean;
 
 interface Entry {
   readonly slot: number;
   /** How many of the loops around the place were apart. */
   readonly apart: number;
   readonly optimized: boolean;
+}
+
+/** Where an activation stands that goes on in a continuation. */
+export interface Continued {
+  /** Undefined: at no place where it could be left. */
+  readonly name: number | undefined;
+  /** Whether it was compiled quickly. */
+  readonly isQuick: boolean;
 }
 
 /** Pieces for somebody else to compile; `adopt` takes them over. */
@@ -70,9 +82,8 @@ export class ContinuationRegistry {
    * @throws VermilionError IMAGE_DAMAGED when they do not fit the program.
    */
   enterable(bytes: Uint8Array): Frame[] {
-    const frames = this.#framesOf(bytes);
-    this.#provide(frames.map(({ name }) => name));
-    return frames;
+    this.#provide(this.#namesIn(bytes));
+    return this.#framesOf(bytes);
   }
 
   /** Calls the outermost continuation, which calls the next, and so on. */
@@ -83,7 +94,7 @@ export class ContinuationRegistry {
     const slots = new Map<number, number>();
     for (const { name, nameOffset } of frames) {
       const slot = slots.get(name) ?? (this.#current(name)?.slot as number);
-      slots.set(name, slot); // most stacks are deep by a few places
+      slots.set(name, slot);
       view.setUint32(nameOffset, slot, true);
     }
     this.#last = undefined;
@@ -101,18 +112,17 @@ export class ContinuationRegistry {
    * if the guest has been seen in `quick` code there.
    */
   lackingTurns(names: readonly number[], quick: ReadonlySet<number> = NONE): number[] {
-    const isWanted = (name: number, { byteLength }: LoopAround, isInnermost: boolean) =>
+    const isWanted: IsWanted = ({ byteLength }, isInnermost, name) =>
       isInnermost || byteLength <= LARGE_LOOP || quick.has(name);
-    const wanted = [...new Set(names)].flatMap((name) => {
-      const loops = this.#builder.place(name)?.loops ?? [];
-      return loops.filter((loop, i) => isWanted(name, loop, i === loops.length - 1)).map(({ header }) => header);
-    });
-    return [...new Set(wanted)].filter((header) => !this.#turns.isOptimized(header));
+    return this.#loopsAround(names, isWanted).filter((header) => !this.#turns.isOptimized(header));
   }
 
-  /** Whether a continuation module, by its number, is of good code. */
-  isOptimized(built: number): boolean {
-    return this.#optimized.has(built);
+  /** Undefined: in no continuation. */
+  continuedAt({ module, offset }: EngineFrame): Continued | undefined {
+    const built = builtModule(module);
+    return built === undefined
+      ? undefined
+      : { name: this.#builder.siteIn(built, offset), isQuick: !this.#optimized.has(built) };
   }
 
   /** Whether what a place needs is little: no loop is written again in it. */
@@ -125,12 +135,8 @@ export class ContinuationRegistry {
     return this.#build({ turns: [], places, apart: this.#apartAround(places) }, false);
   }
 
-  /** The further turns of these loops, to be compiled well. */
-  buildTurns(headers: readonly number[]): Built {
-    return this.#buildWell(headers, []);
-  }
-
-  #buildWell(turns: readonly number[], places: readonly number[]): Built {
+  /** The further turns of these loops, and continuations for these places, to be compiled well. */
+  buildWell(turns: readonly number[], places: readonly number[] = []): Built {
     const around = [...turns, ...places];
     this.#addTurns(this.#loopsAround(around).filter((header) => !turns.includes(header)));
     return this.#build({ turns, places, apart: new Set([...this.#apartAround(around), ...turns]) }, true);
@@ -141,15 +147,15 @@ export class ContinuationRegistry {
    * leads to the end of their turns, which may be long.
    */
   optimize(bytes: Uint8Array, replacement: Replacement): void {
-    const names = this.#framesOf(bytes).map(({ name }) => name);
+    const names = this.#namesIn(bytes);
     const first = this.lackingTurns(names);
     const lacking = first.length > 0 ? first : this.lackingTurns(names, new Set(names));
-    const places = [...new Set(names)].filter((name) => this.#isInLoop(name) && !this.#isGood(name, lacking));
+    const places = names.filter((name) => this.#loopsAround([name]).length > 0 && !this.#isGood(name, lacking));
     const byteLength = this.#bodyByteLength(places);
     if (!replacement.affords(byteLength)) return;
     const startedAt = performance.now();
     if (places.length > 0) {
-      const { bytes: code, adopt } = this.#buildWell(lacking, places);
+      const { bytes: code, adopt } = this.buildWell(lacking, places);
       const module = replacement.compile(code);
       if (module !== undefined) adopt(module);
     }
@@ -164,8 +170,9 @@ export class ContinuationRegistry {
     return this.#last.frames;
   }
 
-  #isInLoop(name: number): boolean {
-    return this.#loopsAround([name]).length > 0;
+  /** Most stacks are deep by a few places. */
+  #namesIn(bytes: Uint8Array): number[] {
+    return [...new Set(this.#framesOf(bytes).map(({ name }) => name))];
   }
 
   /** Whether its continuation is good code, and will be when these loops are apart, too. */
@@ -186,10 +193,13 @@ export class ContinuationRegistry {
     return entry !== undefined && entry.apart === this.#apartAround([name]).size ? entry : undefined;
   }
 
-  /** By their headers. */
-  #loopsAround(names: readonly number[]): number[] {
-    const places = [...new Set(names)].flatMap((name) => this.#builder.place(name) ?? []);
-    return [...new Set(places.flatMap(({ loops }) => loops.map(({ header }) => header)))];
+  /** Their headers. */
+  #loopsAround(names: readonly number[], isWanted: IsWanted = () => true): number[] {
+    const wanted = names.flatMap((name) => {
+      const loops = this.#builder.place(name)?.loops ?? [];
+      return loops.filter((loop, i) => isWanted(loop, i === loops.length - 1, name));
+    });
+    return [...new Set(wanted.map(({ header }) => header))];
   }
 
   #apartAround(names: readonly number[]): Set<number> {
@@ -197,11 +207,10 @@ export class ContinuationRegistry {
   }
 
   #provide(names: readonly number[]): void {
-    const missing = [...new Set(names)].filter((name) => this.lacks(name)).sort((a, b) => a - b);
+    const missing = names.filter((name) => this.lacks(name)).sort((a, b) => a - b);
     if (missing.length === 0) return;
     this.#provideTurns(missing);
-    const pieces = { turns: [], places: missing, apart: this.#apartAround(missing) };
-    this.#add(pieces, this.#instance.program.continuationModules.compiled(pieces), false);
+    this.#addQuickly({ turns: [], places: missing, apart: this.#apartAround(missing) });
   }
 
   /** Of the loops that no continuation can have in itself. */
@@ -213,11 +222,14 @@ export class ContinuationRegistry {
     this.#addTurns(this.#loopsAround(large));
   }
 
-  /** Compiled quickly, of those that are not apart. */
+  /** Of those that are not apart. */
   #addTurns(headers: readonly number[]): void {
     const turns = headers.filter((header) => !this.#turns.has(header));
     if (turns.length === 0) return;
-    const pieces = { turns, places: [], apart: new Set([...this.#apartAround(turns), ...turns]) };
+    this.#addQuickly({ turns, places: [], apart: new Set([...this.#apartAround(turns), ...turns]) });
+  }
+
+  #addQuickly(pieces: Pieces): void {
     this.#add(pieces, this.#instance.program.continuationModules.compiled(pieces), false);
   }
 

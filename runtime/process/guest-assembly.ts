@@ -14,7 +14,6 @@ import { Machine } from "./machine.js";
 import { NO_REPLACEMENT, ReplacementSchedule } from "./on-stack-replacement.js";
 import { abandonImage, type OpenedImage } from "./opened-image.js";
 import type { RemoteCompiler } from "./optimizing-compiler.js";
-import type { PersistencePolicy } from "./persistence-policy.js";
 import { PointSchedule } from "./point-schedule.js";
 import { frameCountOf, logNumberOf, policyOf } from "./process-state.js";
 import type { Program } from "./program.js";
@@ -31,8 +30,6 @@ export interface ThreadParts extends OpeningParts {
 /** Owned by the caller, which closes the system interface first, then the image. */
 export interface AssembledGuest extends OpenedImage, GuestParts {
   readonly machine: Machine;
-  /** Of the run before. */
-  readonly policy: PersistencePolicy;
   /** What goes on; undefined: a clean start, or an instance that waits for a call. */
   readonly resumes: Resumption | undefined;
 }
@@ -45,7 +42,6 @@ export function assembleGuest(order: PrepareOrder, thread: ThreadParts): Assembl
   const points = new PointSchedule(control);
   const closers: (() => void)[] = [() => log?.close(), () => abandonImage(opened)];
   try {
-    const policy = log?.beginning.policy ?? policyOf(state, image.path);
     const wakeDescriptor = createWakeDescriptor();
     control.setWakeDescriptor(wakeDescriptor); // stays open: the main thread may be about to write to it
     const system = new SystemInterface({
@@ -61,6 +57,7 @@ export function assembleGuest(order: PrepareOrder, thread: ThreadParts): Assembl
       ...{ image, system, points, holdup, tell },
       committer: remoteCommitter(control, (commit) => tell({ kind: "commit", commit })),
       firstLog: logNumberOf(state, image.path),
+      policy: log?.beginning.policy ?? policyOf(state, image.path),
     });
     const memories = new GuestMemories({
       ...{ image, saved: state !== undefined, control },
@@ -77,7 +74,7 @@ export function assembleGuest(order: PrepareOrder, thread: ThreadParts): Assembl
     memories.check(program.module);
     const resumes = restore(machine, opened);
     if (!image.header.inPlace) image.announce(order.persistOn);
-    return { ...opened, ...parts, program, machine, policy, resumes };
+    return { ...opened, ...parts, program, machine, resumes };
   } catch (error) {
     for (const close of closers.reverse()) close();
     throw error;

@@ -19,7 +19,7 @@ import type { MachineState } from "./image/state-file.js";
 import { logName, removeLogs, removeLogsBetween } from "./log/files.js";
 import type { HostFunction } from "./machine-host.js";
 import { keptFilesOf, removeUnusedFiles } from "./open-files.js";
-import { type LogOrder, NO_POLICY, type PersistencePolicy } from "./persistence-policy.js";
+import type { LogOrder, PersistencePolicy } from "./persistence-policy.js";
 import { type PointCalls, pointCalls } from "./point-calls.js";
 import type { PointSchedule } from "./point-schedule.js";
 import type { CallOrder, Outcome, Report } from "./protocol.js";
@@ -37,6 +37,8 @@ interface Parts {
   readonly tell: (report: Report) => void;
   /** The number of the log that goes with the state that the guest goes on from. */
   readonly firstLog: number;
+  /** How the run before was kept. */
+  readonly policy: PersistencePolicy;
 }
 
 /** What a log says first. */
@@ -58,8 +60,7 @@ export class GuestEpochs {
   readonly #hostCallsBefore: number;
   /** The user knows that points fail at the moment. */
   #pointsFail = false;
-  /** What each state says of how the process is run. */
-  #policy: PersistencePolicy = NO_POLICY;
+  #policy: PersistencePolicy;
   #logOrder: LogOrder | undefined;
   /** A log of more bytes asks for a persistence point. */
   #longLog = LONG_LOG;
@@ -72,7 +73,7 @@ export class GuestEpochs {
   /** The program has asked for a point, and it will have this number. */
   #guestPoint: bigint | undefined;
 
-  constructor({ image, system, points, holdup, committer, tell, firstLog }: Parts) {
+  constructor({ image, system, points, holdup, committer, tell, firstLog, policy }: Parts) {
     this.#image = image;
     this.#system = system;
     this.#points = points;
@@ -80,11 +81,17 @@ export class GuestEpochs {
     this.#committer = committer;
     this.#tell = tell;
     this.#firstLog = firstLog;
+    this.#policy = policy;
     this.#hostCallsBefore = image.record?.hostCalls ?? 0;
   }
 
   get guestAsks(): boolean {
     return this.#guestPoint !== undefined;
+  }
+
+  /** How this run is kept, which each state says; before it begins, how the one before was. */
+  get policy(): PersistencePolicy {
+    return this.#policy;
   }
 
   get recoveryTarget(): number | undefined {

@@ -29,7 +29,7 @@ import type { Machine } from "./machine.js";
 import { nextCall } from "./next-call.js";
 import { abandonImage } from "./opened-image.js";
 import type { Outcome as MachineOutcome } from "./outcome.js";
-import { makesPoints, nextPolicy, type PersistencePolicy } from "./persistence-policy.js";
+import { makesPoints, nextPolicy } from "./persistence-policy.js";
 import type { PointSchedule } from "./point-schedule.js";
 import type { Program } from "./program.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption, RunOrder } from "./protocol.js";
@@ -54,8 +54,6 @@ export class Guest {
   readonly #hostFunctions: HostFunctions;
   readonly #points: PointSchedule;
   readonly #epochs: GuestEpochs;
-  /** Of the run before, or of this one. */
-  #policy: PersistencePolicy;
   /** Guest code has run in this machine, or may have. */
   #begun = false;
 
@@ -74,7 +72,6 @@ export class Guest {
     this.#hostFunctions = parts.hostFunctions;
     this.#points = parts.points;
     this.#epochs = parts.epochs;
-    this.#policy = parts.policy;
   }
 
   get imagePath(): string {
@@ -89,7 +86,7 @@ export class Guest {
   run(order: RunOrder, running: (period: number | undefined) => void): Outcome {
     let returned = false;
     try {
-      const policy = nextPolicy(order.wishes, this.#policy);
+      const policy = nextPolicy(order.wishes, this.#epochs.policy);
       if (makesPoints(policy.points)) this.#epochs.checkPoints();
       checkPlannedCall(this.#program.module, order.plan);
       const entry = this.#nextCall(order.call);
@@ -98,7 +95,6 @@ export class Guest {
         { policy, eintr: order.eintr, call: this.command.instance ? order.call : undefined },
         this.#hostFunctions.unreplayable(this.#program.module),
       );
-      this.#policy = policy;
       if (order.keep !== undefined) this.#image.keep = order.keep;
       this.#image.markRunning(); // G1
       this.#points.begin(policy.points, this.#epochs.recoveryTarget);

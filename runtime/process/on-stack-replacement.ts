@@ -9,14 +9,12 @@
  * When to stop: at times that double, because what has run long is likely to run on. Compiling holds the guest up, so it
  * may take a share of the time that the guest has run, and no more.
  */
-import type { Compile } from "./optimizing-compiler.js";
+import { type Compile, OPTIMIZING_SPEED } from "./optimizing-compiler.js";
 
 const FIRST_STOP_MS = 40;
 const GROWTH = 2;
 /** Of the time since the run began, for compiling. */
 const SHARE = 0.2;
-/** Bytes of function bodies that the optimising tier compiles in a millisecond, until it has been measured here. */
-const USUAL_SPEED = 150;
 
 export interface Replacement {
   /** The guest begins to run. */
@@ -44,7 +42,7 @@ export class ReplacementSchedule implements Replacement {
   #startedAt = 0;
   #stopAt = 0;
   #spent = 0;
-  #speed = USUAL_SPEED;
+  #speed = OPTIMIZING_SPEED;
 
   constructor(compile: Compile) {
     this.compile = compile;

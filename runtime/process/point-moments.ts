@@ -10,18 +10,16 @@
  *
  * What the trace says is believed only so far: whatever is lacking after all when the guest has stopped is made then.
  */
-import { builtModule } from "../instrument/continuation-names.js";
 import { HOST_CALL } from "../instrument/places.js";
 import { bodyByteLength } from "../wasm/module.js";
 import type { ContinuationRegistry } from "./continuation-registry.js";
-import type { BackgroundCompiler } from "./optimizing-compiler.js";
+import { type BackgroundCompiler, OPTIMIZING_SPEED } from "./optimizing-compiler.js";
 import type { Program } from "./program.js";
 import { wasmStack } from "./wasm-stack.js";
 
 /** A look takes a tenth of that. */
 const LOOK_EVERY_MS = 2;
-/** Bytes of loops that the optimising tier compiles in a millisecond, and the part of that time for which a loop must have been seen running. */
-const OPTIMIZING_SPEED = 150;
+/** Of the time that a loop takes to compile well: for so long it must have been seen running. */
 const SHARE_SEEN = 0.1;
 /** For so long a place is looked for that lacks nothing, and not only little. */
 const BRIEF_MS = 20;
@@ -95,9 +93,9 @@ export class PointMoments {
   #takeCompiled(): void {
     const compiled = this.#adopt && this.#compiler.finished();
     if (compiled === undefined) return;
-    if (compiled.module === undefined)
-      this.#bytes = MOST_BYTES; // more than the engine takes: no more of it
-    else this.#adopt?.(compiled.module);
+    const { module } = compiled;
+    if (module !== undefined) this.#adopt?.(module);
+    else this.#bytes = MOST_BYTES; // more than the engine takes: no more of it
     this.#adopt = undefined;
   }
 
@@ -111,12 +109,12 @@ export class PointMoments {
     const places = new Set<number>();
     const quick = new Set<number>();
     const { continuations, sites } = this.#program;
-    for (const { module, functionIndex, offset } of wasmStack()) {
-      const built = builtModule(module);
-      const name = built === undefined ? sites.find(functionIndex, offset) : continuations.siteIn(built, offset);
+    for (const frame of wasmStack()) {
+      const continued = this.#continuations.continuedAt(frame);
+      const name = continued === undefined ? sites.find(frame.functionIndex, frame.offset) : continued.name;
       if (name === undefined || continuations.place(name) === undefined) continue;
       places.add(name);
-      if (built !== undefined && !this.#continuations.isOptimized(built)) quick.add(name);
+      if (continued?.isQuick === true) quick.add(name);
     }
     if (hostFunction !== undefined) places.add(HOST_CALL | hostFunction);
     return { places: [...places], quick };
@@ -139,9 +137,7 @@ export class PointMoments {
     const isAffordable = this.#spent + bytes / USUAL_SPEED <= SHARE * (now - this.#begunAt);
     if (this.#adopt !== undefined || !isAffordable || this.#bytes + bytes > MOST_BYTES) return;
     const sorted = [...pieces].sort((a, b) => a - b);
-    const { bytes: code, adopt } = areTurns
-      ? this.#continuations.buildTurns(sorted)
-      : this.#continuations.build(sorted);
+    const { bytes: code, adopt } = areTurns ? this.#continuations.buildWell(sorted) : this.#continuations.build(sorted);
     this.#adopt = adopt;
     this.#compiler.begin(code, areTurns);
     this.#bytes += bytes;

@@ -7,30 +7,32 @@ import { NO_POLICY, type PersistencePolicy, parsePolicy } from "./persistence-po
  * choose a stack that is long enough. IMAGE_DAMAGED: the image holds something else.
  */
 export function frameCountOf(state: ImageState, path: string): number {
-  const { process } = state;
-  if (typeof process === "object" && process !== null && "frames" in process) {
-    const { frames } = process;
-    if (typeof frames === "number" && Number.isSafeInteger(frames) && frames >= 0) return frames;
-  }
-  throw malformed(path);
+  return countOf(fieldOf(state, "frames"), path);
 }
 
 /** The number of the log that begins where the state was saved; 0 in states from before there were logs. IMAGE_DAMAGED. */
 export function logNumberOf(state: ImageState | undefined, path: string): number {
-  const process = state?.process;
-  if (typeof process !== "object" || process === null || !("log" in process)) return 0;
-  const { log } = process;
-  if (typeof log === "number" && Number.isSafeInteger(log) && log >= 0) return log;
-  throw malformed(path);
+  const log = fieldOf(state, "log");
+  return log === undefined ? 0 : countOf(log, path);
 }
 
-/** How the process was run when the state was saved. IMAGE_DAMAGED. */
+/** How the process was run when the state was saved; as if never told anything in states from before that was kept. IMAGE_DAMAGED. */
 export function policyOf(state: ImageState | undefined, path: string): PersistencePolicy {
-  const process = state?.process;
-  if (typeof process !== "object" || process === null || !("policy" in process)) return NO_POLICY; // of an early image
-  const policy = parsePolicy(process.policy);
+  const value = fieldOf(state, "policy");
+  const policy = value === undefined ? NO_POLICY : parsePolicy(value);
   if (policy === undefined) throw malformed(path);
   return policy;
+}
+
+/** Undefined: it is not there. */
+function fieldOf(state: ImageState | undefined, name: "frames" | "log" | "policy"): unknown {
+  const process = state?.process;
+  return typeof process === "object" && process !== null ? Reflect.get(process, name) : undefined;
+}
+
+function countOf(value: unknown, path: string): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw malformed(path);
 }
 
 function malformed(path: string): VermilionError {

@@ -87,6 +87,7 @@ export interface RunOrder {
   /** Instances only; undefined: go on with the unfinished call. */
   readonly call: CallOrder | undefined;
   readonly plan: FailurePlan;
+  /** How the run is kept, as far as it is not as before. */
   readonly wishes: PolicyWishes;
   /** Which epochs stay; undefined: as the image has been told before. */
   readonly keep: KeepPolicy | undefined;

@@ -1,8 +1,7 @@
 /** Which of a program's functions are running in code that better code could replace, by the engine's own stack trace. */
-import { builtModule } from "../instrument/continuation-names.js";
 import type { ContinuationRegistry } from "./continuation-registry.js";
 import type { Program } from "./program.js";
-import { wasmStack } from "./wasm-stack.js";
+import { type EngineFrame, wasmStack } from "./wasm-stack.js";
 
 export class RunningFunctions {
   readonly #program: Program;
@@ -24,9 +23,10 @@ export class RunningFunctions {
   list(): number[] {
     const seen = new Set<string>();
     const functions: number[] = [];
-    for (const { module, functionIndex, offset } of wasmStack()) {
+    for (const frame of wasmStack()) {
+      const { module, functionIndex, offset } = frame;
       if (functionIndex === this.#pollHelper) this.#module ??= module;
-      const running = module === this.#module ? functionIndex : this.#continuedQuickly(module, offset);
+      const running = module === this.#module ? functionIndex : this.#continuedQuickly(frame);
       const key = `${module}:${functionIndex}:${offset}`;
       if (running === undefined || running === this.#pollHelper || seen.has(key)) continue;
       seen.add(key);
@@ -35,12 +35,10 @@ export class RunningFunctions {
     return functions;
   }
 
-  #continuedQuickly(module: string, offset: number): number | undefined {
-    const built = builtModule(module);
-    if (built === undefined || this.#continuations.isOptimized(built)) return undefined;
-    const { continuations } = this.#program;
-    const name = continuations.siteIn(built, offset);
-    const place = name === undefined ? undefined : continuations.place(name);
+  #continuedQuickly(frame: EngineFrame): number | undefined {
+    const continued = this.#continuations.continuedAt(frame);
+    if (continued?.name === undefined || !continued.isQuick) return undefined;
+    const place = this.#program.continuations.place(continued.name);
     return place === undefined || place.loops.length === 0 ? undefined : place.functionIndex;
   }
 }
