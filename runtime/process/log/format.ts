@@ -8,8 +8,8 @@
 import { crc32 } from "node:zlib";
 import type { Durability } from "../persistence-policy.js";
 
-/** Version 1 knew no SAME. */
-export const LOG_VERSION = 2;
+/** Version 1 knew no SAME; in 1 and 2 a mark does not say how often the call before it had been repeated. */
+export const LOG_VERSION = 3;
 
 /** Byte offsets of the header's fields. */
 export const LOG_HEADER = {
@@ -30,8 +30,18 @@ export const LOG_MAGIC = Buffer.from("VRMLLOG\0", "latin1");
 export const RECORD_HEAD = 3;
 export const RECORD_WORDS = RECORD_HEAD + 1;
 
-/** In word 0 at the end of a log: a call of that kind was begun, and no more is known of it. */
+/**
+ * In word 0 at the end of a log: a call of that kind (bits 0 to 7) was begun, and no more is known of it. If the record before
+ * it is REPEATED, bits 8 to 30 are its count when the call was begun: once it counts more, the call is among them.
+ */
 export const BEGUN = 0x80000000 | 0;
+
+export function markOf(kind: number, repetitions: number): number {
+  return BEGUN | ((repetitions & 0x7fffff) << 8) | kind;
+}
+
+/** From here on marks have a count. */
+export const COUNTING_VERSION = 3;
 
 /** Kinds from 1 on are host calls (calls.ts); these are not. */
 export const Kind = {

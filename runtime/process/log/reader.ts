@@ -3,7 +3,7 @@
  * reading ends at the first record that is not whole. What the records say is checked by whoever uses them.
  */
 import {
-  BEGUN,
+  COUNTING_VERSION,
   checksumOf,
   decodeLogHeader,
   Flag,
@@ -11,6 +11,7 @@ import {
   LOG_HEADER,
   LOG_HEADER_BYTE_LENGTH,
   type LogHeader,
+  markOf,
   RECORD_HEAD,
   RECORD_WORDS,
   wordsOf,
@@ -41,12 +42,16 @@ export class LogReader {
   readonly isContinued: boolean;
   /** The kind of a call that was begun and is not among the records; undefined: none was, as far as the log says. */
   readonly begun: number | undefined;
+  /** Behind the records is the mark of a call, be it among them or not. */
+  readonly #isMarked: boolean;
   readonly #words: Int32Array;
   readonly #bytes: Buffer;
   #at = LOG_HEADER_BYTE_LENGTH / 4;
   #last: LogRecord | undefined;
   /** How often the last record has been given out again. */
   #repeated = 0;
+  /** What the record before counts, if it is a REPEATED one. */
+  #repetitions = 0;
 
   private constructor(header: LogHeader, bytes: Buffer, words: Int32Array) {
     this.header = header;
@@ -57,21 +62,25 @@ export class LogReader {
     let count = 0;
     let calls = 0;
     let kind = 0;
+    let repetitions = 0;
     for (;;) {
       const next = this.#wholeRecord(at, sum);
       if (next === undefined) break;
       kind = words[at]! & 0xff;
-      if (kind < Kind.BEGIN) calls++;
-      else if (kind === Kind.REPEATED) calls += this.#repetitionsAt(at);
+      repetitions = kind === Kind.REPEATED ? this.#repetitionsAt(at) : 0;
+      calls += kind < Kind.BEGIN ? 1 : repetitions;
       ({ at, sum } = next);
       count++;
     }
-    this.end = { at, sum };
+    this.end = { at, sum, repetitions };
     this.recordCount = count;
     this.callCount = calls;
     this.isContinued = kind === Kind.CONTINUED;
     const behind = words[at] ?? 0;
-    this.begun = behind < 0 && (behind & ~BEGUN) < 256 ? behind & 0xff : undefined;
+    this.#isMarked = behind < 0;
+    const hasCount = bytes.readUInt32LE(LOG_HEADER.version) >= COUNTING_VERSION;
+    const isAmongThem = hasCount && repetitions > 0 && behind === markOf(behind & 0xff, repetitions - 1);
+    this.begun = this.#isMarked && !isAmongThem ? behind & 0xff : undefined;
   }
 
   /**
@@ -81,7 +90,7 @@ export class LogReader {
   findDamage(): boolean {
     const words = this.#words;
     const { at } = this.end;
-    if ((words[at] ?? 0) !== 0 && this.begun === undefined) return true;
+    if ((words[at] ?? 0) !== 0 && !this.#isMarked) return true;
     let last = words.length - 1;
     while (last > at && words[last] === 0) last--;
     for (let next = at + 1; next < last; next++) {
@@ -101,9 +110,11 @@ export class LogReader {
   /** The next record, without going on to it; undefined: that was all. Calls that were repeated come as often. */
   peek(): LogRecord | undefined {
     while (this.#at < this.end.at && (this.#words[this.#at]! & 0xff) === Kind.REPEATED) {
-      if (this.#repeated < this.#repetitionsAt(this.#at) && this.#last !== undefined) return this.#last;
+      const repetitions = this.#repetitionsAt(this.#at);
+      if (this.#repeated < repetitions && this.#last !== undefined) return this.#last;
       this.#at += RECORD_WORDS + 2;
       this.#repeated = 0;
+      this.#repetitions = repetitions;
     }
     if (this.#at >= this.end.at) return undefined;
     const head = this.#words[this.#at]!;
@@ -131,7 +142,10 @@ export class LogReader {
     const record = this.peek();
     if (record === undefined) return undefined;
     if ((this.#words[this.#at]! & 0xff) === Kind.REPEATED) this.#repeated++;
-    else this.#at += RECORD_WORDS + wordsOf(record.payload.byteLength);
+    else {
+      this.#at += RECORD_WORDS + wordsOf(record.payload.byteLength);
+      this.#repetitions = 0;
+    }
     this.#last = record;
     return record;
   }
@@ -146,7 +160,8 @@ export class LogReader {
   /** Where the next record would be appended, were the log to end here. */
   get here(): LogEnd {
     const atStart = this.#at === LOG_HEADER_BYTE_LENGTH / 4;
-    return { at: this.#at, sum: atStart ? this.#bytes.readInt32LE(LOG_HEADER.checksum) : this.#words[this.#at - 1]! };
+    const sum = atStart ? this.#bytes.readInt32LE(LOG_HEADER.checksum) : this.#words[this.#at - 1]!;
+    return { at: this.#at, sum, repetitions: this.#repetitions };
   }
 
   /** How far reading has come, from 0 to 1. */
@@ -162,7 +177,7 @@ export class LogReader {
   }
 
   /** Where the record behind the one at `at` begins, and its checksum. */
-  #wholeRecord(at: number, previous: number): LogEnd | undefined {
+  #wholeRecord(at: number, previous: number): Omit<LogEnd, "repetitions"> | undefined {
     const words = this.#words;
     if (at + RECORD_WORDS > words.length) return undefined;
     const head = words[at]!;

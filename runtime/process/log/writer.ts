@@ -4,19 +4,19 @@
  * A1  Word 0 of a record is stored last, so that a record is there whole or not at all when the process dies.
  * A2  Each record's checksum goes on from the one before (format.ts).
  * A3  A call that repeats the one before only counts up, in place: first the number, then the number inverted. Whoever finds
- *     the two one apart takes the lower.
+ *     the two one apart takes the lower. The mark of that call stays, and names the count that there was before it.
  * A4  There is always room for one short record behind the last one: a log that cannot grow says that it is broken.
  */
 import { VermilionError } from "../../../pmem/error.js";
 import type { MappedLog } from "../../../pmem/mapped-log.js";
 import {
-  BEGUN,
   checksumOf,
   encodeLogHeader,
   Kind,
   LOG_HEADER,
   LOG_HEADER_BYTE_LENGTH,
   type LogHeader,
+  markOf,
   mix,
   RECORD_HEAD,
   RECORD_WORDS,
@@ -36,6 +36,8 @@ const REPEATED = { LENGTH: 8 } as const;
 export interface LogEnd {
   readonly at: number;
   readonly sum: number;
+  /** What the last record counts, if it is a REPEATED one. */
+  readonly repetitions: number;
 }
 
 export class LogWriter {
@@ -51,16 +53,17 @@ export class LogWriter {
   #cursor = 0;
   #broken = false;
   readonly #seen = new SeenOutputs();
-  /** The last record, if it was made by `word`, and how often it has been repeated. */
+  /** The last record, if it was made by `word`, and how often it has been repeated. 0: by another way. */
   #lastKind = 0;
   #lastCheck = 0;
   #lastValue = 0;
-  #repetitions = 0;
+  #repetitions: number;
 
-  private constructor(log: MappedLog, { at, sum }: LogEnd) {
+  private constructor(log: MappedLog, { at, sum, repetitions }: LogEnd) {
     this.#log = log;
     this.#at = at;
     this.#sum = sum;
+    this.#repetitions = repetitions;
     this.#words = new Int32Array(0);
     this.#bytes = Buffer.alloc(0);
     this.#view = new DataView(new ArrayBuffer(0));
@@ -72,7 +75,8 @@ export class LogWriter {
   static begin(log: MappedLog, header: LogHeader): LogWriter {
     const bytes = encodeLogHeader(header);
     bytes.copy(Buffer.from(log.buffer));
-    return new LogWriter(log, { at: LOG_HEADER_BYTE_LENGTH / 4, sum: bytes.readInt32LE(LOG_HEADER.checksum) });
+    const sum = bytes.readInt32LE(LOG_HEADER.checksum);
+    return new LogWriter(log, { at: LOG_HEADER_BYTE_LENGTH / 4, sum, repetitions: 0 });
   }
 
   /** Goes on behind the last whole record; what lies behind it, a torn one, becomes zeros. */
@@ -92,7 +96,7 @@ export class LogWriter {
 
   /** A call is being made: should the process die now, it is the one of which nobody knows. */
   mark(kind: number): void {
-    this.#words[this.#at] = BEGUN | kind;
+    this.#words[this.#at] = markOf(kind, this.#repetitions);
   }
 
   /** It was not made. */
@@ -105,10 +109,7 @@ export class LogWriter {
     const words = this.#words;
     const at = this.#at;
     if (check === this.#lastCheck && value === this.#lastValue && kind === this.#lastKind) {
-      if (this.#repetitions === 0 && !this.#beginRepeating()) return;
-      const count = ++this.#repetitions;
-      words[this.#at - 3] = count; // A3
-      words[this.#at - 2] = ~count;
+      this.#repeat();
       return;
     }
     if (at + RECORD_WORDS + 1 > this.#limit) {
@@ -131,26 +132,38 @@ export class LogWriter {
     this.#at = at + RECORD_WORDS + 1;
   }
 
-  #beginRepeating(): boolean {
+  #repeat(): void {
+    if (this.#repetitions === 0) {
+      this.#beginRepeating();
+      return;
+    }
+    const count = ++this.#repetitions;
+    this.#words[this.#at - 3] = count; // A3
+    this.#words[this.#at - 2] = ~count;
+  }
+
+  /** The first repetition: its record counts it from the start, or the mark would be gone before it is counted. */
+  #beginRepeating(): void {
     const { LENGTH } = REPEATED;
-    if (this.#at + RECORD_WORDS + LENGTH / 4 > this.#limit && !this.#grow(LENGTH)) return false;
+    if (this.#at + RECORD_WORDS + LENGTH / 4 > this.#limit && !this.#grow(LENGTH)) return;
     const at = this.#at;
     const words = this.#words;
     words[at + 1] = LENGTH;
     words[at + 2] = 0;
-    words[at + 3] = 0;
-    words[at + 4] = ~0;
+    words[at + 3] = 1;
+    words[at + 4] = ~1;
     const sum = checksumOf(this.#sum, words, at, Kind.REPEATED, LENGTH);
     words[at + 5] = sum;
     this.#sum = sum;
     words[at] = Kind.REPEATED; // A1
     this.#at = at + RECORD_WORDS + LENGTH / 4;
-    return true;
+    this.#repetitions = 1;
   }
 
   /** Makes room for a payload; its parts follow. */
   open(byteLength: number): void {
     this.#lastKind = 0;
+    this.#repetitions = 0;
     if (this.#at + RECORD_WORDS + wordsOf(byteLength) > this.#limit) this.#grow(byteLength);
     this.#cursor = (this.#at + RECORD_HEAD) * 4;
   }
@@ -179,6 +192,16 @@ export class LogWriter {
       const target = this.#bytes;
       for (let index = 0; index < byteLength; index++) target[this.#cursor + index] = source[start + index]!;
     } else this.#bytes.set(source.subarray(start, start + byteLength), this.#cursor);
+    this.#cursor += byteLength;
+  }
+
+  /** Whole words, behind others or none. */
+  words(source: DataView, start: number, byteLength: number): void {
+    if (this.#broken) return;
+    const target = this.#words;
+    const at = this.#cursor >>> 2;
+    for (let index = 0; index < byteLength >>> 2; index++)
+      target[at + index] = source.getInt32(start + index * 4, true);
     this.#cursor += byteLength;
   }
 

@@ -1,5 +1,5 @@
 /**
- * A process that dies in front of each system call in turn, and behind each: the recovery leaves what an uninterrupted run
+ * A process that dies in front of each system call in turn, behind each, and between the guest's calls: the recovery leaves what an uninterrupted run
  * does, also if it dies itself. Death is an exception here that nothing catches: stores into the log stay, as they do when
  * the kernel ends a process.
  */
@@ -7,6 +7,7 @@ import { rmSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Libc, libc } from "../../../runtime/wasi/libc.js";
 import { GuestProgram, World } from "./guest-program.js";
+import { machine } from "./simulated-machine.js";
 
 const CREATE = 1;
 const EXCLUSIVE = 4;
@@ -39,8 +40,8 @@ const SCRIPTS: Readonly<Record<string, (guest: GuestProgram) => void>> = {
     guest.write(1, `read ${line}`);
     guest.write(1, `random ${guest.random()}\n`);
     guest.read(0, 12);
-    guest.write(1, "same\n");
-    guest.write(1, "same\n");
+    for (let time = 0; time < 4; time++) guest.write(1, "same\n");
+    guest.random(); // another call behind those that are only counted
     guest.write(1, "bye\n");
   },
   "reads of what was read before": (guest) => {
@@ -54,6 +55,7 @@ const SCRIPTS: Readonly<Record<string, (guest: GuestProgram) => void>> = {
         guest.read(pages, 600);
         guest.read(pages, 600);
       }
+      for (let time = 0; time < 4; time++) guest.readAt(pages, 500, 3n);
     }
   },
   append: (guest) => {
@@ -121,9 +123,12 @@ const HARMLESS = new Set(["errno", "addressOf", "isatty", "getrlimit", "clock_ge
 const calls = libc() as unknown as Record<string, (...args: unknown[]) => unknown>;
 const originals = { ...calls };
 
-/** Lets the process die at the nth system call; counts them. */
+/** Lets the process die at the nth system call, or between two calls of the guest; counts both. */
 function dieAt(wanted: number, when: "before" | "after"): { count: number } {
   const seen = { count: 0 };
+  machine.computing = () => {
+    if (++seen.count === wanted) throw new Killed();
+  };
   for (const [name, original] of Object.entries(originals)) {
     if (HARMLESS.has(name)) continue;
     calls[name] = (...args) => {
@@ -139,6 +144,7 @@ function dieAt(wanted: number, when: "before" | "after"): { count: number } {
 
 function live(): void {
   Object.assign(calls as unknown as Libc, originals);
+  machine.computing = () => {};
 }
 
 afterEach(live);
@@ -176,7 +182,7 @@ describe.each(["in place", "appended"] as const)("stdout %s", (stdout) => {
         const guest = GuestProgram.begin(world);
         dieAt(wanted, when);
         if (outlive(() => script(guest))) break;
-        const label = `killed ${when} system call ${wanted}`;
+        const label = `killed ${when} place ${wanted}`;
         // Every third recovery is killed too, at a place that moves on.
         if (wanted % 3 === 0) {
           const second = GuestProgram.recover(world);

@@ -14,7 +14,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OpenedLog } from "../../../runtime/process/log/opened-log.js";
 import { SystemInterface } from "../../../runtime/process/system-interface.js";
+import { WASI_TAKING_NUMBERS } from "../../../runtime/wasi/index.js";
 import { libc } from "../../../runtime/wasi/libc.js";
+import { machine } from "./simulated-machine.js";
 
 const PATHS = 64;
 const IOVECS = 1024;
@@ -108,8 +110,11 @@ export class GuestProgram {
   }
 
   #call(name: string, ...args: (number | bigint)[]): number {
-    const result = this.system.functions[name]?.(...args) ?? -1;
+    // As a guest is linked: near-call.ts.
+    const near = (arg: number | bigint) => (arg < 2 ** 31 && WASI_TAKING_NUMBERS.has(name) ? Number(arg) : arg);
+    const result = this.system.functions[name]?.(...args.map(near)) ?? -1;
     this.results.push(`${name} ${result}`);
+    machine.computing();
     return result;
   }
 
@@ -138,6 +143,14 @@ export class GuestProgram {
     const result = this.#call("fd_write", fd, IOVECS, 1, OUT);
     this.results.push(String(this.#bytes.readUInt32LE(OUT)));
     return result;
+  }
+
+  readAt(fd: number, byteLength: number, offset: bigint): string {
+    this.#iovec(byteLength);
+    this.#call("fd_pread", fd, IOVECS, 1, offset, OUT);
+    const text = this.#bytes.toString("utf8", DATA, DATA + this.#bytes.readUInt32LE(OUT));
+    this.results.push(text);
+    return text;
   }
 
   writeAt(fd: number, text: string, position: bigint): number {

@@ -2,10 +2,19 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import fc from "fast-check";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { LogWindow, MappedLog } from "../../../pmem/mapped-log.js";
-import { BEGUN, Kind } from "../../../runtime/process/log/format.js";
+import {
+  BEGUN,
+  checksumOf,
+  Kind,
+  LOG_HEADER,
+  LOG_HEADER_BYTE_LENGTH,
+  RECORD_HEAD,
+  wordsOf,
+} from "../../../runtime/process/log/format.js";
 import { LogReader } from "../../../runtime/process/log/reader.js";
 import { LogWriter } from "../../../runtime/process/log/writer.js";
 
@@ -67,6 +76,52 @@ function read(bytes: Buffer): string[] | undefined {
     if (found.length > 10_000) throw new Error("a reader that does not end");
   }
   return found;
+}
+
+/** What the file is behind each store of words that `act` makes. */
+function storesOf(act: (writer: LogWriter) => void): Buffer[] {
+  const log = MappedLog.create(join(folder, "stores"), window);
+  const states: Buffer[] = [];
+  const look = () => states.push(Buffer.from(Buffer.from(log.buffer, 0, 4096))); // a copy
+  const { Int32Array: Plain } = globalThis;
+  const observed = (words: Int32Array) =>
+    new Proxy(words, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name, target) as unknown;
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+      set: (target, name, value) => {
+        const done = Reflect.set(target, name, value, target);
+        look();
+        return done;
+      },
+    });
+  vi.stubGlobal(
+    "Int32Array",
+    new Proxy(Plain, { construct: (target, args) => observed(Reflect.construct(target, args) as Int32Array) }),
+  );
+  try {
+    const writer = LogWriter.begin(log, HEADER);
+    look();
+    vi.unstubAllGlobals();
+    act(writer);
+  } finally {
+    vi.unstubAllGlobals();
+    log.close();
+  }
+  return states;
+}
+
+/** With the checksums of records that its header, which has another one now, calls for. */
+function resummed(bytes: Buffer): Buffer {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  let sum = bytes.readInt32LE(LOG_HEADER.checksum);
+  for (let at = LOG_HEADER_BYTE_LENGTH / 4; words[at]! > 0; ) {
+    sum = checksumOf(sum, words, at, words[at]!, words[at + 1]!);
+    at += RECORD_HEAD + wordsOf(words[at + 1]!);
+    words[at++] = sum;
+  }
+  return bytes;
 }
 
 function expectPrefix(found: readonly string[] | undefined, expected: readonly string[]): void {
@@ -147,6 +202,58 @@ describe("a log", () => {
     expect(reader?.begun).toBe(27);
     expect(reader?.findDamage()).toBe(false);
     expect(read(bytes)).toEqual(expected);
+  });
+
+  test("a call that was begun and repeats the one before: a kill at any store finds it begun, or counted", () => {
+    const stores = storesOf((writer) => {
+      for (let time = 0; time < 5; time++) {
+        writer.mark(27);
+        writer.word(27, 5, 64);
+      }
+    });
+    let counted = 0;
+    let [begun, unknown] = [0, 0];
+    for (const bytes of stores) {
+      const reader = LogReader.over(bytes);
+      expect(reader?.findDamage()).toBe(false);
+      const found = read(bytes)?.length ?? 0;
+      expect(found - counted).toBeOneOf([0, 1]);
+      if (found > counted) expect(reader?.begun).toBeUndefined();
+      counted = found;
+      if (reader?.begun === undefined) unknown++;
+      else begun++;
+    }
+    expect(counted).toBe(5);
+    expect(begun).toBeGreaterThan(5);
+    expect(unknown).toBe(counted + 1); // before the first mark, and from each count to the next mark
+  });
+
+  test("repeated calls, appended to again and repeated: the mark tells from where it counts", () => {
+    const bytes = storesOf((writer) => {
+      for (let time = 0; time < 3; time++) writer.word(27, 5, 64);
+    }).at(-1)!;
+    const log = MappedLog.create(join(folder, "again"), window);
+    bytes.copy(Buffer.from(log.buffer));
+    const reader = LogReader.over(Buffer.from(log.buffer, 0, log.byteLength))!;
+    while (reader.next() !== undefined); // as a replay that reaches the end
+    expect(reader.here).toEqual(reader.end);
+    LogWriter.goOn(log, reader.here).mark(27);
+    const again = Buffer.from(log.buffer, 0, log.byteLength);
+    expect(LogReader.over(again)?.begun).toBe(27);
+    expect(read(again)).toHaveLength(3);
+    log.close();
+  });
+
+  test("a log of version 2, whose marks have no count: the call is unknown, as it always was", () => {
+    const [bytes] = storesOf((writer) => {
+      for (let time = 0; time < 3; time++) writer.word(27, 5, 64);
+    }).slice(-1);
+    bytes!.writeUInt32LE(2, LOG_HEADER.version);
+    bytes!.writeUInt32LE(crc32(bytes!.subarray(0, LOG_HEADER.checksum)), LOG_HEADER.checksum);
+    const old = resummed(bytes!);
+    old.writeUInt32LE(0x8000001b, (LogReader.over(old)?.end.at ?? 0) * 4);
+    expect(LogReader.over(old)?.begun).toBe(27);
+    expect(read(old)).toHaveLength(3);
   });
 
   test("any byte changed before the last record: a shorter log is known to be damaged", () => {
