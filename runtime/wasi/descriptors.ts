@@ -55,6 +55,8 @@ export class Descriptor {
   position = -1;
   /** A named pipe opened for reading: before a writer came, read(2) would say end of file, poll(2) waits. */
   pollFirst = false;
+  /** The low half of its inode's number; -1: not known. */
+  inodeLow = -1;
   listing: Listing | undefined = undefined;
   identity: Identity | undefined = undefined;
   /** Name in the keep-alive directory, when the file lives there. */

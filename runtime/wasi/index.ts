@@ -7,6 +7,7 @@ export { GuestMemory } from "./memory.js";
 export { type Entry, Landing, type Observer } from "./observer.js";
 export type { WasiOptions } from "./options.js";
 export type { SaveOptions } from "./save.js";
+export { descriptorsText } from "./saved-descriptors.js";
 export type { Simulation } from "./simulation.js";
 export {
   type Place,

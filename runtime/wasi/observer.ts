@@ -9,11 +9,22 @@ import { Transport } from "./descriptors.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
+import { placeOfName, rootNames, rootPaths } from "./places.js";
 import { positionOf } from "./position.js";
 import { closeParent, O_PATH, openParent, type PathArgument } from "./resolve.js";
-import { placeOfName, rootNames, rootPaths, saveNumber } from "./save.js";
+import { saveJustOpened, saveNumber } from "./save.js";
 import { SCRATCH } from "./scratch.js";
-import { factsInScratch, isInScratch, statAt, statOf } from "./stat.js";
+import {
+  byteLengthInScratch,
+  deviceInScratch,
+  factsInScratch,
+  inodeInScratch,
+  isInScratch,
+  linksInScratch,
+  modeInScratch,
+  statAt,
+  statOf,
+} from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
 
 const NOFOLLOW = 0x100;
@@ -93,26 +104,28 @@ export class Observer {
     return saveNumber(this.#host, fd, this.#roots);
   }
 
-  /** The same of one that has just been opened by that path. */
-  saveOpened(fd: number, directory: number, pointer: number, byteLength: number): SavedDescriptor | undefined {
-    this.#roots ??= rootPaths(this.#host);
-    return saveNumber(this.#host, fd, this.#roots, this.#openedPlace(fd, directory, pointer, byteLength));
-  }
-
-  /** Undefined: the path is more than a name in a granted directory, or that name is not the file itself. */
-  #openedPlace(fd: number, directory: number, pointer: number, byteLength: number): Place | undefined {
+  /** The same of one that has just been opened by that path; `follows`: a symlink there would have been followed. */
+  saveOpened(
+    number: number,
+    directory: number,
+    follows: boolean,
+    pointer: number,
+    byteLength: number,
+  ): SavedDescriptor | undefined {
     const host = this.#host;
-    const opened = host.table.get(fd);
+    const opened = host.table.get(number);
     const from = host.table.get(directory);
     const path = host.pathA;
-    if (opened === undefined || from?.kind !== "preopen") return undefined;
-    if (path.take(host.memory, pointer >>> 0, byteLength >>> 0) !== Errno.SUCCESS) return undefined;
-    if (!path.isName && path.text !== ".") return undefined;
+    if (opened === undefined || from?.kind !== "preopen") return this.save(number);
+    if (path.take(host.memory, pointer >>> 0, byteLength >>> 0) !== Errno.SUCCESS) return this.save(number);
+    if (!path.isName && path.text !== ".") return this.save(number); // elsewhere than in the granted directory, perhaps
     const place = this.#placeInRoot(from.index, path);
-    if (place === undefined || statOf(host, opened.host) === -1) return undefined;
-    const { inode, device } = factsInScratch(host);
-    if (statAt(host, from.host, path.nameOffset, NOFOLLOW) === -1) return undefined;
-    return isInScratch(host, device, inode) ? place : undefined;
+    if (place === undefined || statOf(host, opened.host) === -1) return this.save(number);
+    const facts = factsInScratch(host);
+    const isItself =
+      !(follows && path.isName) ||
+      (statAt(host, from.host, path.nameOffset, NOFOLLOW) === 0 && isInScratch(host, facts.device, facts.inode));
+    return isItself && facts.links > 0n ? saveJustOpened(host, number, opened, place, facts) : this.save(number);
   }
 
   /** Where a name in a granted directory is, without asking the kernel. */
@@ -223,10 +236,12 @@ export class Observer {
    */
   keepOpen({ device, inode }: Entry): { readonly kept: string | undefined; readonly numbers: readonly number[] } {
     const host = this.#host;
-    const [wantedDevice, wantedInode] = [BigInt(device), BigInt(inode)];
-    const open = [...host.table.all()].filter(([, { kind, host: descriptor, filetype }]) => {
-      if (kind !== "file" || filetype !== Filetype.REGULAR_FILE || statOf(host, descriptor) === -1) return false;
-      return isInScratch(host, wantedDevice, wantedInode);
+    const low = Number(BigInt.asUintN(32, BigInt(inode)));
+    const open = [...host.table.all()].filter(([, { kind, host: descriptor, filetype, inodeLow }]) => {
+      if (kind !== "file" || filetype !== Filetype.REGULAR_FILE) return false;
+      if (inodeLow !== -1 && inodeLow !== low) return false;
+      if (statOf(host, descriptor) === -1) return false;
+      return inodeInScratch(host) === inode && deviceInScratch(host) === device;
     });
     const [first] = open;
     if (first === undefined) return { kept: undefined, numbers: [] };
@@ -254,6 +269,7 @@ export class Observer {
     descriptor.position = -1;
     libc.close(descriptor.host);
     descriptor.host = opened;
+    descriptor.inodeLow = -1;
     descriptor.kept = name;
     descriptor.identity ??= { device, inode, links };
     return true;
@@ -272,13 +288,12 @@ export class Observer {
 }
 
 function entryInScratch(host: WasiHost): Entry {
-  const { mode, device, inode, links, byteLength } = factsInScratch(host);
   return {
-    device: device.toString(),
-    inode: inode.toString(),
-    links: Number(links),
-    directory: (mode & constants.S_IFMT) === constants.S_IFDIR,
-    byteLength: Number(byteLength),
+    device: deviceInScratch(host),
+    inode: inodeInScratch(host),
+    links: linksInScratch(host),
+    directory: (modeInScratch(host) & constants.S_IFMT) === constants.S_IFDIR,
+    byteLength: Number(byteLengthInScratch(host)),
   };
 }
 

@@ -15,7 +15,7 @@ import { Descriptor, Transport } from "./descriptors.js";
 import { Errno, LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
 import { O_PATH, resolveError } from "./resolve.js";
-import { majorInScratch, modeInScratch, statOf } from "./stat.js";
+import { inodeLowInScratch, majorInScratch, modeInScratch, statOf } from "./stat.js";
 import { waitFor } from "./wait.js";
 
 /** How long a guest waits between two looks for a reader of a named pipe: the kernel has no way to poll for one. */
@@ -157,6 +157,7 @@ export function describeOpened(host: WasiHost, opened: number, mode: OpenMode, p
     index: -1,
     path,
   });
+  descriptor.inodeLow = inodeLowInScratch(host);
   descriptor.pollFirst = (fileMode & constants.S_IFMT) === constants.S_IFIFO && mode.readable && !mode.writable;
   return descriptor;
 }

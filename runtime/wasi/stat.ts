@@ -53,6 +53,31 @@ export function byteLengthInScratch(host: WasiHost): bigint {
   return host.scratch.view.getBigUint64(SCRATCH.stat + STAT.byteLength, true);
 }
 
+export function linksInScratch(host: WasiHost): number {
+  return host.scratch.view.getUint32(SCRATCH.stat + STAT.links, true);
+}
+
+/** Digits, as saved states have them. */
+export function deviceInScratch(host: WasiHost): string {
+  return decimal(host.scratch.view, SCRATCH.stat + STAT.device);
+}
+
+export function inodeInScratch(host: WasiHost): string {
+  return decimal(host.scratch.view, SCRATCH.stat + STAT.inode);
+}
+
+/** Tells most files apart without a bigint. */
+export function inodeLowInScratch(host: WasiHost): number {
+  return host.scratch.view.getUint32(SCRATCH.stat + STAT.inode, true);
+}
+
+/** A u64; those that a number holds are written several times as fast. */
+function decimal(view: DataView, at: number): string {
+  const high = view.getUint32(at + 4, true);
+  if (high >= 0x200000) return view.getBigUint64(at, true).toString();
+  return (high * 0x100000000 + view.getUint32(at, true)).toString();
+}
+
 /** Whether the scratch stat is that of this file. */
 export function isInScratch({ scratch: { view } }: WasiHost, device: bigint, inode: bigint): boolean {
   const at = SCRATCH.stat;

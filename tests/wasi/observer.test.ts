@@ -1,6 +1,7 @@
 import { linkSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { descriptorsText } from "../../runtime/wasi/index.js";
 import { CREAT, DIRECTORY, TestGuest } from "./test-guest.js";
 
 /** Opens a path, and says what both ways make of it. */
@@ -9,7 +10,8 @@ function bothWays(guest: TestGuest, path: string, options: Parameters<TestGuest[
   expect(fd).toBeGreaterThanOrEqual(0);
   const [pointer, byteLength] = guest.put(path);
   const { observer } = guest.wasi;
-  const known = observer.saveOpened(fd, options.at ?? 3, pointer, byteLength);
+  const known = observer.saveOpened(fd, options.at ?? 3, true, pointer, byteLength);
+  expect(descriptorsText([known!])).toBe(JSON.stringify([known]));
   return [JSON.parse(JSON.stringify(known)), JSON.parse(JSON.stringify(observer.save(fd)))];
 }
 
@@ -25,6 +27,7 @@ describe("a descriptor that has just been opened", () => {
     ["a symlink", "link", 0],
     ["a symlink to a directory", "link-to-sub", DIRECTORY],
     ["a second name", "second", 0],
+    ["a name that JSON must escape", 'a "quoted"\tname\u2028', CREAT],
   ])("%s: is where the kernel says", (_, path, o) => {
     using guest = new TestGuest();
     mkdirSync(join(guest.root, "sub"));
@@ -59,7 +62,7 @@ describe("a descriptor that has just been opened", () => {
     renameSync(join(guest.root, "file"), join(guest.root, "elsewhere"));
     writeFileSync(join(guest.root, "file"), "another");
     const [pointer, byteLength] = guest.put("file");
-    expect(guest.wasi.observer.saveOpened(fd, 3, pointer, byteLength)).toHaveProperty("place.path", "elsewhere");
+    expect(guest.wasi.observer.saveOpened(fd, 3, true, pointer, byteLength)).toHaveProperty("place.path", "elsewhere");
   });
 
   test("what an unlinked name says of its place is what the kernel says", () => {

@@ -6,8 +6,15 @@
  *     Format: docs/image-format.md#log
  * W2  A call that was left, to be made again, has no record, and is marked no longer.
  */
-import { type GuestMemory, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
-import { type Arguments, type CallShape, type ProcessSizes, type Ranges, visitOutputs } from "./calls.js";
+import { descriptorsText, type GuestMemory, type Observer, RESTART, type SavedDescriptor } from "../../wasi/index.js";
+import {
+  type Arguments,
+  type CallShape,
+  type FixedOutput,
+  type ProcessSizes,
+  type Ranges,
+  visitOutputs,
+} from "./calls.js";
 import { Flag, LONG_PAYLOAD } from "./format.js";
 import { type LogWriter, MOST_BYTES_PER_UNIT } from "./writer.js";
 
@@ -25,9 +32,8 @@ export class CallRecords {
   readonly #observer: Observer;
   readonly #memory: GuestMemory;
   readonly #sizes: ProcessSizes;
-  /** Ranges of the call that is being noted. */
-  readonly #ranges: number[] = [];
-  #byteLength = 0;
+  /** Of a read: the count, and the bytes. */
+  readonly #readRanges = [0, 4, 0, 0];
 
   constructor(writer: LogWriter, observer: Observer, memory: GuestMemory, sizes: ProcessSizes) {
     this.writer = writer;
@@ -59,33 +65,58 @@ export class CallRecords {
     return 0;
   }
 
+  /** A read into one buffer that succeeded, its count at `at`; returns its result. */
+  read(kind: number, check: number, at: number, pointer: number): number {
+    const memory = this.#memory;
+    const { writer } = this;
+    const ranges = this.#readRanges;
+    memory.has(at, 4);
+    const moved = memory.u32(at);
+    memory.has(pointer, moved);
+    ranges[0] = at;
+    ranges[2] = pointer;
+    ranges[3] = moved;
+    const same = moved + 4 >= LONG_PAYLOAD ? writer.recordOf(memory.bytes, ranges, moved + 4) : 0;
+    if (same > 0) {
+      writer.word(kind | Flag.SAME, check, same);
+      return 0;
+    }
+    writer.open(moved + 4);
+    writer.u32(moved);
+    writer.bytes(memory.bytes, pointer, moved);
+    writer.commit(kind, check);
+    return 0;
+  }
+
+  /** A call that succeeded and whose outputs are as long as they ever are, words; returns its result. */
+  words(kind: number, outputs: readonly FixedOutput[], args: Arguments, check: number): number {
+    const memory = this.#memory;
+    const { writer } = this;
+    let byteLength = 0;
+    for (let index = 0; index < outputs.length; index++) byteLength += outputs[index]!.byteLength;
+    writer.open(byteLength);
+    for (let index = 0; index < outputs.length; index++) {
+      const output = outputs[index]!;
+      const pointer = Number(args[output.at]) >>> 0;
+      if (memory.has(pointer, output.byteLength)) writer.words(memory.view, pointer, output.byteLength);
+    }
+    writer.commit(kind, check);
+    return 0;
+  }
+
   /** A call that succeeded. */
   succeeded(shape: CallShape, args: Arguments, buffers: Ranges, check: number, more: BesidesOutputs): void {
     const { writer } = this;
-    const ranges = this.#ranges;
-    ranges.length = 0;
-    this.#byteLength = 0;
-    const { fixed } = shape;
-    if (fixed === undefined) {
-      visitOutputs(shape, args, this.#memory, buffers, this.#sizes, (pointer, byteLength) => {
-        ranges.push(pointer, byteLength);
-        this.#byteLength += byteLength;
-      });
-    } else {
-      // The same, without a closure.
-      for (let index = 0; index < fixed.length; index++) {
-        const { at, byteLength } = fixed[index]!;
-        const pointer = Number(args[at]) >>> 0;
-        if (!this.#memory.has(pointer, byteLength)) continue;
-        ranges.push(pointer, byteLength);
-        this.#byteLength += byteLength;
-      }
-    }
-    const text = more.changed === undefined ? undefined : JSON.stringify(more.changed);
+    const ranges: number[] = []; // a new one: to empty an array is a call into the engine
+    let outputs = 0;
+    visitOutputs(shape, args, this.#memory, buffers, this.#sizes, (pointer, byteLength) => {
+      ranges.push(pointer, byteLength);
+      outputs += byteLength;
+    });
+    const text = more.changed === undefined ? undefined : descriptorsText(more.changed);
     let { flags } = more;
-    const isLong = this.#byteLength >= LONG_PAYLOAD;
-    const same = isLong ? writer.recordOf(this.#memory.bytes, ranges, this.#byteLength) : 0;
-    writer.open((same > 0 ? 4 : this.#byteLength) + 24 + (text?.length ?? 0) * MOST_BYTES_PER_UNIT);
+    const same = outputs >= LONG_PAYLOAD ? writer.recordOf(this.#memory.bytes, ranges, outputs) : 0;
+    writer.open((same > 0 ? 4 : outputs) + 24 + (text?.length ?? 0) * MOST_BYTES_PER_UNIT);
     if (same > 0) {
       flags |= Flag.SAME;
       writer.u32(same);

@@ -5,7 +5,8 @@
  */
 import type { GuestMemory, WasiOptions } from "../../wasi/index.js";
 
-interface FixedOutput {
+/** Its length is a multiple of four. */
+export interface FixedOutput {
   readonly at: number;
   readonly byteLength: number;
 }
@@ -226,6 +227,17 @@ export function checkOf4(a: number, b: number, c: number, d: number): number {
   sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
   sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
   sum = Math.imul(sum ^ d, 0x9e3779b1) ^ (sum >>> 15);
+  return sum | 0;
+}
+
+/** `checkOf` for five numbers. */
+export function checkOf5(a: number, b: number, c: number, d: number, e: number): number {
+  let sum = 5;
+  sum = Math.imul(sum ^ a, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ d, 0x9e3779b1) ^ (sum >>> 15);
+  sum = Math.imul(sum ^ e, 0x9e3779b1) ^ (sum >>> 15);
   return sum | 0;
 }
 

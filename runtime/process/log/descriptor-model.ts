@@ -24,7 +24,7 @@ export class DescriptorModel {
   readonly #positions = new Map<number, number>();
   readonly #clocks: { monotonic: bigint; processCpu: bigint; threadCpu: bigint };
   #interrupted: SavedState["interrupted"];
-  /** Inodes that the guest may have written to. */
+  /** Inodes of open files that the guest may have written to. */
   readonly #written = new Set<string>();
   #timesSet = false;
   /** Second names that the guest has made, by the inode. */
@@ -176,16 +176,22 @@ export class DescriptorModel {
   }
 
   #remove(fd: number): void {
+    const removed = this.#descriptors.get(fd);
     this.#descriptors.delete(fd);
     this.#positions.delete(fd);
+    const inode = inodeOf(removed);
+    if (inode === undefined || !this.#written.has(inode)) return;
+    for (const other of this.#descriptors.values()) if (inodeOf(other) === inode) return;
+    this.#written.delete(inode); // who opens it again gets its facts anew; a program may open a million files
   }
 
   #renumber(from: number, to: number): void {
     const moved = this.#descriptors.get(from);
     const position = this.#positions.get(from);
     if (moved === undefined || from === to) return;
-    this.#remove(from);
     this.#remove(to);
+    this.#descriptors.delete(from);
+    this.#positions.delete(from);
     this.#descriptors.set(to, { ...moved, number: to });
     if (position !== undefined) this.#positions.set(to, position);
   }
@@ -205,6 +211,10 @@ export class DescriptorModel {
       (call) => call.name !== wanted || call.key.some((part, index) => part >>> 0 !== key[index]),
     );
   }
+}
+
+function inodeOf(descriptor: SavedDescriptor | undefined): string | undefined {
+  return descriptor?.kind === "file" ? descriptor.facts?.inode : undefined;
 }
 
 function latest(a: bigint, b: bigint): bigint {

@@ -7,8 +7,7 @@
  */
 import { type GuestMemory, Landing } from "../../wasi/index.js";
 import type { CallRecords } from "./call-records.js";
-import { checkOf, checkOf3, checkOf4, kindOf, type SystemCall } from "./calls.js";
-import { Flag, LONG_PAYLOAD } from "./format.js";
+import { checkOf, checkOf3, checkOf4, checkOf5, kindOf, type SystemCall } from "./calls.js";
 import type { Landings } from "./landings.js";
 
 export interface RecordingParts {
@@ -22,6 +21,8 @@ type MakeRecording = (call: SystemCall, parts: RecordingParts, general: SystemCa
 /** By name. */
 export const FREQUENT_RECORDING: Readonly<Record<string, MakeRecording>> = {
   clock_time_get: readingClock,
+  fd_pread: readingAt,
+  fd_pwrite: writingAt,
   fd_read: reading,
   fd_seek: seeking,
   fd_write: writing,
@@ -47,40 +48,57 @@ function writing(call: SystemCall, { records, landings, memory }: RecordingParts
   };
 }
 
+/** A write to a file, elsewhere. */
+function writingAt(call: SystemCall, { records, landings, memory }: RecordingParts, general: SystemCall): SystemCall {
+  const kind = kindOf("fd_pwrite");
+  return (fd, iovecs, count, offset, out) => {
+    const landing = landings.of(fd as number);
+    if ((landing !== Landing.AT_POSITION && landing !== Landing.AT_STDIO_POSITION) || typeof offset !== "number") {
+      return general(fd!, iovecs!, count!, offset!, out!);
+    }
+    const { writer } = records;
+    writer.mark(kind);
+    const result = call(fd!, iovecs!, count!, offset, out!);
+    const check = checkOf5(fd as number, iovecs as number, count as number, offset, out as number);
+    if (result !== 0) return records.ended(kind, check, result);
+    memory.has((out as number) >>> 0, 4);
+    writer.word(kind, check, memory.u32((out as number) >>> 0));
+    return 0;
+  };
+}
+
 /** A read into one buffer. */
 function reading(call: SystemCall, { records, landings, memory }: RecordingParts, general: SystemCall): SystemCall {
   const kind = kindOf("fd_read");
-  /** Where the count is, and the bytes. */
-  const ranges = [0, 4, 0, 0];
   return (fd, iovecs, count, out) => {
     const list = (iovecs as number) >>> 0;
     const isShared = landings.of(fd as number) === Landing.AT_SHARED_POSITION;
     if (count !== 1 || isShared || !memory.has(list, 8)) return general(fd!, iovecs!, count!, out!);
-    const { writer } = records;
     const pointer = memory.u32(list); // what is read may overwrite it
-    writer.mark(kind);
+    records.writer.mark(kind);
     const result = call(fd!, iovecs!, count!, out!);
     const check = checkOf4(fd as number, iovecs as number, count, out as number);
-    if (result !== 0) return records.ended(kind, check, result);
-    const at = (out as number) >>> 0;
-    memory.has(at, 4);
-    const moved = memory.u32(at);
-    memory.has(pointer, moved);
-    ranges[0] = at;
-    ranges[2] = pointer;
-    ranges[3] = moved;
-    const same = moved + 4 >= LONG_PAYLOAD ? writer.recordOf(memory.bytes, ranges, moved + 4) : 0;
-    if (same > 0) {
-      writer.open(4);
-      writer.u32(same);
-      writer.commit(kind | Flag.SAME, check);
-      return 0;
+    return result === 0
+      ? records.read(kind, check, (out as number) >>> 0, pointer)
+      : records.ended(kind, check, result);
+  };
+}
+
+/** The same elsewhere in the file. */
+function readingAt(call: SystemCall, { records, memory }: RecordingParts, general: SystemCall): SystemCall {
+  const kind = kindOf("fd_pread");
+  return (fd, iovecs, count, offset, out) => {
+    const list = (iovecs as number) >>> 0;
+    if (count !== 1 || typeof offset !== "number" || !memory.has(list, 8)) {
+      return general(fd!, iovecs!, count!, offset!, out!);
     }
-    writer.open(moved + 4);
-    writer.u32(moved);
-    writer.bytes(memory.bytes, pointer, moved);
-    writer.commit(kind, check);
-    return 0;
+    const pointer = memory.u32(list);
+    records.writer.mark(kind);
+    const result = call(fd!, iovecs!, count, offset, out!);
+    const check = checkOf5(fd as number, iovecs as number, count, offset, out as number);
+    return result === 0
+      ? records.read(kind, check, (out as number) >>> 0, pointer)
+      : records.ended(kind, check, result);
   };
 }
 

@@ -13,6 +13,8 @@ const LANDINGS = 4096;
 export class Landings {
   readonly #observer: Observer;
   readonly #known = new Uint8Array(LANDINGS).fill(UNKNOWN);
+  /** Nothing is known from here on. */
+  #top = 0;
 
   constructor(observer: Observer) {
     this.#observer = observer;
@@ -25,12 +27,14 @@ export class Landings {
     if (landing === UNKNOWN) {
       landing = this.#observer.landingOf(fd);
       this.#known[fd] = landing;
+      this.#top = Math.max(this.#top, fd + 1);
     }
     return landing;
   }
 
   /** V1. */
   forget(): void {
-    this.#known.fill(UNKNOWN);
+    for (let fd = 0; fd < this.#top; fd++) this.#known[fd] = UNKNOWN;
+    this.#top = 0;
   }
 }

@@ -27,7 +27,7 @@ import {
 import type { DescriptorModel } from "./descriptor-model.js";
 import { Flag, Kind } from "./format.js";
 import { FREQUENT_RECORDING } from "./frequent-recording.js";
-import { type Intent, intentOf, noteNames } from "./intents.js";
+import { type Intent, intentOf, noteNames, textOf } from "./intents.js";
 import { Landings } from "./landings.js";
 import type { LogWriter } from "./writer.js";
 
@@ -71,7 +71,7 @@ export class Recorder {
     const parts = { records: this.#records, landings: this.#landings, memory: this.#memory };
     const wrapped: Record<string, SystemCall> = {};
     for (const [name, call] of Object.entries(live)) {
-      const general = this.#general(name, call, unstable);
+      const general = this.#plain(name, call, unstable) ?? this.#general(name, call, unstable);
       wrapped[name] = FREQUENT_RECORDING[name]?.(call, parts, general) ?? general;
     }
     return wrapped;
@@ -105,6 +105,20 @@ export class Recorder {
     this.writer.text(Kind.DESCRIPTORS, 0, JSON.stringify(changed));
   }
 
+  /** A call of which nothing need be known but its outputs, which are always as long; undefined: it is another. */
+  #plain(name: string, call: SystemCall, unstable: boolean): SystemCall | undefined {
+    const { kind, fixed } = shapeOf(name, unstable);
+    const { transfers, mayIntend, closes, moves, changes } = traitsOf(name);
+    if (fixed === undefined || transfers || mayIntend || closes || moves || changes) return undefined;
+    const records = this.#records;
+    return (...args) => {
+      records.writer.mark(kind);
+      const result = call(...args);
+      const check = checkOf(args);
+      return result === 0 ? records.words(kind, fixed, args, check) : records.ended(kind, check, result);
+    };
+  }
+
   #general(name: string, call: SystemCall, unstable: boolean): SystemCall {
     const shape = shapeOf(name, unstable);
     const traits = traitsOf(name);
@@ -123,7 +137,7 @@ export class Recorder {
         writer.commit(Kind.APPEND_INTENT, check);
       } else if (mayIntend) {
         intent = intentOf(name, args, this.#observer, this.#model);
-        if (intent !== undefined) writer.text(Kind.INTENT, check, JSON.stringify(intent));
+        if (intent !== undefined) writer.text(Kind.INTENT, check, textOf(intent));
       }
       return this.#make(traits, shape, args, call, check, landing, intent);
     };
@@ -190,7 +204,7 @@ export class Recorder {
     if (name === "sock_accept") return observer.save(this.#outputOf(args, 2));
     if (name !== "path_open") return observer.save(Number(args[0]) >>> 0);
     const fd = this.#outputOf(args, 8);
-    return observer.saveOpened(fd, Number(args[0]) >>> 0, Number(args[2]), Number(args[3]));
+    return observer.saveOpened(fd, Number(args[0]) >>> 0, args[1] !== 0, Number(args[2]), Number(args[3]));
   }
 
   /** The u32 that a successful call has written where an argument says. */
