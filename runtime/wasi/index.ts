@@ -1,10 +1,11 @@
 /** The system interface, WASI preview1: everything that the rest of the runtime needs of it. */
 export { describeState } from "./describe.js";
+export type { Entry } from "./entry.js";
 export { Errno } from "./errno.js";
 export { WASI_SIGNATURES, WASI_TAKING_NUMBERS } from "./functions.js";
 export { ProcessExit, RESTART, type WasiEnvironment } from "./host.js";
 export { GuestMemory } from "./memory.js";
-export { type Entry, Landing, type Observer } from "./observer.js";
+export { Landing, type Observer } from "./observer.js";
 export type { WasiOptions } from "./options.js";
 export type { SaveOptions } from "./save.js";
 export { descriptorsText } from "./saved-descriptors.js";

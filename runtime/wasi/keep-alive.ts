@@ -64,6 +64,13 @@ export class FileKeeper {
     return libc.linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) === -1 ? undefined : name;
   }
 
+  /** Takes back what `link` has given: the file goes on under the name that it has. */
+  unlink(name: string): void {
+    const { libc, scratch, options } = this.#host;
+    if (options.keepAliveDirectory === undefined) return;
+    libc.unlinkat(AT_FDCWD, scratch.setString(SCRATCH.link, join(options.keepAliveDirectory, name)), 0);
+  }
+
   /** After this, the names are durable. */
   flush(): void {
     const directory = this.#host.options.keepAliveDirectory;

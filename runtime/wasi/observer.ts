@@ -6,6 +6,7 @@ import { closeSync, constants, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { Fdflags, Filetype } from "./abi.js";
 import { Transport } from "./descriptors.js";
+import { type Entry, entryInScratch } from "./entry.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
@@ -14,17 +15,7 @@ import { positionOf } from "./position.js";
 import { closeParent, O_PATH, openParent, type PathArgument } from "./resolve.js";
 import { saveJustOpened, saveNumber } from "./save.js";
 import { SCRATCH } from "./scratch.js";
-import {
-  byteLengthInScratch,
-  deviceInScratch,
-  factsInScratch,
-  inodeInScratch,
-  isInScratch,
-  linksInScratch,
-  modeInScratch,
-  statAt,
-  statOf,
-} from "./stat.js";
+import { deviceInScratch, factsInScratch, inodeInScratch, isInScratch, statAt, statOf } from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
 
 const NOFOLLOW = 0x100;
@@ -49,15 +40,6 @@ export const Landing = {
   /** At its position in a file that is our stdin, stdout or stderr: others may have it open as well. */
   AT_STDIO_POSITION: 5,
 } as const;
-
-/** What has a name in a directory. */
-export interface Entry {
-  readonly device: string;
-  readonly inode: string;
-  readonly links: number;
-  readonly directory: boolean;
-  readonly byteLength: number;
-}
 
 /** Either may be undefined: nothing is there, or its directory is in none that was granted. */
 interface At {
@@ -275,6 +257,11 @@ export class Observer {
     return true;
   }
 
+  /** The file has not lost its last name after all: the one that `keepOpen` gave, which the guest could count, goes. */
+  notKept(name: string): void {
+    new FileKeeper(this.#host).unlink(name);
+  }
+
   /** The name that `keepOpen` gave is where these descriptors' file is from now on. */
   kept(numbers: readonly number[], name: string): void {
     for (const number of numbers) {
@@ -285,16 +272,6 @@ export class Observer {
       descriptor.identity = { device, inode, links: 0n };
     }
   }
-}
-
-function entryInScratch(host: WasiHost): Entry {
-  return {
-    device: deviceInScratch(host),
-    inode: inodeInScratch(host),
-    links: linksInScratch(host),
-    directory: (modeInScratch(host) & constants.S_IFMT) === constants.S_IFDIR,
-    byteLength: Number(byteLengthInScratch(host)),
-  };
 }
 
 function nameOf(path: PathArgument): string {

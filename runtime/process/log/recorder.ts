@@ -172,7 +172,10 @@ export class Recorder {
     records.writer.mark(shape.kind);
     const buffers = buffersOf(shape, args, this.#memory);
     const result = call(...args);
-    if (result !== 0) return records.ended(shape.kind, check, result);
+    if (result !== 0) {
+      if (intent?.kept !== undefined) this.#observer.notKept(intent.kept.name);
+      return records.ended(shape.kind, check, result);
+    }
     if (intent?.kept !== undefined) this.#observer.kept(intent.kept.numbers, intent.kept.name);
     if (intent !== undefined) noteNames(intent, this.#model);
     if (intent?.after !== undefined) this.#model.take(intent.after);

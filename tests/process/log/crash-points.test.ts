@@ -1,13 +1,11 @@
 /**
- * A process that dies in front of each system call in turn, behind each, and between the guest's calls: the recovery leaves what an uninterrupted run
- * does, also if it dies itself. Death is an exception here that nothing catches: stores into the log stay, as they do when
- * the kernel ends a process.
+ * A process that dies in front of each system call in turn, behind each, and between the guest's calls: the recovery leaves
+ * what an uninterrupted run does, also if it dies itself.
  */
 import { rmSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import { type Libc, libc } from "../../../runtime/wasi/libc.js";
+import { dieAt, live, outlive } from "./dying.js";
 import { GuestProgram, World } from "./guest-program.js";
-import { machine } from "./simulated-machine.js";
 
 const CREATE = 1;
 const EXCLUSIVE = 4;
@@ -116,51 +114,7 @@ const SCRIPTS: Readonly<Record<string, (guest: GuestProgram) => void>> = {
   },
 };
 
-class Killed extends Error {}
-
-/** Calls that only tell. */
-const HARMLESS = new Set(["errno", "addressOf", "isatty", "getrlimit", "clock_gettime", "clock_getres", "getrandom"]);
-const calls = libc() as unknown as Record<string, (...args: unknown[]) => unknown>;
-const originals = { ...calls };
-
-/** Lets the process die at the nth system call, or between two calls of the guest; counts both. */
-function dieAt(wanted: number, when: "before" | "after"): { count: number } {
-  const seen = { count: 0 };
-  machine.computing = () => {
-    if (++seen.count === wanted) throw new Killed();
-  };
-  for (const [name, original] of Object.entries(originals)) {
-    if (HARMLESS.has(name)) continue;
-    calls[name] = (...args) => {
-      seen.count++;
-      if (seen.count === wanted && when === "before") throw new Killed();
-      const result = original(...args);
-      if (seen.count === wanted) throw new Killed();
-      return result;
-    };
-  }
-  return seen;
-}
-
-function live(): void {
-  Object.assign(calls as unknown as Libc, originals);
-  machine.computing = () => {};
-}
-
 afterEach(live);
-
-/** Undefined: it died. */
-function outlive(action: () => void): true | undefined {
-  try {
-    action();
-    return true;
-  } catch (error) {
-    if (error instanceof Killed) return undefined;
-    throw error;
-  } finally {
-    live();
-  }
-}
 
 /** Results that differ from run to run. */
 function comparable(world: World): Record<string, string> {

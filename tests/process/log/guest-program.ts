@@ -1,12 +1,14 @@
 /** A guest in JavaScript: makes host calls through a system interface, logged or replayed, as a WebAssembly program would. */
 import { execFileSync } from "node:child_process";
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -30,6 +32,7 @@ export class World {
   readonly image = join(this.folder, "image");
   readonly data = join(this.folder, "data");
   readonly #appending: boolean;
+  readonly #stdio: number[] = [];
   readonly #stderr: string;
 
   /** `piped`: what goes to stderr is gone, and not in a file. */
@@ -46,7 +49,19 @@ export class World {
   /** Opened anew by each process, as a user would who types the command again. */
   stdio(): [number, number, number] {
     const output = openSync(join(this.folder, "stdout"), this.#appending ? "a" : "r+");
-    return [openSync(join(this.folder, "stdin"), "r"), output, openSync(this.#stderr, "r+")];
+    const stdio: [number, number, number] = [
+      openSync(join(this.folder, "stdin"), "r"),
+      output,
+      openSync(this.#stderr, "r+"),
+    ];
+    this.#stdio.push(...stdio);
+    return stdio;
+  }
+
+  /** It ends: for tests that make thousands. */
+  end(): void {
+    for (const descriptor of this.#stdio) closeSync(descriptor);
+    rmSync(this.folder, { recursive: true });
   }
 
   /** What others see of the guest's work. */
@@ -109,6 +124,15 @@ export class GuestProgram {
     return guest;
   }
 
+  /** As at a persistence point: what follows goes to the next log. A replay has that behind it. */
+  goOnInNextLog(): void {
+    const { recording } = this.system;
+    if (!recording.isOn) return;
+    this.system.save({ flush: false });
+    recording.next(1);
+    recording.tidy();
+  }
+
   #call(name: string, ...args: (number | bigint)[]): number {
     // As a guest is linked: near-call.ts.
     const near = (arg: number | bigint) => (arg < 2 ** 31 && WASI_TAKING_NUMBERS.has(name) ? Number(arg) : arg);
@@ -147,7 +171,7 @@ export class GuestProgram {
 
   readAt(fd: number, byteLength: number, offset: bigint): string {
     this.#iovec(byteLength);
-    this.#call("fd_pread", fd, IOVECS, 1, offset, OUT);
+    if (this.#call("fd_pread", fd, IOVECS, 1, offset, OUT) !== 0) return "";
     const text = this.#bytes.toString("utf8", DATA, DATA + this.#bytes.readUInt32LE(OUT));
     this.results.push(text);
     return text;
@@ -160,7 +184,7 @@ export class GuestProgram {
 
   read(fd: number, byteLength: number): string {
     this.#iovec(byteLength);
-    this.#call("fd_read", fd, IOVECS, 1, OUT);
+    if (this.#call("fd_read", fd, IOVECS, 1, OUT) !== 0) return "";
     const text = this.#bytes.toString("utf8", DATA, DATA + this.#bytes.readUInt32LE(OUT));
     this.results.push(text);
     return text;
