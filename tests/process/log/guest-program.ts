@@ -86,7 +86,7 @@ export class GuestProgram {
   /** What each call returned, as far as it is the same in every world. */
   readonly results: string[] = [];
 
-  private constructor(world: World, log: OpenedLog | undefined) {
+  private constructor(world: World, log: OpenedLog | undefined, state: unknown = undefined) {
     this.system = new SystemInterface({
       options: {
         args: ["guest"],
@@ -96,7 +96,7 @@ export class GuestProgram {
         keepAliveDirectory: join(world.image, "open-files"),
         warn: (message) => this.notices.push(message),
       },
-      ...{ image: world.image, state: undefined, log },
+      ...{ image: world.image, state, log },
       notice: (message) => this.notices.push(message),
       keptFiles: () => new Set(),
       replaying: () => {},
@@ -116,11 +116,27 @@ export class GuestProgram {
     return guest;
   }
 
+  /** Without a log. */
+  static plain(world: World): GuestProgram {
+    return new GuestProgram(world, undefined);
+  }
+
   static recover(world: World): GuestProgram {
     const log = OpenedLog.open(world.image, 0);
     if (log === undefined) throw new Error("there is no log");
     const guest = new GuestProgram(world, log);
     guest.system.configure({ uncertain: "repeat", durability: "process" }, false);
+    return guest;
+  }
+
+  /** After a power failure, as a fresh process goes on. */
+  resumed(world: World): GuestProgram {
+    const state: unknown = JSON.parse(JSON.stringify(this.system.save()));
+    this.system.close();
+    const guest = new GuestProgram(world, undefined, state);
+    guest.results.push(...this.results);
+    guest.notices.push(...this.notices);
+    this.#bytes.copy(guest.#bytes);
     return guest;
   }
 

@@ -117,3 +117,27 @@ test("a random program, killed at random places: as if it had not been", { timeo
     { numRuns: PROGRAMS },
   );
 });
+
+test("a random program, resumed from what was saved: as if the power had not failed", { timeout: 600_000 }, () => {
+  fc.assert(
+    fc.property(programs, ({ script, appending, deaths }) => {
+      const reference = new World(appending);
+      const uninterrupted = GuestProgram.plain(reference);
+      run(uninterrupted, script);
+      const world = new World(appending);
+      let guest = GuestProgram.plain(world);
+      const failures = new Set(deaths.map(({ place }) => place % script.length));
+      const open: number[] = [];
+      for (const [index, { step }] of script.entries()) {
+        if (failures.has(index)) guest = guest.resumed(world);
+        step(guest, open);
+      }
+      expect(guest.results).toEqual(uninterrupted.results);
+      expect(world.outcome()).toEqual(reference.outcome());
+      for (const { system } of [guest, uninterrupted]) system.close();
+      world.end();
+      reference.end();
+    }),
+    { numRuns: PROGRAMS },
+  );
+});
