@@ -83,6 +83,7 @@ export class GuestProgram {
   readonly notices: string[] = [];
   readonly #memory = new WebAssembly.Memory({ initial: 1 });
   readonly #bytes = Buffer.from(this.#memory.buffer);
+  readonly #clocks = new Map<number, bigint>();
   /** What each call returned, as far as it is the same in every world. */
   readonly results: string[] = [];
 
@@ -137,6 +138,7 @@ export class GuestProgram {
     guest.results.push(...this.results);
     guest.notices.push(...this.notices);
     this.#bytes.copy(guest.#bytes);
+    for (const [id, time] of this.#clocks) guest.#clocks.set(id, time);
     return guest;
   }
 
@@ -150,6 +152,7 @@ export class GuestProgram {
   }
 
   #call(name: string, ...args: (number | bigint)[]): number {
+    this.#bytes.fill(0, OUT, OUT + 64); // a call that fails leaves what was there
     // As a guest is linked: near-call.ts.
     const near = (arg: number | bigint) => (arg < 2 ** 31 && WASI_TAKING_NUMBERS.has(name) ? Number(arg) : arg);
     const result = this.system.functions[name]?.(...args.map(near)) ?? -1;
@@ -229,6 +232,14 @@ export class GuestProgram {
       at += 24 + length;
     }
     this.results.push(names.sort().join(","));
+  }
+
+  /** Of a clock that only the process has: it never goes back. 1: monotonic, 2: the process's time. */
+  clock(id: number): void {
+    this.#call("clock_time_get", id, 0n, OUT);
+    const now = this.#bytes.readBigUInt64LE(OUT);
+    if (now < (this.#clocks.get(id) ?? 0n)) this.results.push(`clock ${id} has gone back`);
+    this.#clocks.set(id, now);
   }
 
   random(): string {

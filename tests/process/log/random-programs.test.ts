@@ -34,7 +34,7 @@ function step(name: string, parts: readonly fc.Arbitrary<unknown>[], make: (...p
 }
 
 const steps: fc.Arbitrary<Told> = fc.oneof(
-  { weight: 4, arbitrary: step("open", [path, fc.constantFrom(0, 1, 5, 8, 9), fc.constantFrom(0, 0, 1)], open) },
+  { weight: 4, arbitrary: step("open", [path, fc.constantFrom(0, 1, 2, 5, 8, 9), fc.constantFrom(0, 0, 1)], open) },
   { weight: 2, arbitrary: step("close", [nth], (n: number) => (guest, open) => guest.close(at(open, n))) },
   { weight: 4, arbitrary: step("write", [nth, text], (n: number, t: string) => (g, open) => g.write(at(open, n), t)) },
   { weight: 3, arbitrary: step("print", [text], (t: string) => (guest) => guest.write(1, t)) },
@@ -63,6 +63,8 @@ const steps: fc.Arbitrary<Told> = fc.oneof(
   step("link", [path, path], (p: string, q: string) => (guest) => guest.link(p, q)),
   step("symlink", [path, path], (p: string, q: string) => (guest) => guest.symlink(p, q)),
   step("next log", [], () => (guest) => guest.goOnInNextLog()),
+  step("list", [nth], (n: number) => (guest, open) => guest.list(at(open, n))),
+  step("clock", [fc.constantFrom(1, 2)], (id: number) => (guest) => guest.clock(id)),
   step("random", [], () => (guest) => guest.random()),
 );
 
