@@ -61,7 +61,8 @@ export class InstructionReader {
   }
 
   skipSelectTypes(): void {
-    this.position += this.leb();
+    const count = this.leb(); // moves the position, which `+=` would have read before
+    this.position += count;
   }
 
   skipImmediates(table: typeof SIMD | typeof ATOMIC, sub: number): void {

@@ -224,9 +224,11 @@ function readForm(reader: DwarfReader, form: number, sections: Sections): string
     case FORM.udata:
       reader.unsigned();
       return "";
-    case FORM.block:
-      reader.position += reader.unsigned();
+    case FORM.block: {
+      const byteLength = reader.unsigned(); // moves the position
+      reader.position += byteLength;
       return "";
+    }
     default: {
       const lengths: Readonly<Record<number, number>> = {
         [FORM.data1]: 1,

@@ -13,7 +13,7 @@ import {
   type TableType,
 } from "./module.js";
 import { Op } from "./opcodes.js";
-import { type FunctionType, isValueType, type ValueType } from "./value-types.js";
+import { type FunctionType, isValueType, ValueType } from "./value-types.js";
 
 /** How a module that we do not carry is refused: what it needs, in words. */
 function refuse(what: string, position: number): never {
@@ -27,6 +27,13 @@ function readValueType(reader: ByteReader): ValueType {
     refuse("typed references or garbage collection types", reader.position - 1);
   }
   throw new UnsupportedModule(`unknown value type 0x${byte.toString(16)} at byte ${reader.position - 1}`);
+}
+
+/** Exceptions cannot pass to JavaScript, which saves and restores tables. */
+function readTableType(reader: ByteReader): TableType {
+  const element = readValueType(reader);
+  if (element === ValueType.exnref) refuse("a table of exceptions (exnref)", reader.position - 1);
+  return { element, ...readLimits(reader) };
 }
 
 function readLimits(reader: ByteReader): Limits {
@@ -203,7 +210,7 @@ class ModuleDecoder {
         this.functionTypes.push(reader.u32());
         this.importedFunctionCount++;
       } else if (kind === ExternalKind.table) {
-        this.tables.push({ element: readValueType(reader), ...readLimits(reader) });
+        this.tables.push(readTableType(reader));
       } else if (kind === ExternalKind.memory) this.memories.push(readLimits(reader));
       else if (kind === ExternalKind.global) {
         this.globals.push({ type: readValueType(reader), mutable: reader.u8() === 1 });
@@ -221,7 +228,7 @@ class ModuleDecoder {
     for (let count = reader.u32(); count > 0; count--) {
       const initialised = reader.bytes[reader.position] === 0x40;
       if (initialised) reader.skip(2);
-      this.tables.push({ element: readValueType(reader), ...readLimits(reader) });
+      this.tables.push(readTableType(reader));
       if (initialised) skipConstantExpression(reader, this.referencedFunctions);
     }
   }

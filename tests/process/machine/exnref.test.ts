@@ -17,6 +17,13 @@ test.skipIf(known)("an engine without exnref, or with a wrong one: refused by na
   );
 });
 
+test("a table of exceptions, which JavaScript cannot read: refused by name", () => {
+  const bytes = assemble("(module (table 1 exnref))");
+  expect(() => Program.load(bytes, { cacheDirectory: undefined, exact: false })).toThrow(
+    expect.objectContaining({ code: "MODULE_UNSUPPORTED", message: expect.stringContaining("exnref") }),
+  );
+});
+
 describe.skipIf(!known)(`try_table and exnref${reason}`, () => {
   test("clauses with a payload inside a loop", () => {
     const resumes = interruptEverywhere(`(module ${LOG} (tag $e (param i32))

@@ -5,6 +5,7 @@
  * safepoints. What survives is what an image would hold: a copy of linear memory and the machine's state.
  */
 import binaryen from "binaryen";
+import { VermilionError } from "../../../pmem/error.js";
 import { Machine } from "../../../runtime/process/machine.js";
 import type { HostFunction, Injection, MachineHost } from "../../../runtime/process/machine-host.js";
 import type { Outcome } from "../../../runtime/process/outcome.js";
@@ -25,8 +26,16 @@ const FEATURES = [
   ...[Features.ExtendedConst, Features.Atomics],
 ];
 
+/** What the assembler does not take. */
+export class NotAssembled extends Error {}
+
 export function assemble(text: string): Uint8Array {
-  const module = binaryen.parseText(text);
+  let module: ReturnType<typeof binaryen.parseText>;
+  try {
+    module = binaryen.parseText(text);
+  } catch (error) {
+    throw new NotAssembled((error as { message: string }).message);
+  }
   try {
     module.setFeatures(FEATURES.reduce<number>((all, feature) => all | feature, 0));
     binaryen.setDebugInfo(true); // the name section
@@ -160,6 +169,51 @@ export function interruptEverywhere(text: string, given?: readonly string[]): nu
     expected,
     "with stores tracked, stopped at every second safepoint",
   );
+  return resumes;
+}
+
+/** More safepoints than that take too long to be stopped at. */
+const MOST_SAFEPOINTS = 3000;
+
+/**
+ * The same at some safepoints, for programs that nobody has written; returns the number of resumes. Undefined: it is refused, or too long.
+ */
+export function interruptAtRandom(text: string, next: (below: number) => number, name: string): number | undefined {
+  let guest: Guest;
+  let reference: Run;
+  try {
+    guest = new Guest(text);
+    reference = guest.run();
+  } catch (error) {
+    if (error instanceof VermilionError && error.code === "MODULE_UNSUPPORTED") return undefined;
+    if (error instanceof NotAssembled) throw error;
+    throw new Error(`${name}: ${(error as Error).stack}`);
+  }
+  compare(reference, guest.plainLog, `${name}: uninterrupted`);
+  const { safepoints } = reference;
+  if (safepoints === 0) return 0;
+  if (safepoints > MOST_SAFEPOINTS) return undefined;
+  let resumes = 0;
+  const attempt = (failAt: (run: number) => number | undefined, others: Parameters<Guest["run"]>[1], when: string) => {
+    try {
+      const run = guest.run(failAt, others);
+      compare(run, guest.plainLog, when);
+      if (others !== "fast") sameCount(run, reference, when);
+      resumes += run.resumes;
+    } catch (error) {
+      if (error instanceof VermilionError && error.code === "CANNOT_SAVE") return; // a reference that nobody can save
+      throw new Error(`${name}, ${when}: ${(error as Error).stack}`);
+    }
+  };
+  const forms = ["none", "fast", "tracking", "apart"] as const;
+  for (let time = 0; time < 6; time++) {
+    const [at, form] = [1 + next(safepoints), forms[next(4)]];
+    attempt((run) => (run === 0 ? at : undefined), form, `stopped at safepoint ${at}, ${form}`);
+  }
+  for (const step of [safepoints <= 300 ? 1 : 5, 2 + next(4), 6 + next(20)]) {
+    const form = forms[[0, 2, 3][next(3)]!];
+    attempt(() => step, form, `stopped at every safepoint number ${step}, ${form}`);
+  }
   return resumes;
 }
 

@@ -49,6 +49,18 @@ describe("control flow", () => {
     );
   });
 
+  test("a select of references, whose type takes a byte of the code", () => {
+    survives(
+      `(table 2 funcref) (func $g) (elem (i32.const 0) $g)
+      (func $two (param i32 i32) (result i32) (call $log (local.get 0)) (local.get 1))
+      (func (export "run") (local $f funcref)
+        (call $log (call $two
+          (ref.is_null (select (result funcref) (local.get $f) (table.get (i32.const 0)) (i32.const 1)))
+          (i32.const 6))))`,
+      [1, 6],
+    );
+  });
+
   test("operands below a call are in the frame", () => {
     survives(
       `(func $f (param i32) (result i32) (call $log (local.get 0)) (i32.mul (local.get 0) (i32.const 2)))
