@@ -23,7 +23,7 @@ const FEATURES = [
     Features.BulkMemoryOpt,
   ],
   ...[Features.ReferenceTypes, Features.Multivalue, Features.ExceptionHandling, Features.TailCall, Features.SIMD128],
-  ...[Features.ExtendedConst, Features.Atomics],
+  ...[Features.ExtendedConst, Features.Atomics, Features.MultiMemory],
 ];
 
 /** What the assembler does not take. */
@@ -75,26 +75,28 @@ interface Run {
 const MOST_RESUMES = 100_000;
 
 export class Guest {
-  readonly #exact: Program;
-  readonly #fast: Program;
-  readonly #tracking: Program;
-  /** Its continuations have no loop twice. */
-  readonly #apart: Program;
+  /** The continuations of `apart` have no loop twice. */
+  readonly #forms: Readonly<Record<"exact" | "fast" | "tracking" | "apart", Program>>;
   readonly plainLog: readonly string[];
 
   constructor(text: string) {
     const bytes = assemble(text);
     this.plainLog = plainLog(bytes);
-    this.#exact = Program.load(bytes, { cacheDirectory: undefined, exact: true });
-    this.#fast = Program.load(bytes, { cacheDirectory: undefined, exact: false });
-    this.#tracking = Program.load(bytes, { cacheDirectory: undefined, exact: true, tracking: true });
-    this.#apart = Program.load(bytes, { cacheDirectory: undefined, exact: true, largestRepeated: 0 });
+    this.#forms = {
+      exact: Program.load(bytes, { cacheDirectory: undefined, exact: true }),
+      fast: Program.load(bytes, { cacheDirectory: undefined, exact: false }),
+      tracking: Program.load(bytes, { cacheDirectory: undefined, exact: true, tracking: true }),
+      apart: Program.load(bytes, { cacheDirectory: undefined, exact: true, largestRepeated: 0 }),
+    };
   }
 
-  /** Runs to the end; `failAt(n)` is the safepoint at which the nth run (from 0) is stopped, or undefined. */
+  /**
+   * Runs to the end; `failAt(n)` is the safepoint at which the nth run (from 0) is stopped, or undefined. With "calls", all of it
+   * in the fast form, it is a host call.
+   */
   run(
     failAt: (run: number) => number | undefined = () => undefined,
-    others: "fast" | "tracking" | "apart" | "none" = "none",
+    others: "fast" | "calls" | "tracking" | "apart" | "none" = "none",
   ): Run {
     const log: string[] = [];
     const memories = new CarriedMemories();
@@ -110,10 +112,13 @@ export class Guest {
       exitStatus: () => undefined,
     };
     const injection = (run: number): Injection => {
-      const atSafepoint = failAt(run);
-      return atSafepoint === undefined ? {} : { atSafepoint };
+      const at = failAt(run);
+      if (at === undefined) return {};
+      const when = (run + at) % 2 === 0 ? "before" : "after";
+      return others === "calls" ? { atCall: { name: "*", ordinal: at, when } } : { atSafepoint: at };
     };
-    const usual = { tracking: this.#tracking, apart: this.#apart, fast: this.#exact, none: this.#exact }[others];
+    const { tracking, apart, exact, fast } = this.#forms;
+    const usual = { tracking, apart, fast: exact, calls: fast, none: exact }[others];
     let machine = new Machine(usual, host);
     let outcome = machine.start("run", [], injection(0));
     let resumes = 0;
@@ -122,7 +127,7 @@ export class Guest {
       if (++resumes > MOST_RESUMES) throw new Error("no progress");
       memories.save();
       // A fast program counts in steps, so it only carries the state over: it is stopped at its first host call.
-      machine = new Machine(others === "fast" && failAt(resumes) === undefined ? this.#fast : usual, host);
+      machine = new Machine(others === "fast" && failAt(resumes) === undefined ? fast : usual, host);
       machine.restore(outcome.state);
       outcome = machine.resume({ callback: true, injection: injection(resumes) });
       safepoints += machine.safepointsCrossed;
@@ -198,7 +203,7 @@ export function interruptAtRandom(text: string, next: (below: number) => number,
     try {
       const run = guest.run(failAt, others);
       compare(run, guest.plainLog, when);
-      if (others !== "fast") sameCount(run, reference, when);
+      if (others !== "fast" && others !== "calls") sameCount(run, reference, when);
       resumes += run.resumes;
     } catch (error) {
       if (error instanceof VermilionError && error.code === "CANNOT_SAVE") return; // a reference that nobody can save
@@ -213,6 +218,10 @@ export function interruptAtRandom(text: string, next: (below: number) => number,
   for (const step of [safepoints <= 300 ? 1 : 5, 2 + next(4), 6 + next(20)]) {
     const form = forms[[0, 2, 3][next(3)]!];
     attempt(() => step, form, `stopped at every safepoint number ${step}, ${form}`);
+  }
+  const calls = Math.max(1, guest.plainLog.length);
+  for (const ordinal of [1, 1 + next(calls), 1 + next(calls)]) {
+    attempt(() => ordinal, "calls", `stopped at every host call number ${ordinal}, fast`);
   }
   return resumes;
 }

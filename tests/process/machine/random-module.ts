@@ -26,7 +26,7 @@ export function randomModule(seed: string, newer: boolean): string {
     const next = numbersFrom(seed);
     const length = 4000 + next(40_000);
     writeFileSync(input, Buffer.from(Array.from({ length }, () => next(256))));
-    const newerForm = newer ? ["--translate-to-exnref"] : [];
+    const newerForm = newer ? ["--enable-multimemory", "--translate-to-exnref"] : [];
     execFileSync(
       process.execPath,
       [generator, input, "-ttf", "--denan", ...FEATURES, ...newerForm, "-S", "-o", output],
