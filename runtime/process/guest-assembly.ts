@@ -44,9 +44,9 @@ export function assembleGuest(order: PrepareOrder, thread: ThreadParts): Assembl
   try {
     const wakeDescriptor = createWakeDescriptor();
     control.setWakeDescriptor(wakeDescriptor); // stays open: the main thread may be about to write to it
+    const notice = (message: string) => tell({ kind: "notice", message });
     const system = new SystemInterface({
-      ...{ options: wasiOptions, image: image.path, state: state?.wasi, log },
-      notice: (message) => tell({ kind: "notice", message }),
+      ...{ options: wasiOptions, image: image.path, state: state?.wasi, log, notice },
       keptFiles: () => image.keptFiles(),
       fill: (address, byteLength) => tell({ kind: "fill", address, byteLength }),
       keeper: remoteKeeper(control, (chores) => tell({ kind: "log", chores })),
@@ -68,6 +68,7 @@ export function assembleGuest(order: PrepareOrder, thread: ThreadParts): Assembl
         hostFunctions.attach(memory);
       },
       ask: (index, byteLength, grow) => system.grow(index, byteLength, grow),
+      notice,
     });
     const parts: GuestParts = { control, points, system, hostFunctions, memories, epochs };
     const { program, machine } = createMachine(opened.program, parts, compiler, loadCounting);

@@ -24,10 +24,12 @@ interface Place {
   readonly bind: (memory: WebAssembly.Memory, address: number) => void;
   /** What a log says of a growth comes before `grow`. */
   readonly ask: (index: number, byteLength: number, grow: () => boolean) => boolean;
+  readonly notice: (message: string) => void;
 }
 
 export class GuestMemories {
   readonly #place: Place;
+  #isRefusalTold = false;
 
   constructor(place: Place) {
     this.#place = place;
@@ -71,8 +73,20 @@ export class GuestMemories {
   grow(index: number, byteLength: number): boolean {
     const backing = this.#place.image.memories[index];
     invariant(backing !== undefined, `memory ${index} has a backing`);
-    const ask = () => !this.#exceedsLimit(byteLength - backing.byteLength) && backing.grow(byteLength);
+    const ask = () => {
+      if (this.#exceedsLimit(byteLength - backing.byteLength)) return false;
+      const grown = backing.grow(byteLength);
+      if (!grown) this.#tellRefusal(backing);
+      return grown;
+    };
     return this.#place.ask(index, byteLength, ask);
+  }
+
+  /** To the program it is memory that ran out, and it may not say so; whoever runs it could have given it a larger disk. */
+  #tellRefusal({ path, growthRefusal }: MemoryBacking): void {
+    if (this.#isRefusalTold) return;
+    this.#isRefusalTold = true;
+    this.#place.notice(`the program was refused more memory: ${growthRefusal?.message ?? `${path}: no room`}`);
   }
 
   #exceedsLimit(moreBytes: number): boolean {

@@ -78,7 +78,11 @@ export class HostFunctions {
       }
       const names = new Map<string, GivenFunction>();
       for (const [name, fn] of entriesOf(given, href, `"${module}" in its default export`)) {
-        if (typeof fn !== "function") throw invalid(href, `"${module}"."${name}" is no function`);
+        if (typeof fn !== "function")
+          throw invalid(
+            href,
+            `"${module}"."${name}" is no function; export an object of modules that are objects of functions`,
+          );
         names.set(name, fn as GivenFunction);
       }
       functions.#imports.set(module, names);

@@ -50,7 +50,7 @@ export function checkImports(module: Module, given: HostFunctions): void {
       throw new VermilionError(
         "UNKNOWN_IMPORT",
         `the module needs the function "${from}"."${name}", which is part neither of WASI preview1 nor of vermilion.h; ` +
-          "build it for wasm32-wasi, or give it that function (imports)",
+          "give it that function (--imports FILE; in the library, imports), or build it for wasm32-wasi",
       );
     }
     if (lettersOf(params) === expected[0] && lettersOf(results) === expected[1]) continue;

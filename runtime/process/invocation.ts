@@ -73,7 +73,9 @@ function exportedType(module: Module, name: string, invoked: boolean) {
   const functions = module.exports.filter(({ kind }) => kind === ExternalKind.function);
   const found = functions.find((entry) => entry.name === name);
   if (found !== undefined) return typeOfFunction(module, found.index);
-  const names = functions.slice(0, 8).map((entry) => entry.name);
+  const names = functions
+    .slice(0, 8)
+    .map((entry) => (/^[\w.-]+$/.test(entry.name) ? entry.name : JSON.stringify(entry.name)));
   const others = names.length === 0 ? "it exports no function" : `it exports ${names.join(", ")}`;
   const next = invoked ? others : `name a function with --invoke: ${others}`;
   throw new VermilionError("NO_SUCH_EXPORT", `the module exports no function "${name}"; ${next}`);

@@ -140,7 +140,10 @@ function hasUnfinished({ image: path, command, replay }: CreateOrder, { notice }
 }
 
 function lostText(path: string): string {
-  return `${path}: the last run ended without saving its state (was it killed?); starting from the beginning`;
+  return (
+    `${path}: the last run left neither a state nor a log (was it killed before the program began, or without --log?); ` +
+    "starting from the beginning"
+  );
 }
 
 /** At its last epoch, whatever became of the run that went on from there. */

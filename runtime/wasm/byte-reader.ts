@@ -8,6 +8,10 @@ export class MalformedModule extends Error {
   override readonly name = "MalformedModule";
 }
 
+function endText(at: number): string {
+  return `unexpected end of the module at byte ${at}: it may have been cut short; build it, or fetch it, again`;
+}
+
 /** A cursor over the binary format (core spec 5.2). Reading past the end yields an error, never undefined. */
 export class ByteReader {
   readonly bytes: Uint8Array;
@@ -20,7 +24,7 @@ export class ByteReader {
 
   u8(): number {
     const byte = this.bytes[this.position];
-    if (byte === undefined) throw new MalformedModule(`unexpected end of the module at byte ${this.position}`);
+    if (byte === undefined) throw new MalformedModule(endText(this.position));
     this.position++;
     return byte;
   }
@@ -42,7 +46,7 @@ export class ByteReader {
   skip(count: number): void {
     this.position += count;
     if (this.position > this.bytes.length) {
-      throw new MalformedModule(`unexpected end of the module at byte ${this.bytes.length}`);
+      throw new MalformedModule(endText(this.bytes.length));
     }
   }
 

@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { mainPath, Workshop } from "../support/command-line.js";
@@ -56,6 +57,18 @@ describe.skipIf(!mayMount)("disks (skipped where a user may not mount one)", () 
   test("no room for the image: status 74, nothing has run", () => {
     const out = onDisk("size=128k", "$V run $M 2>&1; echo $?");
     expect(out).toMatch(/^vermilion: \/mnt\/\.vermilion.*free some space.*\n74\n$/);
+  });
+
+  test("no room for more memory, as saving it would need: refused to the program, and told once to whoever runs it", () => {
+    writeFileSync(
+      join(shop.work, "grow.wat"),
+      `(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
+        (func (export "_start")
+          (drop (memory.grow (i32.const 400)))
+          (call $exit (i32.eq (memory.grow (i32.const 200)) (i32.const -1)))))`,
+    );
+    const out = onDisk("size=8m", "$V run --image i $W/grow.wat 2>&1; echo $?");
+    expect(out).toMatch(/^vermilion: the program was refused more memory: .*free some space.*\n1\n$/);
   });
 
   test("it fills up before the save: status 74, never a wrong resume; the next run starts over and says so", () => {

@@ -52,8 +52,8 @@ export async function pushEpoch(image: string, store: BlockStore, at?: number): 
       throw imageError(
         "IMAGE_NOT_SAVED",
         image,
-        "there is nothing to go on with",
-        "name one of its epochs, as IMAGE@3",
+        `there is nothing to go on with, its program is ${header.status}`,
+        "start it again with vermilion run, or name an epoch that vermilion history lists, as IMAGE@3",
       );
     }
     const epoch = at ?? header.epoch;
