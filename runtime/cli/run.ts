@@ -7,7 +7,7 @@ import { addProgramOptions, createOptions, type ProgramOptions } from "./program
 import { Progress } from "./progress.js";
 import { checkReplication, startReplication } from "./replicate.js";
 import { runToEnd } from "./run-to-end.js";
-import { addSuperviseOptions, type SuperviseOptions, supervise } from "./supervise.js";
+import { addSuperviseOptions, checkSupervision, type SuperviseOptions, supervise } from "./supervise.js";
 
 interface RunCommandOptions extends ProgramOptions, SuperviseOptions {
   readonly invoke?: string;
@@ -26,6 +26,7 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
   addSuperviseOptions(command);
   addGuestOptions(command).action(async (module: string, args: string[], options: RunCommandOptions) => {
     checkReplication(options);
+    checkSupervision(options);
     if (options.supervise === true) return finish(await supervise(process.argv, options, messages));
     const progress = new Progress(messages, basename(module));
     const started = await Process.create({

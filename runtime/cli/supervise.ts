@@ -10,10 +10,12 @@ import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { type Command, Option } from "commander";
+import { VermilionError } from "../index.js";
 import { countingNumber } from "./guest-options.js";
 import type { Messages } from "./messages.js";
 
 const USUAL_PERIOD = "1s";
+const USUAL_RESTARTS = 10;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 10_000;
 /** A run of that length was no failure of the restart before it. */
@@ -29,7 +31,7 @@ const HARMLESS: ReadonlySet<string> = new Set(["SIGUSR1", "SIGUSR2", "SIGCONT"])
 
 export interface SuperviseOptions {
   readonly supervise?: boolean;
-  readonly restarts: number;
+  readonly restarts?: number;
   readonly fresh?: boolean;
   readonly inPlace?: boolean;
   readonly log?: boolean;
@@ -44,8 +46,19 @@ export function addSuperviseOptions(command: Command): Command {
       `start it again whenever it is killed; with --persist-every ${USUAL_PERIOD}, unless something else is said`,
     )
     .addOption(
-      new Option("--restarts <n>", "how often in a row --supervise does that").argParser(countingNumber).default(10),
+      new Option("--restarts <n>", `how often in a row --supervise does that (default: ${USUAL_RESTARTS})`).argParser(
+        countingNumber,
+      ),
     );
+}
+
+/** USAGE. */
+export function checkSupervision({ supervise: isOn, restarts }: SuperviseOptions): void {
+  if (isOn === true || restarts === undefined) return;
+  throw new VermilionError(
+    "USAGE",
+    "--restarts: says how often --supervise starts again; add --supervise, or leave it out",
+  );
 }
 
 /**
@@ -57,7 +70,7 @@ export async function supervise(
   options: SuperviseOptions,
   messages: Messages,
 ): Promise<number> {
-  const { restarts } = options;
+  const { restarts = USUAL_RESTARTS } = options;
   const { first, again } = commandLines(argv, options);
   let child: ChildProcess | undefined;
   let ending = false;
@@ -94,18 +107,25 @@ export async function supervise(
 /** Our options stand before the program's, so the first of a name is ours. */
 function commandLines(
   argv: readonly string[],
-  { fresh, inPlace, log, persistEvery, persistEveryCalls }: SuperviseOptions,
+  { fresh, inPlace, log, persistEvery, persistEveryCalls, restarts }: SuperviseOptions,
 ): { readonly first: readonly string[]; readonly again: readonly string[] } {
   const [, main = "", command = "", ...rest] = argv;
   const persists = persistEvery !== undefined || persistEveryCalls !== undefined || log !== undefined;
   const points = persists || inPlace === true ? [] : ["--persist-every", USUAL_PERIOD];
-  const first = [main, command, ...points, ...without(rest, "--supervise")];
+  const own = without(rest, "--supervise");
+  const first = [main, command, ...points, ...(restarts === undefined ? own : withoutRestarts(own))];
   return { first, again: fresh === true ? without(first, "--fresh") : first };
 }
 
 function without(args: readonly string[], unwanted: string): string[] {
   const index = args.indexOf(unwanted);
   return args.filter((_, at) => at !== index);
+}
+
+/** "--restarts 3" or "--restarts=3". */
+function withoutRestarts(args: readonly string[]): string[] {
+  const index = args.findIndex((arg) => arg === "--restarts" || arg.startsWith("--restarts="));
+  return args.toSpliced(index, args[index] === "--restarts" ? 2 : 1);
 }
 
 function ended(child: ChildProcess): Promise<{ status: number | null; signal: NodeJS.Signals | null }> {

@@ -56,6 +56,11 @@ test.each([
   expect(stderr).not.toContain("starting again");
 });
 
+test("--restarts without --supervise: a usage error", async () => {
+  const { status, stderr } = await shop.run(["run", "--restarts", "3", cat]);
+  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining("add --supervise") });
+});
+
 test("killed more often than --restarts: given up, with the signal's status", async () => {
   const run = shop.start(["run", "--supervise", "--restarts", "1", "--json", "--image", "often", cat]);
   const first = await holderOf("often");
