@@ -113,19 +113,14 @@ function commandLines(
   const persists = persistEvery !== undefined || persistEveryCalls !== undefined || log !== undefined;
   const points = persists || inPlace === true ? [] : ["--persist-every", USUAL_PERIOD];
   const own = without(rest, "--supervise");
-  const first = [main, command, ...points, ...(restarts === undefined ? own : withoutRestarts(own))];
+  const first = [main, command, ...points, ...(restarts === undefined ? own : without(own, "--restarts", 1))];
   return { first, again: fresh === true ? without(first, "--fresh") : first };
 }
 
-function without(args: readonly string[], unwanted: string): string[] {
-  const index = args.indexOf(unwanted);
-  return args.filter((_, at) => at !== index);
-}
-
-/** "--restarts 3" or "--restarts=3". */
-function withoutRestarts(args: readonly string[]): string[] {
-  const index = args.findIndex((arg) => arg === "--restarts" || arg.startsWith("--restarts="));
-  return args.toSpliced(index, args[index] === "--restarts" ? 2 : 1);
+/** Without the first option of that name, and as many arguments behind it unless it has them as "--name=value". */
+function without(args: readonly string[], name: string, values = 0): string[] {
+  const index = args.findIndex((arg) => arg === name || arg.startsWith(`${name}=`));
+  return index < 0 ? [...args] : args.toSpliced(index, args[index] === name ? 1 + values : 1);
 }
 
 function ended(child: ChildProcess): Promise<{ status: number | null; signal: NodeJS.Signals | null }> {

@@ -51,8 +51,7 @@ export class GuestMemories {
   #create(memory: WebAssembly.Memory): MemoryBacking {
     const { byteLength } = memory.buffer;
     const backing = this.#place.image.createMemory();
-    if (!backing.grow(byteLength))
-      throw backing.growthRefusal ?? new VermilionError("DISK_FULL", `${backing.path}: no room`);
+    if (!backing.grow(byteLength)) throw refusalOf(backing);
     return backing;
   }
 
@@ -83,10 +82,10 @@ export class GuestMemories {
   }
 
   /** To the program it is memory that ran out, and it may not say so; whoever runs it could have given it a larger disk. */
-  #tellRefusal({ path, growthRefusal }: MemoryBacking): void {
+  #tellRefusal(backing: MemoryBacking): void {
     if (this.#isRefusalTold) return;
     this.#isRefusalTold = true;
-    this.#place.notice(`the program was refused more memory: ${growthRefusal?.message ?? `${path}: no room`}`);
+    this.#place.notice(`the program was refused more memory: ${refusalOf(backing).message}`);
   }
 
   #exceedsLimit(moreBytes: number): boolean {
@@ -105,4 +104,9 @@ export class GuestMemories {
       );
     }
   }
+}
+
+/** Why it did not grow. */
+function refusalOf({ path, growthRefusal }: MemoryBacking): VermilionError {
+  return growthRefusal ?? new VermilionError("DISK_FULL", `${path}: no room`);
 }

@@ -10,12 +10,12 @@ import { type Entry, entryInScratch } from "./entry.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
-import { placeOfName, rootNames, rootPaths } from "./places.js";
+import { isAt, placeOfName, type RootPaths, rootNames, rootPaths } from "./places.js";
 import { positionOf } from "./position.js";
-import { closeParent, O_PATH, openParent, type PathArgument } from "./resolve.js";
+import { closeParent, openParent, type PathArgument } from "./resolve.js";
 import { saveJustOpened, saveNumber } from "./save.js";
 import { SCRATCH } from "./scratch.js";
-import { deviceInScratch, factsInScratch, inodeInScratch, isInScratch, statAt, statOf } from "./stat.js";
+import { factsInScratch, isInScratch, statAt, statOf } from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
 
 const NOFOLLOW = 0x100;
@@ -49,7 +49,7 @@ interface At {
 
 export class Observer {
   readonly #host: WasiHost;
-  #roots: (string | undefined)[] | undefined;
+  #roots: RootPaths | undefined;
   #rootNames: ReturnType<typeof rootNames> | undefined;
 
   constructor(host: WasiHost) {
@@ -204,12 +204,7 @@ export class Observer {
     const left = { nth: place.nth };
     const root = host.options.preopens.findIndex(({ guest }) => guest === place.guest && left.nth-- === 0);
     if (root < 0) return false;
-    const path = host.scratch.setString(SCRATCH.pathA, place.path);
-    const found = host.resolver.open(host.roots[root] ?? -1, path, O_PATH | constants.O_NOFOLLOW, 0);
-    if (found < 0) return false;
-    const facts = statOf(host, found) === 0 ? factsInScratch(host) : undefined;
-    host.libc.close(found);
-    return facts?.inode.toString() === inode && facts.device.toString() === device;
+    return isAt(host, host.roots[root] ?? -1, place.path, { device: BigInt(device), inode: BigInt(inode) });
   }
 
   /**
@@ -218,12 +213,12 @@ export class Observer {
    */
   keepOpen({ device, inode }: Entry): { readonly kept: string | undefined; readonly numbers: readonly number[] } {
     const host = this.#host;
-    const low = Number(BigInt.asUintN(32, BigInt(inode)));
+    const [wantedDevice, wantedInode] = [BigInt(device), BigInt(inode)];
+    const low = Number(BigInt.asUintN(32, wantedInode));
     const open = [...host.table.all()].filter(([, { kind, host: descriptor, filetype, inodeLow }]) => {
       if (kind !== "file" || filetype !== Filetype.REGULAR_FILE) return false;
       if (inodeLow !== -1 && inodeLow !== low) return false;
-      if (statOf(host, descriptor) === -1) return false;
-      return inodeInScratch(host) === inode && deviceInScratch(host) === device;
+      return statOf(host, descriptor) !== -1 && isInScratch(host, wantedDevice, wantedInode);
     });
     const [first] = open;
     if (first === undefined) return { kept: undefined, numbers: [] };

@@ -3,13 +3,15 @@ import { constants } from "node:fs";
 import type { WasiHost } from "./host.js";
 import { O_PATH } from "./resolve.js";
 import { SCRATCH } from "./scratch.js";
-import { type FileFacts, factsInScratch, statOf } from "./stat.js";
+import { type FileFacts, isInScratch, statOf } from "./stat.js";
 import type { Place } from "./state.js";
 
 const AT_FDCWD = -100;
 
-/** Where the granted directories are now; undefined: nobody knows. */
-export function rootPaths(host: WasiHost): (string | undefined)[] {
+/** Where the granted directories are; undefined: nobody knows. */
+export type RootPaths = readonly (string | undefined)[];
+
+export function rootPaths(host: WasiHost): RootPaths {
   return host.roots.map((root) => pathOf(host, root));
 }
 
@@ -21,12 +23,7 @@ export function nameOf(host: WasiHost, index: number): { guest: string; nth: num
 }
 
 /** Where the open file is beneath a preopen; undefined: nowhere, or something else is there. */
-export function placeOf(
-  host: WasiHost,
-  descriptor: number,
-  facts: FileFacts,
-  roots: readonly (string | undefined)[],
-): Place | undefined {
+export function placeOf(host: WasiHost, descriptor: number, facts: FileFacts, roots: RootPaths): Place | undefined {
   const path = pathOf(host, descriptor);
   if (path === undefined) return undefined;
   for (const { index, below } of belowRoots(path, roots)) {
@@ -41,7 +38,7 @@ export function placeOf(
  */
 export function rootNames(
   host: WasiHost,
-  roots: readonly (string | undefined)[],
+  roots: RootPaths,
 ): readonly ({ readonly guest: string; readonly nth: number } | undefined)[] {
   return roots.map((root, index) => {
     const [first] = root === undefined ? [] : belowRoots(root, roots);
@@ -50,12 +47,7 @@ export function rootNames(
 }
 
 /** Where a name in an open directory is, whether anything has that name or not; undefined: beneath no granted directory. */
-export function placeOfName(
-  host: WasiHost,
-  directory: number,
-  name: string,
-  roots: readonly (string | undefined)[],
-): Place | undefined {
+export function placeOfName(host: WasiHost, directory: number, name: string, roots: RootPaths): Place | undefined {
   const path = pathOf(host, directory);
   if (path === undefined) return undefined;
   const [found] = belowRoots(path === "/" ? `/${name}` : `${path}/${name}`, roots);
@@ -65,7 +57,7 @@ export function placeOfName(
 /** The granted directories that the path lies in, and the rest of it. */
 function* belowRoots(
   path: string,
-  roots: readonly (string | undefined)[],
+  roots: RootPaths,
 ): IterableIterator<{ readonly index: number; readonly below: string }> {
   for (const [index, root] of roots.entries()) {
     if (root === undefined) continue;
@@ -75,15 +67,20 @@ function* belowRoots(
   }
 }
 
-function isAt(host: WasiHost, root: number, path: string, facts: FileFacts): boolean {
+/** Whether that very file has the name `path` beneath an open directory. */
+export function isAt(
+  host: WasiHost,
+  directory: number,
+  path: string,
+  { device, inode }: Pick<FileFacts, "device" | "inode">,
+): boolean {
   if (Buffer.byteLength(path) > 4095) return false;
   const address = host.scratch.setString(SCRATCH.pathA, path);
-  const found = host.resolver.open(root, address, O_PATH | constants.O_NOFOLLOW, 0);
+  const found = host.resolver.open(directory, address, O_PATH | constants.O_NOFOLLOW, 0);
   if (found < 0) return false;
-  const same = statOf(host, found) === 0;
-  const { inode, device } = factsInScratch(host);
+  const isSame = statOf(host, found) === 0 && isInScratch(host, device, inode);
   host.libc.close(found);
-  return same && inode === facts.inode && device === facts.device;
+  return isSame;
 }
 
 /** The kernel's name for an open file; of a removed one it ends in " (deleted)" and `isAt` finds nothing there. */

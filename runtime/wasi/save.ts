@@ -3,7 +3,7 @@ import { type Descriptor, Transport } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
 import { listenerPort } from "./listen.js";
-import { nameOf, placeOf, rootPaths } from "./places.js";
+import { nameOf, placeOf, type RootPaths, rootPaths } from "./places.js";
 import { positionOf } from "./position.js";
 import { directoryAt, fileAt, isRegular } from "./saved-descriptors.js";
 import { type FileFacts, factsInScratch, statOf } from "./stat.js";
@@ -46,7 +46,7 @@ export function saveState(host: WasiHost, { flush = true, flushLater }: SaveOpti
 }
 
 /** One descriptor, as saveState has it. Nothing is flushed. */
-export function saveNumber(host: WasiHost, number: number, roots: Saving["roots"]): SavedDescriptor | undefined {
+export function saveNumber(host: WasiHost, number: number, roots: RootPaths): SavedDescriptor | undefined {
   const descriptor = host.table.get(number);
   if (descriptor === undefined) return undefined;
   const keeper = new FileKeeper(host);
@@ -75,8 +75,7 @@ interface Saving {
   readonly flush: boolean;
   readonly flushLater: number[] | undefined;
   readonly keeper: FileKeeper;
-  /** Where the preopens are; undefined: unknown. */
-  readonly roots: readonly (string | undefined)[];
+  readonly roots: RootPaths;
 }
 
 type Common = Pick<SavedDescriptor, "number" | "rights" | "inheriting" | "fdflags">;

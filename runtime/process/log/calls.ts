@@ -206,39 +206,25 @@ export function visitOutputs(
 /** Of a call's arguments: two calls that differ in them are told apart. Paths count by their place. */
 export function checkOf(args: Arguments): number {
   let sum = args.length;
-  for (const arg of args)
-    sum = Math.imul(sum ^ (typeof arg === "bigint" ? foldBigint(arg) : arg), 0x9e3779b1) ^ (sum >>> 15);
+  for (const arg of args) sum = withArgument(sum, typeof arg === "bigint" ? foldBigint(arg) : arg);
   return sum | 0;
 }
 
-/** `checkOf` for three numbers. */
+/** `checkOf` for three numbers, without a list of them, as the next two. */
 export function checkOf3(a: number, b: number, c: number): number {
-  let sum = 3;
-  sum = Math.imul(sum ^ a, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
-  return sum | 0;
+  return withArgument(withArgument(withArgument(3, a), b), c) | 0;
 }
 
-/** `checkOf` for four numbers. */
 export function checkOf4(a: number, b: number, c: number, d: number): number {
-  let sum = 4;
-  sum = Math.imul(sum ^ a, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ d, 0x9e3779b1) ^ (sum >>> 15);
-  return sum | 0;
+  return withArgument(withArgument(withArgument(withArgument(4, a), b), c), d) | 0;
 }
 
-/** `checkOf` for five numbers. */
 export function checkOf5(a: number, b: number, c: number, d: number, e: number): number {
-  let sum = 5;
-  sum = Math.imul(sum ^ a, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ b, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ c, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ d, 0x9e3779b1) ^ (sum >>> 15);
-  sum = Math.imul(sum ^ e, 0x9e3779b1) ^ (sum >>> 15);
-  return sum | 0;
+  return withArgument(withArgument(withArgument(withArgument(withArgument(5, a), b), c), d), e) | 0;
+}
+
+function withArgument(sum: number, arg: number): number {
+  return Math.imul(sum ^ arg, 0x9e3779b1) ^ (sum >>> 15);
 }
 
 function foldBigint(value: bigint): number {

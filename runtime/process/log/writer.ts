@@ -53,10 +53,11 @@ export class LogWriter {
   #cursor = 0;
   #broken = false;
   readonly #seen = new SeenOutputs();
-  /** The last record, if it was made by `word`, and how often it has been repeated. 0: by another way. */
+  /** The last record that is no REPEATED one, if it was made by `word`; kind 0: it was not. */
   #lastKind = 0;
   #lastCheck = 0;
   #lastValue = 0;
+  /** What the last record counts, if it is a REPEATED one. */
   #repetitions: number;
 
   private constructor(log: MappedLog, { at, sum, repetitions }: LogEnd) {

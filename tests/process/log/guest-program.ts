@@ -188,12 +188,17 @@ export class GuestProgram {
     return result;
   }
 
-  readAt(fd: number, byteLength: number, offset: bigint): string {
-    this.#iovec(byteLength);
-    if (this.#call("fd_pread", fd, IOVECS, 1, offset, OUT) !== 0) return "";
+  /** What a read with that result has brought. */
+  #taken(result: number): string {
+    if (result !== 0) return "";
     const text = this.#bytes.toString("utf8", DATA, DATA + this.#bytes.readUInt32LE(OUT));
     this.results.push(text);
     return text;
+  }
+
+  readAt(fd: number, byteLength: number, offset: bigint): string {
+    this.#iovec(byteLength);
+    return this.#taken(this.#call("fd_pread", fd, IOVECS, 1, offset, OUT));
   }
 
   writeAt(fd: number, text: string, position: bigint): number {
@@ -203,10 +208,7 @@ export class GuestProgram {
 
   read(fd: number, byteLength: number): string {
     this.#iovec(byteLength);
-    if (this.#call("fd_read", fd, IOVECS, 1, OUT) !== 0) return "";
-    const text = this.#bytes.toString("utf8", DATA, DATA + this.#bytes.readUInt32LE(OUT));
-    this.results.push(text);
-    return text;
+    return this.#taken(this.#call("fd_read", fd, IOVECS, 1, OUT));
   }
 
   seek(fd: number, offset: bigint, whence = 0): number {

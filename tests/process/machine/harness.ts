@@ -10,6 +10,7 @@ import { Machine } from "../../../runtime/process/machine.js";
 import type { HostFunction, Injection, MachineHost } from "../../../runtime/process/machine-host.js";
 import type { Outcome } from "../../../runtime/process/outcome.js";
 import { Program } from "../../../runtime/process/program.js";
+import type { Random } from "../../../runtime/testing/random.js";
 import { CarriedMemories } from "../../support/carried-memories.js";
 
 const { Features } = binaryen;
@@ -183,7 +184,7 @@ const MOST_SAFEPOINTS = 3000;
 /**
  * The same at some safepoints, for programs that nobody has written; returns the number of resumes. Undefined: it is refused, or too long.
  */
-export function interruptAtRandom(text: string, next: (below: number) => number, name: string): number | undefined {
+export function interruptAtRandom(text: string, random: Random, name: string): number | undefined {
   let guest: Guest;
   let reference: Run;
   try {
@@ -212,15 +213,15 @@ export function interruptAtRandom(text: string, next: (below: number) => number,
   };
   const forms = ["none", "fast", "tracking", "apart"] as const;
   for (let time = 0; time < 6; time++) {
-    const [at, form] = [1 + next(safepoints), forms[next(4)]];
+    const [at, form] = [1 + random.below(safepoints), forms[random.below(4)]];
     attempt((run) => (run === 0 ? at : undefined), form, `stopped at safepoint ${at}, ${form}`);
   }
-  for (const step of [safepoints <= 300 ? 1 : 5, 2 + next(4), 6 + next(20)]) {
-    const form = forms[[0, 2, 3][next(3)]!];
+  for (const step of [safepoints <= 300 ? 1 : 5, 2 + random.below(4), 6 + random.below(20)]) {
+    const form = forms[[0, 2, 3][random.below(3)]!];
     attempt(() => step, form, `stopped at every safepoint number ${step}, ${form}`);
   }
   const calls = Math.max(1, guest.plainLog.length);
-  for (const ordinal of [1, 1 + next(calls), 1 + next(calls)]) {
+  for (const ordinal of [1, 1 + random.below(calls), 1 + random.below(calls)]) {
     attempt(() => ordinal, "calls", `stopped at every host call number ${ordinal}, fast`);
   }
   return resumes;

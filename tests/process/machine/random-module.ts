@@ -1,10 +1,10 @@
 /** Random modules of Binaryen's generator for fuzzers, as programs for the harness. */
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Random } from "../../../runtime/testing/random.js";
 
 const generator = join(dirname(createRequire(import.meta.url).resolve("binaryen")), "bin", "wasm-opt");
 const FEATURES = [
@@ -12,28 +12,16 @@ const FEATURES = [
   ...["nontrapping-float-to-int", "mutable-globals", "tail-call", "extended-const"],
 ].map((feature) => `--enable-${feature}`);
 
-/** A sequence of whole numbers that follows from a text. */
-export function numbersFrom(seed: string): (below: number) => number {
-  let count = 0;
-  return (below) => createHash("sha256").update(`${seed} ${count++}`).digest().readUInt32LE() % below;
-}
-
-/** The seed's module as text. `newer`: with try_table and exnref, else with the legacy instructions. */
-export function randomModule(seed: string, newer: boolean): string {
+/** A module as text. `newer`: with try_table and exnref, else with the legacy instructions. */
+export function randomModule(random: Random, newer: boolean): string {
   const folder = mkdtempSync(join(tmpdir(), "vermilion-random-module-"));
   try {
     const [input, output] = [join(folder, "input"), join(folder, "module.wat")];
-    const next = numbersFrom(seed);
-    const length = 4000 + next(40_000);
-    writeFileSync(input, Buffer.from(Array.from({ length }, () => next(256))));
+    const length = 4000 + random.below(40_000);
+    writeFileSync(input, Buffer.from(Array.from({ length }, () => random.below(256))));
     const newerForm = newer ? ["--enable-multimemory", "--translate-to-exnref"] : [];
-    execFileSync(
-      process.execPath,
-      [generator, input, "-ttf", "--denan", ...FEATURES, ...newerForm, "-S", "-o", output],
-      {
-        stdio: ["ignore", "ignore", "pipe"],
-      },
-    );
+    const options = ["-ttf", "--denan", ...FEATURES, ...newerForm, "-S", "-o", output];
+    execFileSync(process.execPath, [generator, input, ...options], { stdio: ["ignore", "ignore", "pipe"] });
     const fields = withTypesOnce(fieldsOf(readFileSync(output, "utf8")));
     return withoutImports(without(newer ? EXCEPTION_TABLE : NEWER, fields)).join("\n");
   } finally {
@@ -56,10 +44,10 @@ export function programCalling(
   text: string,
   { name, params, results }: ReturnType<typeof exportsOf>[number],
   newer: boolean,
-  next: (below: number) => number,
+  random: Random,
 ): string {
   const calls = Array.from({ length: 3 }, () => {
-    const args = params.map((type) => constantOf(type, next(1000) - 300));
+    const args = params.map((type) => constantOf(type, random.below(1000) - 300));
     const body = `(call ${name} ${args.join(" ")}) ${results.toReversed().map(logged).join(" ")}`;
     const thrown = "(call $log-i32 (i32.const -99))";
     if (!newer) return `(try (do ${body}) (catch_all ${thrown}))`;
@@ -162,7 +150,7 @@ const NEWER = /try_table|throw_ref|\bexn|exnref/;
 /** Which is refused. */
 const EXCEPTION_TABLE = /\$exnref_table/;
 
-/** Functions that use what is unwanted do nothing, and whatever else uses it is gone, and what uses that. */
+/** Functions that use what is unwanted trap at once; whatever else uses it is gone, and what uses that. */
 function without(unwanted: RegExp, fields: readonly string[]): string[] {
   const isUnwanted = (text: string) => unwanted.test(text);
   const gone = new Set<string>();
