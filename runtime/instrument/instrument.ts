@@ -9,6 +9,7 @@
  */
 import { ByteReader } from "../wasm/byte-reader.js";
 import { ByteWriter } from "../wasm/byte-writer.js";
+import { hintRoomByteLength, writeHintRoom } from "../wasm/compilation-hints.js";
 import { ExternalKind, type Limits, type Module, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
@@ -133,6 +134,11 @@ export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix,
   };
 }
 
+/** Of functions: of the guest's own. */
+function definedCount({ bodies }: Module): number {
+  return bodies.length / 2;
+}
+
 /** Bodies of the guest's functions, rewritten where they can unwind, then our helpers'. */
 function writeCode(
   out: ByteWriter,
@@ -146,9 +152,9 @@ function writeCode(
   const analysis = new FunctionAnalysis(module, graph);
   const { positions } = target;
   const writer = new BodyWriter(analysis, target, types, mode, out);
-  const definedCount = module.bodies.length / 2;
-  out.u32(definedCount + appendix.helperCount);
-  for (let defined = 0; defined < definedCount; defined++) {
+  const count = definedCount(module);
+  out.u32(count + appendix.helperCount);
+  for (let defined = 0; defined < count; defined++) {
     const index = module.importedFunctionCount + defined;
     const replaces = tracking || graph.replacesInstructions[index] === 1;
     if (graph.mayUnwind[index] === 1 || replaces) {
@@ -177,7 +183,8 @@ function headRoom(module: Module, appendix: Appendix): number {
   const guest = (code?.[0] ?? module.bytes.length) + 16;
   const exports = module.memories.length + module.tables.length + module.globals.length + module.tags.length;
   const longestExport = 64;
-  return guest + 5 * appendix.functionCount + longestExport * exports + (module.bytes.length >> 2) + 65536;
+  const hintRoom = hintRoomByteLength(definedCount(module) + appendix.helperCount);
+  return guest + 5 * appendix.functionCount + longestExport * exports + hintRoom + (module.bytes.length >> 2) + 65536;
 }
 
 function copyCustomNames(out: ByteWriter, module: Module): void {
@@ -245,6 +252,7 @@ function writeHead(
     for (let index = 0; index < appendix.functionCount; index++) head.u32(index);
   });
   if (module.data.length > 0) writeSection(head, SectionId.dataCount, () => head.u32(module.data.length));
+  writeHintRoom(head, module.importedFunctionCount, definedCount(module) + appendix.helperCount);
   return head;
 }
 

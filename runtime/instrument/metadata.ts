@@ -7,7 +7,7 @@ import { METADATA_SECTION } from "./instrument.js";
 /** Bumped by any change of frames, sites or safepoint counts: an image names the version that its frames are for. */
 export const INSTRUMENTER_VERSION = 2;
 /** Bumped by any change of the code that is made: cached forms of another version are not used. */
-export const CODE_VERSION = 7;
+export const CODE_VERSION = 8;
 
 function pack(flags: Uint8Array): string {
   const packed = new Uint8Array((flags.length + 7) >> 3);

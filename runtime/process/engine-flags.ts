@@ -4,6 +4,7 @@
  * docs/rationale.md#engine-flags
  */
 import { availableParallelism } from "node:os";
+import type { HintFormat } from "../wasm/compilation-hints.js";
 
 export const V8_VERSION = Number.parseInt(process.versions.v8, 10);
 
@@ -17,11 +18,15 @@ const ASKS_FOR_HINTS = V8_VERSION < 14;
 const DEOPTIMIZES = V8_VERSION >= 14;
 const NO_DEOPTIMIZATION = "--no-wasm-deopt";
 
+/** While the guest runs, and while it waits for them. */
+const compilers = (count: number): string => `--wasm-num-compilation-tasks=${Math.max(1, count)}`;
+const COMPILERS_BESIDE_GUEST = compilers(availableParallelism() - 1);
+
 export const ENGINE_FLAGS: readonly string[] = [
   `--wasm-tiering-budget=${TIERING_BUDGET}`,
   ...(ASKS_FOR_HINTS ? ["--experimental-wasm-branch-hinting"] : []),
   ...(DEOPTIMIZES ? [NO_DEOPTIMIZATION] : []),
-  `--wasm-num-compilation-tasks=${Math.max(1, availableParallelism() - 1)}`,
+  COMPILERS_BESIDE_GUEST,
   "--wasm-lazy-validation", // of what has been validated before: program.ts
   "--no-flush-bytecode", // what a save needs was compiled ahead and stays, also if it is not called for days
 ];
@@ -33,3 +38,20 @@ export const ENGINE_FLAGS: readonly string[] = [
 export function optimizesFromScratch(flags: readonly string[]): boolean {
   return !DEOPTIMIZES || flags.includes(NO_DEOPTIMIZATION);
 }
+
+const HINTS = "experimental-wasm-compilation-hints";
+/** The older kind speaks of all functions, and is heard only if not all are lazy whatever it says. */
+const OLDER_HINTS = V8_VERSION < 14;
+
+/** For the time in which the guest waits for a module to be compiled as its hints say (compilation-hints.ts), and behind it. */
+export const HEED_HINTS: readonly string[] = [
+  `--${HINTS}`,
+  ...(OLDER_HINTS ? ["--no-wasm-lazy-compilation"] : []),
+  compilers(availableParallelism()),
+];
+export const PASS_OVER_HINTS: readonly string[] = [
+  `--no-${HINTS}`,
+  ...(OLDER_HINTS ? ["--wasm-lazy-compilation"] : []),
+  COMPILERS_BESIDE_GUEST,
+];
+export const HINT_FORMAT: HintFormat = OLDER_HINTS ? "strategies" : "priorities";

@@ -9,7 +9,7 @@ import { checkImports } from "./imports.js";
 import { entryOf } from "./invocation.js";
 import { openFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
-import { Program } from "./program.js";
+import { type CompiledForm, Program } from "./program.js";
 import type { PrepareOrder, Report } from "./protocol.js";
 
 /** Owned by the caller. */
@@ -27,10 +27,13 @@ export interface OpeningParts {
   readonly hostFunctions: HostFunctions;
   /** Called before the first module of a guest is compiled. */
   readonly compiling: () => void;
+  /** A form that is compiled already; whose it is, is not known. */
+  readonly compiled?: CompiledForm | undefined;
 }
 
 /** Every error that a program, an image or a directory can cause; StartCancelled, StackTooShort. Then nothing is left open. */
-export function openGuest(order: PrepareOrder, { control, tell, hostFunctions, compiling }: OpeningParts): OpenedGuest {
+export function openGuest(order: PrepareOrder, parts: OpeningParts): OpenedGuest {
+  const { control, tell, hostFunctions, compiling, compiled } = parts;
   const notice = (message: string) => tell({ kind: "notice", message });
   const warn = once(notice);
   const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
@@ -42,6 +45,7 @@ export function openGuest(order: PrepareOrder, { control, tell, hostFunctions, c
           exact: order.exact,
           flags,
           ahead: order.ahead,
+          compiled,
           accept: (module) => {
             checkImports(module, hostFunctions);
             if (command?.instance === false) entryOf(module, command); // throws

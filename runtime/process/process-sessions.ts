@@ -2,9 +2,10 @@ import { VermilionError } from "../../pmem/error.js";
 import { type GuestThread, startGuestThread } from "./guest-thread.js";
 import { needsExactCounts, orderOf, type ProcessOptions, reopening } from "./process-options.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
-import { readAhead } from "./read-ahead.js";
+import { type FormAhead, readAhead } from "./read-ahead.js";
 import { type Prepared, Session, type SessionEvents } from "./session.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
+import { StartLearning } from "./start-learning.js";
 
 /** A session that waits for the end of the program. */
 let lastSession: Session | undefined;
@@ -61,6 +62,8 @@ export class ProcessSessions {
   #cancelled = false;
   /** An instance between two calls, in its session. */
   #waiting = false;
+  /** Of the run that was prepared first. */
+  #learning: StartLearning | undefined;
   #onRunning: () => void = () => {};
 
   constructor(order: PrepareOrder, options: ProcessOptions) {
@@ -78,7 +81,9 @@ export class ProcessSessions {
     const booting = takeSpare();
     this.#session = booting ?? new Session();
     this.#session.hold(true);
-    const ahead = booting && readAhead(this.#order);
+    const { ahead, form } = (booting && readInto(booting, this.#order)) ?? {};
+    const { cacheDirectory } = this.#order;
+    if (form !== undefined && cacheDirectory !== undefined) this.#learning = StartLearning.begin(cacheDirectory, form);
     let report = await this.#session.prepare({ ...this.#order, ahead }, events);
     if (report.kind === "needsStack") {
       const shallow = this.#session;
@@ -121,6 +126,8 @@ export class ProcessSessions {
     const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {
+      if (end.outcome.kind !== "powerFailed") await this.#learning?.end();
+      this.#learning = undefined;
       if (end.outcome.kind !== "returned") this.#letGo();
       else if (session?.reusable === true) this.#wait(session);
       else await this.end();
@@ -179,6 +186,16 @@ export class ProcessSessions {
 
 function eventsOf(options: ProcessOptions): SessionEvents {
   return { notice: options.onNotice, instrumenting: options.onInstrument, replaying: options.onReplay };
+}
+
+/** What the thread of a session needs, read while it boots, and the form that it has been given already. */
+function readInto(session: Session, order: PrepareOrder) {
+  let form: FormAhead | undefined;
+  const ahead = readAhead(order, (read) => {
+    form = read;
+    session.precompile(read);
+  });
+  return { ahead, form: ahead && form };
 }
 
 function takeSpare(): Session | undefined {

@@ -20,9 +20,13 @@ import { decodeModule } from "../wasm/decode.js";
 import type { Module } from "../wasm/module.js";
 import { readFunctionNames } from "../wasm/names.js";
 import { ContinuationModules } from "./continuation-modules.js";
+import { HEED_HINTS, PASS_OVER_HINTS } from "./engine-flags.js";
+import type { CachedForm } from "./form-cache.js";
 import { formFor, nameOfForm, RUNS_EXNREF, USUAL_MODE } from "./forms.js";
-import { type CachedForm, ModuleCache } from "./module-cache.js";
-import type { ReadAhead } from "./read-ahead.js";
+import { contentHash } from "./image/content-hash.js";
+import { ModuleCache } from "./module-cache.js";
+import type { FormAhead, ReadAhead } from "./read-ahead.js";
+import { hint } from "./start-profile.js";
 
 export { INSTRUMENTER_VERSION };
 
@@ -39,6 +43,8 @@ export interface ProgramOptions {
   readonly accept?: (module: Module) => void;
   /** What the main thread has read; undefined: nothing. */
   readonly ahead?: ReadAhead | undefined;
+  /** Used if it is of this module and form. */
+  readonly compiled?: CompiledForm | undefined;
   /** For tests: as of ContinuationBuilder. */
   readonly largestRepeated?: number;
   /** Told when instrumenting starts, which can take seconds for big modules. */
@@ -88,7 +94,11 @@ export class Program {
     const form = formFor(exact ? "exact" : flags ? USUAL_MODE : "fast", tracking);
     const name = nameOfForm(form);
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes, options.ahead);
-    const cached = cache?.readForm(name);
+    const { compiled } = options;
+    if (compiled?.mode === name && compiled.hash === contentHash(bytes)) {
+      return accepted(new Program(bytes, form, compiled, cache, options), options);
+    }
+    const cached = cache?.forms.readForm(name);
     if (cached !== undefined) {
       const made = fromInstrumented(bytes, name, cached, cache);
       if (made !== undefined) return accepted(new Program(bytes, form, made, cache, options), options);
@@ -171,6 +181,32 @@ interface Made {
   readonly bodies: Uint32Array;
 }
 
+/** Before it is known for which module; see precompile. */
+export interface CompiledForm extends Made {
+  /** Of the module, as of contentHash. */
+  readonly hash: string;
+  readonly mode: string;
+}
+
+/**
+ * Compiles a form that this engine has found valid, and at once what starts of the program need, which takes flags of the engine:
+ * for programs of our own. Undefined: it is no form.
+ */
+export function precompile({ hash, mode, content, needed }: FormAhead): CompiledForm | undefined {
+  const metadata = readMetadata(content.bytes);
+  if (metadata === undefined) return undefined;
+  const isHinted = needed !== undefined && hint(content.bytes, needed);
+  if (isHinted) HEED_HINTS.forEach(setFlagsFromString);
+  try {
+    const compiled = new WebAssembly.Module(content.bytes as Uint8Array<ArrayBuffer>);
+    return { hash, mode, compiled, metadata: metadata.slice(), bodies: content.bodies };
+  } catch {
+    return undefined; // said by whoever loads it
+  } finally {
+    if (isHinted) PASS_OVER_HINTS.forEach(setFlagsFromString);
+  }
+}
+
 /** What this engine has validated once is compiled as it is, by programs with the flag: it takes longer than all the rest. */
 function fromInstrumented(
   bytes: Uint8Array,
@@ -184,7 +220,7 @@ function fromInstrumented(
   const compiled = compile(form.bytes, `the instrumented form (${name}, of ${bytes.length} bytes)`, isValid, () =>
     validate(bytes),
   );
-  if (form.isValid !== true) cache?.writeForm(name, form);
+  if (form.isValid !== true) cache?.forms.writeForm(name, form);
   return { compiled, metadata: metadata.slice(), bodies: form.bodies };
 }
 

@@ -8,7 +8,7 @@ import type { KeepPolicy } from "./image/epoch-record.js";
 import type { Cut, HoldupEnergy } from "./image/holdup-energy.js";
 import type { DescriptorInspection } from "./inspect.js";
 import type { PolicyWishes } from "./persistence-policy.js";
-import type { ReadAhead } from "./read-ahead.js";
+import type { FormAhead, ReadAhead } from "./read-ahead.js";
 import type { SignalName } from "./signals.js";
 
 /** What to do with an image that is there already and could go on. */
@@ -96,6 +96,8 @@ export interface RunOrder {
 }
 
 export type Order =
+  /** There is no answer, unless by what the next order takes. */
+  | { readonly kind: "precompile"; readonly form: FormAhead }
   | { readonly kind: "prepare"; readonly order: PrepareOrder }
   | { readonly kind: "run"; readonly order: RunOrder }
   /** Follow the log up to that many calls, or as far as it leads, and change nothing. */

@@ -1,6 +1,7 @@
 /**
  * What a guest's thread needs first, read and compiled by the main thread while that one boots: for a large program this takes as
- * long as the boot.
+ * long as the boot. The program's form goes first, on a guess, so that the thread compiles it while the program itself is
+ * read and hashed; if the guess was wrong, nobody uses what was compiled.
  *
  * Only what is right whoever does it, and nothing that the main thread would have to set the engine's flags for. What cannot be
  * read is left to the guest's thread, which says what is wrong with it.
@@ -8,54 +9,107 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildFrameStack } from "../instrument/frame-stack.js";
+import { findHintRoom } from "../wasm/compilation-hints.js";
+import { type CachedForm, FormCache } from "./form-cache.js";
 import { formFor, nameOfForm, USUAL_MODE } from "./forms.js";
 import { contentHash } from "./image/content-hash.js";
-import { MAX_MODULE_BYTES } from "./image/header.js";
-import { MODULE_NAME } from "./image/names.js";
-import { type CachedForm, ModuleCache } from "./module-cache.js";
+import { currentSlot, type ImageHeader, MAX_MODULE_BYTES } from "./image/header.js";
+import { HEADER_NAME, MODULE_NAME } from "./image/names.js";
+import { isResumable } from "./image/reading.js";
+import { ModuleCache } from "./module-cache.js";
 import type { PrepareOrder } from "./protocol.js";
+import { SeenModule } from "./seen-module.js";
+import type { Beginning } from "./start-profile.js";
 
 export interface ReadAhead {
   /** The program's own bytes. */
   readonly module: Uint8Array;
   /** Of them: see contentHash. */
   readonly hash: string;
-  /** As the cache has it; undefined: it has none, or not this one. */
-  readonly form: { readonly mode: string; readonly content: CachedForm } | undefined;
   /** See ModuleCache.existingCopy. */
   readonly copy: string | undefined;
   /** Compiled. */
   readonly frameStack: WebAssembly.Module;
 }
 
-/** Undefined: the program is not in a file, or could not be read. */
-export function readAhead(order: PrepareOrder): ReadAhead | undefined {
+/** The form that a program is needed in, as the cache has it, which this engine has found valid. */
+export interface FormAhead {
+  /** Of the program; most likely of the one that is wanted. */
+  readonly hash: string;
+  readonly mode: string;
+  readonly content: CachedForm;
+  /** Undefined: it has no room for hints. */
+  readonly importedFunctions: number | undefined;
+  readonly beginning: Beginning;
+  /** Functions to be compiled at once; undefined: that is not known yet. */
+  readonly needed: Uint32Array | undefined;
+}
+
+/** `onForm`: told at once; again, if the program turns out to be another one. Undefined: the program is not in a file, or could not be read. */
+export function readAhead(order: PrepareOrder, onForm: (form: FormAhead) => void): ReadAhead | undefined {
   if (order.kind === "create" && order.moduleBytes !== undefined) return undefined;
   try {
-    const module = moduleOf(order);
-    const cache = order.cacheDirectory === undefined ? undefined : new ModuleCache(order.cacheDirectory, module);
-    const mode = nameOfForm(formFor(order.exact ? "exact" : USUAL_MODE));
-    const content = cache?.readForm(mode);
-    return {
-      module,
-      hash: contentHash(module),
-      form: content && { mode, content },
-      copy: order.kind === "create" ? cache?.existingCopy() : undefined,
-      frameStack: new WebAssembly.Module(buildFrameStack()),
+    const { cacheDirectory } = order;
+    const header = headerOf(order.image);
+    const tell = (hash: string): void => {
+      const form = formOf(order, header, hash);
+      if (form !== undefined) onForm(form);
     };
+    const seen =
+      order.kind === "open" || cacheDirectory === undefined
+        ? undefined
+        : new SeenModule(cacheDirectory, order.command.module);
+    const guess = order.kind === "open" ? header?.moduleSha256 : seen?.hash;
+    if (guess !== undefined) tell(guess);
+    const module = moduleOf(order);
+    const hash = contentHash(module);
+    if (hash !== guess) {
+      tell(hash);
+      if (module.length > LARGE) seen?.remember(hash);
+    }
+    const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, module);
+    const copy = order.kind === "create" ? cache?.existingCopy() : undefined;
+    return { module, hash, copy, frameStack: new WebAssembly.Module(buildFrameStack()) };
   } catch {
     return undefined;
   }
 }
 
 /** To be handed over, not copied. Small files lie in buffers that Node shares among them. */
-export function transferable({ module, form }: ReadAhead): ArrayBuffer[] {
-  const buffers = [module, ...(form === undefined ? [] : [form.content.bytes])].map(({ buffer }) => buffer);
+export function transferable(...parts: readonly Uint8Array[]): ArrayBuffer[] {
+  const buffers = parts.map(({ buffer }) => buffer);
   return buffers.filter((buffer): buffer is ArrayBuffer => buffer instanceof ArrayBuffer && buffer.byteLength > LARGE);
 }
 
 /** In bytes: more than any pool of Node's has. */
 const LARGE = 1 << 20;
+
+function formOf(order: PrepareOrder, header: ImageHeader | undefined, hash: string): FormAhead | undefined {
+  if (order.cacheDirectory === undefined) return undefined;
+  const cache = new FormCache(order.cacheDirectory, hash);
+  const mode = nameOfForm(formFor(order.exact ? "exact" : USUAL_MODE));
+  const content = cache.readForm(mode);
+  if (content?.isValid !== true) return undefined;
+  const beginning = beginningOf(order, header);
+  const importedFunctions = findHintRoom(content.bytes)?.importedFunctions;
+  return { hash, mode, content, importedFunctions, beginning, needed: cache.readProfile(mode, beginning).needed };
+}
+
+/** Most likely: what an image of an unfinished program lacks is not looked at. */
+function beginningOf(order: PrepareOrder, header: ImageHeader | undefined): Beginning {
+  if (order.kind === "open") return "resume";
+  return order.ifUnfinished !== "replace" && header !== undefined && isResumable(header) ? "resume" : "start";
+}
+
+/** Undefined: there is no image, or not a good one. */
+function headerOf(image: string): ImageHeader | undefined {
+  const path = join(image, HEADER_NAME);
+  try {
+    return currentSlot(readPlainFile(path, constants.O_NOFOLLOW), path).header;
+  } catch {
+    return undefined;
+  }
+}
 
 function moduleOf(order: PrepareOrder): Uint8Array {
   if (order.kind === "create") return readPlainFile(order.command.module, 0);

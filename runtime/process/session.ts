@@ -7,7 +7,7 @@ import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
 import { PollReminder } from "./poll-reminder.js";
 import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
-import { transferable } from "./read-ahead.js";
+import { type FormAhead, transferable } from "./read-ahead.js";
 import { serveCommit } from "./remote-commit.js";
 import { LogChoresServer } from "./remote-log-keeper.js";
 import { deserializeError } from "./serialized-error.js";
@@ -98,8 +98,13 @@ export class Session {
   /** Opens or creates the image and loads the program. "needsStack": to be done again in a session with a long stack. */
   prepare(order: PrepareOrder, events: SessionEvents): Promise<Prepared | Cancelled | { readonly kind: "needsStack" }> {
     this.#events = events;
-    this.#send({ kind: "prepare", order }, order.ahead && transferable(order.ahead));
+    this.#send({ kind: "prepare", order }, order.ahead && transferable(order.ahead.module));
     return this.#next("prepared", "needsStack", "cancelled");
+  }
+
+  /** Has the thread compile what the next order most likely needs. */
+  precompile(form: FormAhead): void {
+    this.#worker.postMessage({ kind: "precompile", form } satisfies Order, transferable(form.content.bytes));
   }
 
   run(order: RunOrder): Promise<{ readonly kind: "ended"; readonly outcome: Outcome } | Cancelled> {

@@ -7,12 +7,14 @@ import type { End } from "./code-cache.js";
 import { ControlBlock } from "./control-block.js";
 import { optimizesFromScratch } from "./engine-flags.js";
 import { Guest } from "./guest.js";
-import { StackTooShort, StartCancelled } from "./guest-preparation.js";
+import { interruptibly, StackTooShort, StartCancelled } from "./guest-preparation.js";
 import { HostFunctions } from "./host-functions.js";
 import { rememberHash } from "./image/content-hash.js";
 import { useFrameStack } from "./machine-instance.js";
 import { RemoteCompiler } from "./optimizing-compiler.js";
+import { type CompiledForm, precompile } from "./program.js";
 import type { ExitOrder, Order, PrepareOrder, Report } from "./protocol.js";
+import type { FormAhead } from "./read-ahead.js";
 import { serializeError } from "./serialized-error.js";
 import type { WorkerData } from "./worker-data.js";
 
@@ -27,8 +29,11 @@ let end: End = "over";
 
 const tell = (report: Report): void => port.postMessage(report);
 
+/** By a guess of the main thread's. */
+let compiled: CompiledForm | undefined;
+
 /** What answers an order; between the two, a guest may run for days. */
-function carryOut(message: Order, functions: HostFunctions): Report {
+function carryOut(message: Exclude<Order, { kind: "precompile" }>, functions: HostFunctions): Report {
   if (message.kind === "prepare") return prepare(message.order, functions);
   if (message.kind === "discard") {
     guest?.discard();
@@ -54,18 +59,30 @@ function prepareEngine(): void {
   given.engineFlags.forEach(setFlagsFromString);
 }
 
+function precompileForm(form: FormAhead): void {
+  prepareEngine();
+  try {
+    compiled = interruptibly(control, () => precompile(form));
+  } catch (error) {
+    if (!(error instanceof StartCancelled)) throw error; // found again by the order that follows
+  }
+}
+
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   quickenMainThread();
+  const form = compiled;
+  compiled = undefined;
   if (order.ahead !== undefined) {
     rememberHash(order.ahead.module, order.ahead.hash);
     useFrameStack(order.ahead.frameStack);
   }
-  guest = new Guest(order, { control, tell, hostFunctions: functions, compiler, compiling: prepareEngine });
+  const parts = { control, tell, hostFunctions: functions, compiler };
+  guest = new Guest(order, { ...parts, compiling: prepareEngine, compiled: form });
   const { command, imagePath, resumes } = guest;
   return { kind: "prepared", image: imagePath, command, resumes };
 }
 
-function answer(message: Order, functions: HostFunctions): void {
+function answer(message: Exclude<Order, { kind: "precompile" }>, functions: HostFunctions): void {
   try {
     tell(carryOut(message, functions));
   } catch (error) {
@@ -100,6 +117,7 @@ function exit({ status }: ExitOrder): void {
 
 port.on("message", (message: Order | ExitOrder) => {
   if (message.kind === "exit") return exit(message);
+  if (message.kind === "precompile") return precompileForm(message.form);
   const imports = message.kind === "prepare" ? message.order.imports : undefined;
   if (imports === undefined) answer(message, new HostFunctions());
   else loadImports(imports).then((functions) => answer(message, functions), fail);

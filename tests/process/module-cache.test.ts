@@ -17,29 +17,29 @@ test("an instrumented form comes back as it was, for its module and mode only", 
     bytes: Buffer.from(Uint8Array.from({ length: 101 }, (_, i) => i)),
     bodies: Uint32Array.of(7, 2 ** 31),
   };
-  new ModuleCache(directory, large).writeForm("fast", form);
-  expect(new ModuleCache(directory, large).readForm("fast")).toEqual({ ...form, isValid: true });
-  expect(new ModuleCache(directory, large).readForm("exact")).toBeUndefined();
-  expect(new ModuleCache(directory, large.slice(1)).readForm("fast")).toBeUndefined();
+  new ModuleCache(directory, large).forms.writeForm("fast", form);
+  expect(new ModuleCache(directory, large).forms.readForm("fast")).toEqual({ ...form, isValid: true });
+  expect(new ModuleCache(directory, large).forms.readForm("exact")).toBeUndefined();
+  expect(new ModuleCache(directory, large.slice(1)).forms.readForm("fast")).toBeUndefined();
 });
 
 test("a form that another engine has made is not known to be valid until this one has said so", () => {
   const form = { bytes: Buffer.of(1, 2, 3), bodies: Uint32Array.of(8) };
   const cache = new ModuleCache(directory, large);
-  cache.writeForm("fast", form);
+  cache.forms.writeForm("fast", form);
   for (const folder of readdirSync(directory)) {
     for (const name of readdirSync(join(directory, folder))) {
       if (name.endsWith(process.versions.v8)) rmSync(join(directory, folder, name));
     }
   }
-  expect(cache.readForm("fast")).toEqual({ ...form, isValid: false });
-  cache.writeForm("fast", { ...form, isValid: false });
-  expect(cache.readForm("fast")?.isValid).toBe(true);
+  expect(cache.forms.readForm("fast")).toEqual({ ...form, isValid: false });
+  cache.forms.writeForm("fast", { ...form, isValid: false });
+  expect(cache.forms.readForm("fast")?.isValid).toBe(true);
 });
 
 test("a form whose file is damaged, or shorter: there is none", () => {
   const cache = new ModuleCache(directory, large);
-  cache.writeForm("fast", { bytes: Buffer.of(1, 2, 3), bodies: Uint32Array.of(8) });
+  cache.forms.writeForm("fast", { bytes: Buffer.of(1, 2, 3), bodies: Uint32Array.of(8) });
   const [folder = ""] = readdirSync(directory);
   const [name = ""] = readdirSync(join(directory, folder)).filter((each) => each.endsWith(".wasm"));
   const path = join(directory, folder, name);
@@ -50,7 +50,7 @@ test("a form whose file is damaged, or shorter: there is none", () => {
     damaged[at]! ^= 1;
     for (const bytes of [damaged, whole.subarray(0, at)]) {
       writeFileSync(path, bytes);
-      expect(cache.readForm("fast"), `byte ${at}`).toBeUndefined();
+      expect(cache.forms.readForm("fast"), `byte ${at}`).toBeUndefined();
     }
   }
 });

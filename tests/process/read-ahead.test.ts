@@ -1,13 +1,23 @@
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { contentHash } from "../../runtime/process/image/content-hash.js";
 import { Image } from "../../runtime/process/image/image.js";
-import { ModuleCache } from "../../runtime/process/module-cache.js";
-import { Program } from "../../runtime/process/program.js";
+import { Program, precompile } from "../../runtime/process/program.js";
 import type { PrepareOrder } from "../../runtime/process/protocol.js";
-import { readAhead, transferable } from "../../runtime/process/read-ahead.js";
+import { type FormAhead, type ReadAhead, readAhead, transferable } from "../../runtime/process/read-ahead.js";
 import { assembleText } from "../support/guests.js";
 
 let directory: string;
@@ -32,64 +42,100 @@ function creating(more: { readonly exact?: boolean; readonly moduleBytes?: Uint8
 
 const opening = (image: string) => ({ kind: "open", image, exact: false, cacheDirectory: undefined }) as PrepareOrder;
 
+function reading(order: PrepareOrder): { readonly ahead: ReadAhead | undefined; readonly forms: readonly FormAhead[] } {
+  const forms: FormAhead[] = [];
+  return { ahead: readAhead(order, (form) => forms.push(form)), forms };
+}
+
+/** Beyond what it takes for a file to be remembered. */
+function large(text: string): Uint8Array {
+  return assembleText(`(module (memory 32) (data (i32.const 0) "${"a".repeat(1 << 20)}") ${text})`);
+}
+
 describe("readAhead", () => {
   test("a program that was never run: its bytes and their hash", () => {
-    const ahead = readAhead(creating());
+    const { ahead, forms } = reading(creating());
     expect(Buffer.from(ahead?.module ?? []).equals(bytes)).toBe(true);
     expect(ahead?.hash).toBe(contentHash(bytes));
-    expect(ahead?.form).toBeUndefined();
+    expect(forms).toEqual([]);
   });
 
   test.each([false, true])("one that was run, exact: %s: the form that a start needs", (exact) => {
     const first = Program.load(bytes, options(exact));
-    const ahead = readAhead(creating({ exact }));
-    expect(ahead?.form?.content).toMatchObject({ isValid: true });
+    const { ahead, forms } = reading(creating({ exact }));
+    const [form] = forms;
+    expect(forms).toHaveLength(1);
+    expect(form).toMatchObject({ hash: contentHash(bytes), beginning: "start", needed: undefined });
+    const compiled = form && precompile(form);
     rmSync(join(directory, "cache"), { recursive: true });
     let instrumented = false;
-    const again = Program.load(ahead?.module ?? new Uint8Array(), {
-      ...options(exact),
-      ahead,
-      onInstrument: () => {
-        instrumented = true;
-      },
-    });
+    const onInstrument = () => {
+      instrumented = true;
+    };
+    const again = Program.load(ahead?.module ?? bytes, { ...options(exact), ahead, compiled, onInstrument });
     expect(instrumented).toBe(false);
+    expect(again.compiled).toBe(compiled?.compiled);
     expect(again.mode).toBe(first.mode);
     expect(again.sites).toEqual(first.sites);
   });
 
-  test("of another program: not used", () => {
+  test("what was compiled for another program, or in another form, is not used", () => {
     Program.load(bytes, options(false));
-    const ahead = readAhead(creating());
+    const [form] = reading(creating()).forms;
+    const compiled = form && precompile(form);
     const other = assembleText('(module (func (export "_start")))');
-    expect(new ModuleCache(join(directory, "cache"), other, ahead).readForm("flag")).toBeUndefined();
+    expect(Program.load(other, { ...options(false), compiled }).compiled).not.toBe(compiled?.compiled);
+    expect(Program.load(bytes, { ...options(true), compiled }).compiled).not.toBe(compiled?.compiled);
+    expect(Program.load(bytes, { ...options(false), compiled }).compiled).toBe(compiled?.compiled);
   });
 
-  test("bytes that were given, no file, no plain file: nothing", () => {
-    expect(readAhead(creating({ moduleBytes: bytes }))).toBeUndefined();
-    rmSync(modulePath);
-    expect(readAhead(creating())).toBeUndefined();
-    mkdirSync(modulePath);
-    expect(readAhead(creating())).toBeUndefined();
+  test("a large file that was read before: its form, before the file is read; if that has changed since, the right one, too", () => {
+    const [first, second] = [large('(func (export "_start"))'), large('(func (export "_start") nop)')];
+    for (const program of [first, second]) Program.load(program, options(false));
+    const read = (): readonly string[] => reading(creating()).forms.map(({ hash }) => hash);
+    writeFileSync(modulePath, first);
+    const age = (): void => utimesSync(modulePath, 1e9, 1e9);
+    age();
+    expect(read()).toEqual([contentHash(first)]);
+    expect(read()).toEqual([contentHash(first)]);
+    expect(second.length - first.length).toBe(1);
+    writeFileSync(modulePath, second.subarray(0, first.length)); // in place: no module, of the same length
+    age();
+    expect(read()).toEqual([contentHash(first)]);
+    writeFileSync(modulePath, second);
+    expect(read()).toEqual([contentHash(second)]);
+    age();
+    const seen = readdirSync(join(directory, "cache", "seen"));
+    expect(seen.length).toBeGreaterThan(1);
+    for (const name of seen) chmodSync(join(directory, "cache", "seen", name), 0o600);
+    for (const name of seen) writeFileSync(join(directory, "cache", "seen", name), "damaged");
+    expect(read()).toEqual([contentHash(second)]);
   });
 
-  test("an image: its module, but not through a link", () => {
+  test("an image that goes on: its form by the header, and its module, but not through a link", () => {
+    Program.load(bytes, options(false));
     const image = join(directory, "image");
     Image.create(image, { moduleBytes: bytes, command: {}, instrumenterVersion: 1 }).close();
-    expect(readAhead(opening(image))?.hash).toBe(contentHash(bytes));
+    const { ahead, forms } = reading({ ...opening(image), cacheDirectory: join(directory, "cache") });
+    expect(ahead?.hash).toBe(contentHash(bytes));
+    expect(forms).toMatchObject([{ hash: contentHash(bytes), beginning: "resume" }]);
     const path = join(image, "module.wasm");
     renameSync(path, join(directory, "elsewhere"));
     symlinkSync(join(directory, "elsewhere"), path);
-    expect(readAhead(opening(image))).toBeUndefined();
+    expect(reading(opening(image)).ahead).toBeUndefined();
+  });
+
+  test("bytes that were given, no file, no plain file: nothing", () => {
+    expect(reading(creating({ moduleBytes: bytes })).ahead).toBeUndefined();
+    rmSync(modulePath);
+    expect(reading(creating()).ahead).toBeUndefined();
+    mkdirSync(modulePath);
+    expect(reading(creating()).ahead).toBeUndefined();
   });
 
   test("only what is large is handed over: small files share a buffer with others", () => {
-    const ahead = readAhead(creating());
-    expect(ahead && transferable(ahead)).toEqual([]);
-    const module = readFileSync(modulePath);
-    const large = { module: Buffer.alloc(2 ** 21), hash: "", form: undefined, copy: undefined };
-    expect(ahead && transferable({ ...ahead, ...large })).toHaveLength(1);
-    expect(ahead && transferable({ ...ahead, ...large, module })).toEqual([]);
+    expect(transferable(readFileSync(modulePath))).toEqual([]);
+    expect(transferable(Buffer.alloc(2 ** 21), readFileSync(modulePath))).toHaveLength(1);
   });
 });
 
