@@ -175,8 +175,8 @@ function writeCode(
 }
 
 /**
- * Bytes that surely hold all sections before the code: the guest's, our additions, an element for each function; and, if
- * there are not very many, the hints.
+ * Bytes that surely hold all sections before the code: the guest's, our additions, an element for each function, room
+ * for compilation hints; and, if there are not very many, the branch hints.
  */
 function headRoom(module: Module, appendix: Appendix): number {
   const code = module.sections.get(SectionId.code);

@@ -7,8 +7,6 @@ import type { CompiledFunction } from "./start-profile.js";
 
 const CATEGORY = "disabled-by-default-v8.wasm.detailed";
 const EVENT = "wasm.CompileBaseline";
-/** What is compiled later does not belong to the start. */
-const LONGEST_MILLISECONDS = 1000;
 /** The last events come from another thread. */
 const PATIENCE_MILLISECONDS = 200;
 
@@ -23,17 +21,14 @@ export class CompilationRecorder {
   readonly #session: Session;
   readonly #compiled: CompiledFunction[] = [];
   readonly #complete: Promise<void>;
-  readonly #timer: NodeJS.Timeout;
-  #ended = false;
 
   private constructor(session: Session) {
     this.#session = session;
     session.on("NodeTracing.dataCollected", ({ params }) => this.#add(params.value as TraceEvent[]));
     this.#complete = new Promise((resolve) => session.once("NodeTracing.tracingComplete", () => resolve()));
-    this.#timer = setTimeout(() => this.#stop(), LONGEST_MILLISECONDS).unref();
   }
 
-  /** Undefined: somebody else is tracing, or this Node cannot. */
+  /** Undefined: this Node cannot. */
   static begin(): CompilationRecorder | undefined {
     try {
       const { Session } = process.getBuiltinModule("node:inspector");
@@ -50,9 +45,9 @@ export class CompilationRecorder {
     return undefined;
   }
 
-  /** What was compiled since it began, but for a second at most. */
+  /** What was compiled since it began. */
   async end(): Promise<readonly CompiledFunction[]> {
-    this.#stop();
+    this.#session.post("NodeTracing.stop");
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, PATIENCE_MILLISECONDS);
@@ -63,10 +58,8 @@ export class CompilationRecorder {
     return this.#compiled;
   }
 
-  #stop(): void {
-    clearTimeout(this.#timer);
-    if (!this.#ended) this.#session.post("NodeTracing.stop");
-    this.#ended = true;
+  cancel(): void {
+    this.#session.disconnect();
   }
 
   #add(events: readonly TraceEvent[]): void {

@@ -43,15 +43,10 @@ const HINTS = "experimental-wasm-compilation-hints";
 /** The older kind speaks of all functions, and is heard only if not all are lazy whatever it says. */
 const OLDER_HINTS = V8_VERSION < 14;
 
-/** For the time in which the guest waits for a module to be compiled as its hints say (compilation-hints.ts), and behind it. */
-export const HEED_HINTS: readonly string[] = [
-  `--${HINTS}`,
-  ...(OLDER_HINTS ? ["--no-wasm-lazy-compilation"] : []),
-  compilers(availableParallelism()),
-];
-export const PASS_OVER_HINTS: readonly string[] = [
-  `--no-${HINTS}`,
-  ...(OLDER_HINTS ? ["--wasm-lazy-compilation"] : []),
-  COMPILERS_BESIDE_GUEST,
-];
+/** For the time in which modules are compiled as their hints say (compilation-hints.ts), and behind it. */
+export const READ_HINTS: readonly string[] = [`--${HINTS}`, ...(OLDER_HINTS ? ["--no-wasm-lazy-compilation"] : [])];
+export const UNREAD_HINTS: readonly string[] = [`--no-${HINTS}`, ...(OLDER_HINTS ? ["--wasm-lazy-compilation"] : [])];
+/** The same while the guest waits for that. */
+export const HEED_HINTS: readonly string[] = [...READ_HINTS, compilers(availableParallelism())];
+export const PASS_OVER_HINTS: readonly string[] = [...UNREAD_HINTS, COMPILERS_BESIDE_GUEST];
 export const HINT_FORMAT: HintFormat = OLDER_HINTS ? "strategies" : "priorities";

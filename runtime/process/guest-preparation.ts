@@ -21,7 +21,7 @@ export class StackTooShort extends Error {
   override readonly name = "StackTooShort";
 }
 
-/** StackTooShort: before anything is compiled for a thread that cannot run it. */
+/** StackTooShort: before anything is put together for a thread that cannot run it. */
 export function checkStack(frames: number): void {
   if (needsMoreStack(frames, resourceLimits.stackSizeMb ?? 0)) throw new StackTooShort();
 }

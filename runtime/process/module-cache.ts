@@ -4,7 +4,7 @@
  *     instrumented-<version>/<hash>-<mode>.wasm   the instrumented form, where its function bodies lie, the CRC-32 of both
  *     ...<hash>-<mode>.wasm.<engine's version>    nothing: this engine has found the form valid
  *     ...<engine's version>.<start or resume>     which functions that begins with: start-profile.ts
- *     seen/...                                    which module a file held: module-guess.ts
+ *     seen/...                                    which module a file held: seen-module.ts
  *     modules/<hash>.wasm                         the module itself, durable: images link it instead of copying it
  *
  * Beside them is the code of our own that the engine has compiled: code-cache.ts.

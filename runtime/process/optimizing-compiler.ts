@@ -7,7 +7,7 @@
 import { setFlagsFromString } from "node:v8";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { ControlBlock } from "./control-block.js";
-import { V8_VERSION } from "./engine-flags.js";
+import { READ_HINTS, UNREAD_HINTS, V8_VERSION } from "./engine-flags.js";
 
 /** Bytes of function bodies that the optimising tier compiles in a millisecond, as long as nobody has measured it here. */
 export const OPTIMIZING_SPEED = 150;
@@ -29,14 +29,11 @@ export interface BackgroundCompiler {
   finished(): Compiled | undefined;
 }
 
-/** The engine optimises what asks for it (compilation-hints.ts). The guest's own code is compiled as ever meanwhile. */
-const HINTED = ["--experimental-wasm-compilation-hints", "--no-wasm-lazy-compilation"];
-const UNHINTED = ["--no-experimental-wasm-compilation-hints", "--wasm-lazy-compilation"];
-
 /**
  * From version 12 on the engine optimises a function by what it has seen in baseline code, also of functions that it inlines.
  * One that a thread of the program compiles for the first time while there is no baseline tier has seen nothing. So it is asked
- * there only while the guest waits, and by flags for all code.
+ * there only while the guest waits, and by flags for all code. Before, it optimises what asks for it, and the guest's own code is
+ * compiled as ever meanwhile.
  */
 const MAY_OPTIMIZE_WHILE_GUEST_RUNS = V8_VERSION < 12;
 
@@ -75,7 +72,7 @@ async function optimize(
   bytes: Uint8Array<ArrayBuffer>,
   control: ControlBlock,
 ): Promise<WebAssembly.Module | undefined> {
-  const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS ? [HINTED, UNHINTED] : [OPTIMIZED, USUAL];
+  const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS ? [READ_HINTS, UNREAD_HINTS] : [OPTIMIZED, USUAL];
   const ask = () => asked.forEach(setFlagsFromString);
   if (MAY_OPTIMIZE_WHILE_GUEST_RUNS) ask();
   else if (!control.beginOptimizing(number, ask)) return undefined;

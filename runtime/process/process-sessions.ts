@@ -82,15 +82,15 @@ export class ProcessSessions {
     this.#session = booting ?? new Session();
     this.#session.hold(true);
     const { ahead, form } = (booting && readInto(booting, this.#order)) ?? {};
-    const { cacheDirectory } = this.#order;
-    if (form !== undefined && cacheDirectory !== undefined) this.#learning = StartLearning.begin(cacheDirectory, form);
+    this.#learning = form && StartLearning.begin(form, this.#order);
     let report = await this.#session.prepare({ ...this.#order, ahead }, events);
     if (report.kind === "needsStack") {
       const shallow = this.#session;
       this.#session = new Session(startGuestThread(STACK_MEGABYTES.deepResume, shallow.threadOptions));
       this.#session.hold(true);
+      const again = booting && readInto(this.#session, this.#order);
       await shallow.end(); // while the other one boots
-      report = await this.#session.prepare(this.#order, events);
+      report = await this.#session.prepare({ ...this.#order, ahead: again?.ahead }, events);
     }
     if (report.kind === "prepared") this.#prepared = report;
     else this.#cancelled = true;
@@ -126,7 +126,8 @@ export class ProcessSessions {
     const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {
-      if (end.outcome.kind !== "powerFailed") await this.#learning?.end();
+      if (end.outcome.kind === "powerFailed") this.#learning?.cancel();
+      else await this.#learning?.end();
       this.#learning = undefined;
       if (end.outcome.kind !== "returned") this.#letGo();
       else if (session?.reusable === true) this.#wait(session);
@@ -188,14 +189,13 @@ function eventsOf(options: ProcessOptions): SessionEvents {
   return { notice: options.onNotice, instrumenting: options.onInstrument, replaying: options.onReplay };
 }
 
-/** What the thread of a session needs, read while it boots, and the form that it has been given already. */
+/** What the thread of a session needs, read while it boots, and the program's form, which it has been given already. */
 function readInto(session: Session, order: PrepareOrder) {
   let form: FormAhead | undefined;
   const ahead = readAhead(order, (read) => {
-    form = read;
-    session.precompile(read);
+    if (session.precompile(read)) form = read;
   });
-  return { ahead, form: ahead && form };
+  return { ahead, form: form?.hash === ahead?.hash ? form : undefined };
 }
 
 function takeSpare(): Session | undefined {

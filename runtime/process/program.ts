@@ -193,11 +193,12 @@ export interface CompiledForm extends Made {
  * for programs of our own. Undefined: it is no form.
  */
 export function precompile({ hash, mode, content, needed }: FormAhead): CompiledForm | undefined {
-  const metadata = readMetadata(content.bytes);
-  if (metadata === undefined) return undefined;
-  const isHinted = needed !== undefined && hint(content.bytes, needed);
-  if (isHinted) HEED_HINTS.forEach(setFlagsFromString);
+  let isHinted = false;
   try {
+    const metadata = readMetadata(content.bytes);
+    if (metadata === undefined) return undefined;
+    isHinted = needed !== undefined && hint(content.bytes, needed);
+    if (isHinted) HEED_HINTS.forEach(setFlagsFromString);
     const compiled = new WebAssembly.Module(content.bytes as Uint8Array<ArrayBuffer>);
     return { hash, mode, compiled, metadata: metadata.slice(), bodies: content.bodies };
   } catch {

@@ -1,4 +1,4 @@
-/** What the main thread and the worker with the guest say to each other. Each order has one answer. */
+/** What the main thread and the worker with the guest say to each other. Each order has one answer, but the first kind. */
 import type { LogChores } from "../../pmem/log-chores.js";
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";

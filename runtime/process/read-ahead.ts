@@ -6,14 +6,14 @@
  * Only what is right whoever does it, and nothing that the main thread would have to set the engine's flags for. What cannot be
  * read is left to the guest's thread, which says what is wrong with it.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { buildFrameStack } from "../instrument/frame-stack.js";
 import { findHintRoom } from "../wasm/compilation-hints.js";
 import { type CachedForm, FormCache } from "./form-cache.js";
 import { formFor, nameOfForm, USUAL_MODE } from "./forms.js";
 import { contentHash } from "./image/content-hash.js";
-import { currentSlot, type ImageHeader, MAX_MODULE_BYTES } from "./image/header.js";
+import { currentSlot, type ImageHeader, MAX_MODULE_BYTES, SLOTS_BYTE_LENGTH } from "./image/header.js";
 import { HEADER_NAME, MODULE_NAME } from "./image/names.js";
 import { isResumable } from "./image/reading.js";
 import { ModuleCache } from "./module-cache.js";
@@ -81,7 +81,7 @@ export function transferable(...parts: readonly Uint8Array[]): ArrayBuffer[] {
   return buffers.filter((buffer): buffer is ArrayBuffer => buffer instanceof ArrayBuffer && buffer.byteLength > LARGE);
 }
 
-/** In bytes: more than any pool of Node's has. */
+/** In bytes: more than any pool of Node's has, and enough to take time. */
 const LARGE = 1 << 20;
 
 function formOf(order: PrepareOrder, header: ImageHeader | undefined, hash: string): FormAhead | undefined {
@@ -105,7 +105,7 @@ function beginningOf(order: PrepareOrder, header: ImageHeader | undefined): Begi
 function headerOf(image: string): ImageHeader | undefined {
   const path = join(image, HEADER_NAME);
   try {
-    return currentSlot(readPlainFile(path, constants.O_NOFOLLOW), path).header;
+    return currentSlot(readPlainFile(path, constants.O_NOFOLLOW, SLOTS_BYTE_LENGTH), path).header;
   } catch {
     return undefined;
   }
@@ -116,13 +116,15 @@ function moduleOf(order: PrepareOrder): Uint8Array {
   return readPlainFile(join(order.image, MODULE_NAME), constants.O_NOFOLLOW);
 }
 
-/** Nothing else: a pipe has its bytes only once. */
-function readPlainFile(path: string, flags: number): Uint8Array {
+/** All of it, or its beginning. Nothing else: a pipe has its bytes only once. */
+function readPlainFile(path: string, flags: number, byteLength?: number): Uint8Array {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | flags);
   try {
     const stat = fstatSync(descriptor);
     if (!stat.isFile() || stat.size > MAX_MODULE_BYTES) throw new Error("not to be read ahead");
-    return readFileSync(descriptor);
+    if (byteLength === undefined) return readFileSync(descriptor);
+    const bytes = Buffer.alloc(byteLength);
+    return bytes.subarray(0, readSync(descriptor, bytes));
   } finally {
     closeSync(descriptor);
   }

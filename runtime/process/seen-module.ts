@@ -8,19 +8,22 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { contentOf, withChecksum, writeCacheFile } from "./cache-files.js";
 
+const HASH = /^[0-9a-f]{64}$/;
+
 export class SeenModule {
   readonly #path: string;
 
   /** Throws if there is no such file. */
   constructor(cacheDirectory: string, module: string) {
-    const { dev, ino, size, mtimeNs } = statSync(module, { bigint: true });
-    this.#path = join(cacheDirectory, "seen", `${dev}-${ino}-${size}-${mtimeNs}`);
+    const { dev, ino, size, ctimeNs } = statSync(module, { bigint: true });
+    this.#path = join(cacheDirectory, "seen", `${dev}-${ino}-${size}-${ctimeNs}`);
   }
 
   /** As of contentHash; undefined: it was not seen before. */
   get hash(): string | undefined {
     try {
-      return contentOf(readFileSync(this.#path))?.toString("latin1");
+      const hash = contentOf(readFileSync(this.#path))?.toString("latin1");
+      return hash !== undefined && HASH.test(hash) ? hash : undefined;
     } catch {
       return undefined;
     }

@@ -1,7 +1,9 @@
+import { setFlagsFromString } from "node:v8";
 import type { MessagePort, Worker } from "node:worker_threads";
 import { invariant, VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import { ControlBlock } from "./control-block.js";
+import { PASS_OVER_HINTS } from "./engine-flags.js";
 import { type GuestThread, startGuestThread, type ThreadOptions } from "./guest-thread.js";
 import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
@@ -102,9 +104,11 @@ export class Session {
     return this.#next("prepared", "needsStack", "cancelled");
   }
 
-  /** Has the thread compile what the next order most likely needs. */
-  precompile(form: FormAhead): void {
+  /** Has the thread compile what the next order most likely needs. False: not here, since it takes flags of the engine. */
+  precompile(form: FormAhead): boolean {
+    if (this.threadOptions.engineFlags === undefined) return false;
     this.#worker.postMessage({ kind: "precompile", form } satisfies Order, transferable(form.content.bytes));
+    return true;
   }
 
   run(order: RunOrder): Promise<{ readonly kind: "ended"; readonly outcome: Outcome } | Cancelled> {
@@ -152,6 +156,7 @@ export class Session {
     }
     await this.#commit; // its files are the image's
     await this.#worker.terminate();
+    if (this.threadOptions.engineFlags !== undefined) PASS_OVER_HINTS.forEach(setFlagsFromString); // if in a compilation
     this.#points.answer(Number.POSITIVE_INFINITY, new VermilionError("PROCESS_CLOSED", "the guest runs no more"));
     this.#control.closeDescriptors();
   }

@@ -36,9 +36,9 @@ export class StartProfile {
     const profile = new StartProfile();
     const content = contentOf(Buffer.from(file.buffer, file.byteOffset, file.byteLength)) ?? Buffer.alloc(0);
     if (content.length % 8 !== 4) return profile;
-    profile.#starts = content.readUInt32LE(0);
+    profile.#starts = Math.min(content.readUInt32LE(0), STARTS_SEEN);
     for (let at = 4; at < content.length; at += 8) {
-      profile.#counts.set(content.readUInt32LE(at), content.readUInt32LE(at + 4));
+      profile.#counts.set(content.readUInt32LE(at), Math.min(content.readUInt32LE(at + 4), profile.#starts));
     }
     return profile;
   }

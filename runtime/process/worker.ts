@@ -51,7 +51,7 @@ function quickenMainThread(): void {
   if (given.promptMainThread) libc().runPromptly(process.pid); // the main thread has the number of its process
 }
 
-/** Behind all that Node loads of its own code, which is compiled ahead for other flags: see ThreadOptions. */
+/** Behind all that Node loads of its own code, unless the guest has imports: it is compiled ahead for other flags: see ThreadOptions. */
 function prepareEngine(): void {
   const { keepFreedMemory } = libc();
   if (given.keepFreedMemory) keepFreedMemory();
@@ -60,15 +60,23 @@ function prepareEngine(): void {
 }
 
 function precompileForm(form: FormAhead): void {
+  if (isOver()) return; // which the order that follows finds, too
+  quickenMainThread();
   prepareEngine();
   try {
     compiled = interruptibly(control, () => precompile(form));
   } catch (error) {
-    if (!(error instanceof StartCancelled)) throw error; // found again by the order that follows
+    if (!(error instanceof StartCancelled)) throw error;
   }
 }
 
+/** C6: it may have been so since a compilation that could be interrupted, and this thread be about to be ended. */
+function isOver(): boolean {
+  return control.cancelled || control.killed;
+}
+
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
+  if (isOver()) throw new StartCancelled();
   quickenMainThread();
   const form = compiled;
   compiled = undefined;

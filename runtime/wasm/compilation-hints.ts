@@ -27,7 +27,7 @@ const ROOM_NAME = "vermilion:hints";
 const SECTION_HEADER_BYTES = 6;
 /** More than either kind of hints takes besides its entries. */
 const ROOM_HEADER_BYTES = 96;
-/** Bytes a function: all have a strategy, or half of them a priority. */
+/** Bytes a function: all have a strategy, or more than half of them a priority. */
 const ROOM_BYTES_EACH = 3;
 
 export function hintRoomByteLength(definedFunctions: number): number {
@@ -98,17 +98,25 @@ function writeStrategies(out: ByteWriter, { definedFunctions }: HintRoom, functi
   out.copy(strategies);
 }
 
-/** Bytes of an entry: an index, offset 0, length 1, priority 0. */
-const LONGEST_PRIORITY = 5 + 3;
+/** Of an entry, behind the function's index: offset 0, length 1, priority 0. */
+const FIRST = Uint8Array.of(0, 1, 0);
 
 function writePriorities(out: ByteWriter, room: HintRoom, functions: readonly number[]): void {
-  const fitting = Math.floor((room.to - room.from - out.length - 5 - SECTION_HEADER_BYTES - 1) / LONGEST_PRIORITY);
-  const chosen = functions.filter((index) => index < room.definedFunctions).slice(0, fitting);
+  const { importedFunctions, definedFunctions } = room;
+  const longestIndex = byteLengthOf(importedFunctions + definedFunctions);
+  const entries = room.to - room.from - out.length - byteLengthOf(definedFunctions) - SECTION_HEADER_BYTES - 1;
+  const fitting = Math.floor(entries / (longestIndex + FIRST.length));
+  const chosen = functions.filter((index) => index < definedFunctions).slice(0, fitting);
   out.u32(chosen.length);
   for (const index of chosen.sort((a, b) => a - b)) {
-    out.u32(room.importedFunctions + index);
-    out.copy(Uint8Array.of(0, 1, 0));
+    out.u32(importedFunctions + index);
+    out.copy(FIRST);
   }
+}
+
+/** Of an unsigned LEB128. */
+function byteLengthOf(value: number): number {
+  return value < 128 ? 1 : 1 + byteLengthOf(Math.floor(value / 128));
 }
 
 /** A section that says nothing, of so many bytes in all. */
