@@ -162,7 +162,9 @@ function lastRun(image: Image): Pick<OpenedImage, "state" | "log"> {
   if (log !== undefined) return { state, log };
   throw new VermilionError(
     "LOG_MISSING",
-    `${path}: there is no log of host calls since epoch ${header.epoch}; run the program with --log`,
+    header.status === "finished"
+      ? `${path}: its program has finished, and no log is kept of that; a program that was killed, or trapped, can be followed`
+      : `${path}: there is no log of host calls since epoch ${header.epoch}; run the program with --log`,
   );
 }
 

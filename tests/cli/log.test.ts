@@ -176,6 +176,13 @@ describe("vermilion replay", () => {
     expect(stdout).toBe("");
   });
 
+  test("an image whose program has finished: status 74, and why", async () => {
+    expect((await shop.run(["run", "--image", "over", "--log", counter])).status).toBe(7);
+    const { status, stderr } = await shop.run(["replay", "over"]);
+    expect(status).toBe(74);
+    expect(stderr).toContain("its program has finished");
+  });
+
   test("--until what is no trap: status 2", async () => {
     expect((await shop.run(["replay", "travel", "--until", "dawn"])).status).toBe(2);
   });
