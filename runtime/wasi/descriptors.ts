@@ -61,6 +61,8 @@ export class Descriptor {
   identity: Identity | undefined = undefined;
   /** Name in the keep-alive directory, when the file lives there. */
   kept: string | undefined = undefined;
+  /** Where a file was last found whose own name is gone: beneath the granted directory with that index. */
+  otherName: { readonly index: number; readonly path: string } | undefined = undefined;
   /** stdio that is a regular file: where the saved process stood. Others may have moved the position since. */
   wantedPosition: number | undefined = undefined;
   /** reset: whether the guest was told already. */

@@ -1,4 +1,4 @@
-import { filetypeOfDirent, filetypeOfMode } from "./abi.js";
+import { Filetype, filetypeOfDirent, filetypeOfMode } from "./abi.js";
 import { LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { HostBuffer, SCRATCH } from "./scratch.js";
@@ -29,6 +29,17 @@ export class Listing {
       offset += DIRENT + bytes.readUInt32LE(offset + 16);
     }
     this.offsets.push(bytes.length);
+  }
+
+  *entries(): IterableIterator<{ readonly inode: bigint; readonly isDirectory: boolean; readonly name: Buffer }> {
+    for (const at of this.offsets.slice(0, -1)) {
+      const from = at + DIRENT;
+      yield {
+        inode: this.bytes.readBigUInt64LE(at + 8),
+        isDirectory: this.bytes.readUInt8(at + 20) === Filetype.DIRECTORY,
+        name: this.bytes.subarray(from, from + this.bytes.readUInt32LE(at + 16)),
+      };
+    }
   }
 
   /** Reads the directory behind `descriptor` anew; a Linux error number if that fails. */

@@ -55,7 +55,7 @@ export function placeOfName(host: WasiHost, directory: number, name: string, roo
 }
 
 /** The granted directories that the path lies in, and the rest of it. */
-function* belowRoots(
+export function* belowRoots(
   path: string,
   roots: RootPaths,
 ): IterableIterator<{ readonly index: number; readonly below: string }> {
@@ -84,7 +84,7 @@ export function isAt(
 }
 
 /** The kernel's name for an open file; of a removed one it ends in " (deleted)" and `isAt` finds nothing there. */
-function pathOf(host: WasiHost, descriptor: number): string | undefined {
+export function pathOf(host: WasiHost, descriptor: number): string | undefined {
   const { libc, scratch } = host;
   const name = scratch.setString(SCRATCH.small, `/proc/self/fd/${descriptor}`);
   const byteLength = libc.readlinkat(AT_FDCWD, name, scratch.address + SCRATCH.link, 4096);

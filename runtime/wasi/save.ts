@@ -3,6 +3,7 @@ import { type Descriptor, Transport } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
 import { listenerPort } from "./listen.js";
+import { otherPlaceOf } from "./other-names.js";
 import { nameOf, placeOf, type RootPaths, rootPaths } from "./places.js";
 import { positionOf } from "./position.js";
 import { directoryAt, fileAt, isRegular } from "./saved-descriptors.js";
@@ -131,7 +132,11 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
   }
   if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);
-  let place = descriptor.kept === undefined ? placeOf(host, descriptor.host, facts, saving.roots) : undefined;
+  let place: Place | undefined;
+  if (descriptor.kept === undefined) {
+    place = placeOf(host, descriptor.host, facts, saving.roots);
+    if (facts.links > 0n) place ??= otherPlaceOf(host, descriptor, facts, saving.roots);
+  }
   let { identity } = descriptor;
   if (place === undefined && isRegular(facts)) {
     const kept = saving.keeper.keep(descriptor, facts);

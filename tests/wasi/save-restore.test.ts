@@ -58,6 +58,37 @@ describe("a resume", () => {
     });
   });
 
+  test.each(["removed", "given to another file"])(
+    "a file that goes on under another of its names, the one that it was opened by %s, wherever that is",
+    (how) => {
+      using guest = new TestGuest();
+      mkdirSync(join(guest.root, "deep/er/still"), { recursive: true });
+      symlinkSync("..", join(guest.root, "deep/up"));
+      mkdirSync(join(guest.root, "work"));
+      const fd = guest.open("work/draft", { o: CREAT });
+      guest.write(fd, "one,");
+      const draft = join(guest.root, "work/draft");
+      linkSync(draft, join(guest.root, "deep/er/still/published"));
+      unlinkSync(draft);
+      if (how !== "removed") writeFileSync(draft, "another file");
+      const { inode, links } = guest.filestat(fd);
+      guest.resume();
+      guest.write(fd, "two,");
+      renameSync(join(guest.root, "deep"), join(guest.root, "moved"));
+      guest.resume();
+      guest.write(fd, "three,");
+      linkSync(join(guest.root, "moved/er/still/published"), join(guest.root, "work/again"));
+      unlinkSync(join(guest.root, "moved/er/still/published"));
+      for (let points = 0; points < 3; points++) guest.save(); // looked for once, and found there again
+      guest.resume();
+      guest.write(fd, "four");
+      expect(readFileSync(join(guest.root, "work/again"), "utf8")).toBe("one,two,three,four");
+      expect(guest.filestat(fd)).toMatchObject({ inode, links });
+      expect(guest.warnings).toEqual([]);
+      expect(readdirSync(join(guest.root, "work"))).toEqual(how === "removed" ? ["again"] : ["again", "draft"]);
+    },
+  );
+
   test("a file unlinked while open is kept, and is the same file for two descriptors, over several failures", () => {
     using guest = new TestGuest();
     const a = guest.open("file", { o: CREAT });
