@@ -10,7 +10,8 @@ import { type Entry, entryInScratch } from "./entry.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
-import { isAt, placeOfName, type RootPaths, rootNames, rootPaths } from "./places.js";
+import { placeBeside } from "./other-names.js";
+import { isAt, placeOfName, type RootPaths, rootIndexOf, rootNames, rootPaths } from "./places.js";
 import { positionOf } from "./position.js";
 import { closeParent, openParent, type PathArgument } from "./resolve.js";
 import { saveJustOpened, saveNumber } from "./save.js";
@@ -201,10 +202,15 @@ export class Observer {
   isAt(place: Place, { device, inode }: Entry): boolean {
     const host = this.#host;
     if ("kept" in place) return false;
-    const left = { nth: place.nth };
-    const root = host.options.preopens.findIndex(({ guest }) => guest === place.guest && left.nth-- === 0);
+    const root = rootIndexOf(host, place);
     if (root < 0) return false;
     return isAt(host, host.roots[root] ?? -1, place.path, { device: BigInt(device), inode: BigInt(inode) });
+  }
+
+  /** Another name of a file with several, one of which is there; undefined: none was found. */
+  placeBeside(place: Place, { device, inode }: Entry): Place | undefined {
+    if ("kept" in place) return undefined;
+    return placeBeside(this.#host, { device: BigInt(device), inode: BigInt(inode) }, place);
   }
 
   /**

@@ -22,6 +22,12 @@ export function nameOf(host: WasiHost, index: number): { guest: string; nth: num
   return { guest, nth };
 }
 
+/** Of the granted directory that `nameOf` calls so; -1: there is none. */
+export function rootIndexOf(host: WasiHost, { guest, nth }: { readonly guest: string; readonly nth: number }): number {
+  let left = nth;
+  return host.options.preopens.findIndex((preopen) => preopen.guest === guest && left-- === 0);
+}
+
 /** Where the open file is beneath a preopen; undefined: nowhere, or something else is there. */
 export function placeOf(host: WasiHost, descriptor: number, facts: FileFacts, roots: RootPaths): Place | undefined {
   const path = pathOf(host, descriptor);

@@ -10,6 +10,7 @@ import type { WasiHost } from "./host.js";
 import { openListener } from "./listen.js";
 import { Listing } from "./listing.js";
 import { describeOpened, hostFlags } from "./path-open.js";
+import { rootIndexOf } from "./places.js";
 import { SCRATCH } from "./scratch.js";
 import { connectionDescriptor } from "./sock.js";
 import { type FileFacts, factsInScratch, statOf } from "./stat.js";
@@ -82,8 +83,7 @@ function restoreStdio(host: WasiHost, entry: Saved<"stdio">): Descriptor {
 
 /** PREOPEN_MISSING: whoever resumes must grant the directory again, under the name the guest knows. */
 function preopenIndex(host: WasiHost, guest: string, nth: number): number {
-  let left = nth;
-  const index = host.options.preopens.findIndex((preopen) => preopen.guest === guest && left-- === 0);
+  const index = rootIndexOf(host, { guest, nth });
   if (index >= 0) return index;
   throw new VermilionError(
     "PREOPEN_MISSING",

@@ -158,10 +158,11 @@ function keeping(
 ): Pick<Intent, "kept" | "after"> {
   const open = model.descriptors;
   if (entry.links !== 1) {
-    const other = model.linksTo(entry.inode).find((link) => !samePlace(link, place) && observer.isAt(link, entry));
-    const after =
-      other === undefined ? [] : placedAt(open, place).map((one) => ({ ...one, place: other }) as SavedDescriptor);
-    return after.length > 0 ? { after } : {};
+    const losing = place === undefined ? [] : placedAt(open, place);
+    if (place === undefined || losing.length === 0) return {};
+    const known = model.linksTo(entry.inode).find((link) => !samePlace(link, place) && observer.isAt(link, entry));
+    const other = known ?? observer.placeBeside(place, entry);
+    return other === undefined ? {} : { after: losing.map((one) => ({ ...one, place: other }) as SavedDescriptor) };
   }
   const { kept: name, numbers } = observer.keepOpen(entry);
   if (name === undefined) return {};

@@ -61,6 +61,18 @@ const steps: fc.Arbitrary<Told> = fc.oneof(
   step("unlink", [path], (p: string) => (guest) => guest.unlink(p)),
   { weight: 2, arbitrary: step("rename", [path, path], (p: string, q: string) => (guest) => guest.rename(p, q)) },
   step("link", [path, path], (p: string, q: string) => (guest) => guest.link(p, q)),
+  step("openSecondName", [path, path], (p: string, q: string) => (guest, opened) => {
+    open(p, 1, 0)(guest, opened);
+    guest.link(p, q);
+    open(q, 0, 0)(guest, opened);
+    guest.unlink(q);
+  }),
+  step("publish", [path, path, text], (p: string, q: string, t: string) => (guest, opened) => {
+    open(p, 1, 0)(guest, opened);
+    guest.link(p, q);
+    guest.unlink(p);
+    guest.write(at(opened, opened.length - 1), t);
+  }),
   step("symlink", [path, path], (p: string, q: string) => (guest) => guest.symlink(p, q)),
   step("next log", [], () => (guest) => guest.goOnInNextLog()),
   step("list", [nth], (n: number) => (guest, open) => guest.list(at(open, n))),
