@@ -110,7 +110,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
 }
 
 /**
- * False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED: it might have been resumable.
+ * False also for an image that cannot go on and may be replaced. IMAGE_DAMAGED, IMAGE_INCOMPLETE: it might have been resumable.
  * INSTANCE_OVER: what an instance has gathered in its calls is never begun again without being asked.
  */
 function hasUnfinished({ image: path, command, replay }: CreateOrder, { notice }: Helpers): boolean {
@@ -120,7 +120,8 @@ function hasUnfinished({ image: path, command, replay }: CreateOrder, { notice }
     reading = Image.read(path);
   } catch (error) {
     const code = error instanceof VermilionError ? error.code : undefined;
-    if (code === "IMAGE_MISSING" || code === "IMAGE_INCOMPLETE") return false;
+    if (code === "IMAGE_MISSING") return false;
+    if (code === "IMAGE_INCOMPLETE" && !Image.hasLostHeader(path)) return false;
     throw error;
   }
   if (isResumable(reading.header)) return true;

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Comparison, EpochSummary, Inspection } from "../../runtime/index.js";
@@ -91,6 +91,39 @@ test("a damaged page: verify finds it, --repair goes back and says so", async ()
   expect(end.status).toBe(whole.status);
   expect(whole.stdout.endsWith(end.stdout)).toBe(true);
   expect(end.stdout).not.toBe("");
+});
+
+test("a header that is gone: nothing replaces the epochs beside it; what removed images leave is replaced", async () => {
+  const points = ["--keep", "3", "--persist-every-calls", "2", "--persist-sync"];
+  const run = ["run", "--image", "h", ...points, "--fail-at-call", "fd_write:20", counter];
+  expect((await shop.run(run)).status).toBe(85);
+  const image = join(shop.work, "h");
+  renameSync(join(image, "header"), join(shop.work, "header kept"));
+  const before = readdirSync(image);
+  for (const command of [run, ["resume", "h"], ["verify", "h"], ["verify", "h", "--repair"]]) {
+    const { status, stderr } = await shop.run(command);
+    expect({ command, status }).toEqual({ command, status: 74 });
+    expect(stderr).toContain("it holds epochs, but its header is missing");
+  }
+  expect(readdirSync(image)).toEqual(before);
+  renameSync(join(shop.work, "header kept"), join(image, "header"));
+  expect((await shop.run(["verify", "h"])).status).toBe(0);
+  renameSync(join(image, "header"), join(image, "header.new")); // a removal is killed
+  expect((await shop.run(["run", "--image", "h", counter])).stdout).toMatch(/^1\n2\n/);
+});
+
+test("a pinned epoch whose file is gone is told", async () => {
+  const points = ["--keep", "3", "--persist-every-calls", "2", "--persist-sync"];
+  await shop.run(["run", "--image", "p", ...points, "--fail-at-call", "fd_write:20", counter]);
+  const [pinned] = await numbers("p");
+  expect((await shop.run(["history", "p", "--pin", String(pinned)])).status).toBe(0);
+  expect((await shop.run(["verify", "p"])).status).toBe(0);
+  rmSync(join(shop.work, "p", `state-${pinned}`));
+  const { status, stdout } = await shop.run(["verify", "p"]);
+  expect(status).toBe(74);
+  expect(stdout).toContain(`state-${pinned}: the file of a pinned epoch is missing`);
+  expect((await shop.run(["verify", "p", "--repair"])).status).toBe(0);
+  expect((await shop.run(["verify", "p"])).status).toBe(0);
 });
 
 test("vermilion_persist: the epoch at first; on a resume from it, its negative", async () => {

@@ -16,6 +16,11 @@ export function damaged(path: string, reason: string, cause?: unknown): Vermilio
   );
 }
 
+/** The same, where no repair can help: nothing else says what this file said. */
+export function damagedForGood(path: string, reason: string): VermilionError {
+  return imageError("IMAGE_DAMAGED", path, reason, "restore the image from a copy, or start again with --fresh");
+}
+
 /** NO_SUCH_EPOCH: none of the epochs that the image keeps. */
 export function noSuchEpoch(path: string, epoch: number): VermilionError {
   return imageError("NO_SUCH_EPOCH", path, `it keeps no epoch ${epoch}`, "vermilion history lists those that it has");

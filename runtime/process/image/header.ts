@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import { damaged, imageError, isZero } from "./damage.js";
+import { damagedForGood, imageError, isZero } from "./damage.js";
 
 /**
  * The header of an image: two slots of one 4 KiB sector each, of which one is current, and the command record.
@@ -135,14 +135,14 @@ export interface CurrentSlot {
  */
 export function currentSlot(bytes: Uint8Array, path: string): CurrentSlot {
   if (bytes.byteLength < SLOTS_BYTE_LENGTH) {
-    throw damaged(path, `it has ${bytes.byteLength} bytes, fewer than its two slots take`);
+    throw damagedForGood(path, `it has ${bytes.byteLength} bytes, fewer than its two slots take`);
   }
   const slots = [0, 1].map((index) => decodeSlot(bytes, index, path));
   const [a, b] = slots;
   if (a?.header !== undefined && b?.header !== undefined) {
     const [older, newer] = a.header.sequence < b.header.sequence ? [a.header, b.header] : [b.header, a.header];
     if (newer.sequence !== older.sequence + 1) {
-      throw damaged(path, `its slots do not belong together (writes ${older.sequence} and ${newer.sequence})`);
+      throw damagedForGood(path, `its slots do not belong together (writes ${older.sequence} and ${newer.sequence})`);
     }
     return { header: newer, damage: undefined };
   }
@@ -152,7 +152,7 @@ export function currentSlot(bytes: Uint8Array, path: string): CurrentSlot {
     if (slots.every(({ foreign }) => foreign)) {
       throw imageError("IMAGE_FOREIGN", path, "it is not the header of an image", "check the path");
     }
-    throw damaged(path, `slot 0: ${a?.flaw}; slot 1: ${b?.flaw}`);
+    throw damagedForGood(path, `slot 0: ${a?.flaw}; slot 1: ${b?.flaw}`);
   }
   // The first write leaves the other slot blank.
   const blank = isZero(bytes.subarray(SLOT_BYTE_LENGTH * (1 - valid), SLOT_BYTE_LENGTH * (2 - valid)));

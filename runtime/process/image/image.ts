@@ -20,7 +20,7 @@ import {
   removeImage,
 } from "./making.js";
 import { HEADER_NAME } from "./names.js";
-import { ImageReading, readState } from "./reading.js";
+import { hasLostHeader, ImageReading, readState } from "./reading.js";
 import type { ImageState } from "./state-file.js";
 
 /**
@@ -85,6 +85,11 @@ export class Image {
   /** Without the lock, for inspection: IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
   static read(path: string): ImageReading {
     return ImageReading.open(resolve(path));
+  }
+
+  /** Whether there are epochs without the header that belongs to them. IMAGE_MISSING. */
+  static hasLostHeader(path: string): boolean {
+    return hasLostHeader(resolve(path));
   }
 
   /**

@@ -11,7 +11,7 @@ import { encodeSlot, type ImageHeader, MAX_COMMAND_BYTES, SLOT_BYTE_LENGTH } fro
 import { ImageDirectory, OPEN_FILES_NAME } from "./image-directory.js";
 import { ImageLock, LOCK_NAME } from "./lock.js";
 import { type MemoryStore, openStore } from "./memory-store.js";
-import { HEADER_NAME, isImageName, MODULE_NAME, NEW_HEADER_NAME } from "./names.js";
+import { HEADER_NAME, isImageName, MODULE_NAME, NEW_HEADER_NAME, stateNumber } from "./names.js";
 import { checkFewPages } from "./page-checks.js";
 import {
   checkMemories,
@@ -229,12 +229,15 @@ export function removeImage(path: string): boolean {
   try {
     checkOnlyImageFiles(directory);
     lock = ImageLock.acquire(directory);
-    // Durably first: an old header must not come back among the files of a new image.
-    directory.remove(HEADER_NAME);
+    const names = directory.names();
+    // Durably first: an old header must not come back among the files of a new image. And under the name that it has while an
+    // image is made, so that one whose removal was cut short does not look as if it had lost its header.
+    if (names.includes(HEADER_NAME)) directory.rename(HEADER_NAME, NEW_HEADER_NAME);
     directory.syncDirectory();
-    for (const name of directory.names()) {
-      if (isImageName(name) && name !== LOCK_NAME && name !== OPEN_FILES_NAME) directory.remove(name);
-    }
+    const stay = new Set([LOCK_NAME, OPEN_FILES_NAME, NEW_HEADER_NAME]);
+    for (const name of names) if (isImageName(name) && name !== HEADER_NAME && !stay.has(name)) directory.remove(name);
+    if (names.some((name) => stateNumber(name) !== undefined)) directory.syncDirectory();
+    directory.remove(NEW_HEADER_NAME);
     directory.removeOpenFiles();
     directory.remove(LOCK_NAME);
     try {

@@ -1,12 +1,22 @@
 import { crc32 } from "node:zlib";
 import { PAGE_BYTE_LENGTH, type PageMap, pageCountOf } from "../../../pmem/page-map.js";
 import { contentHash } from "./content-hash.js";
-import { damaged, imageError, noSuchEpoch } from "./damage.js";
+import { damaged, damagedForGood, imageError, noSuchEpoch } from "./damage.js";
 import type { EpochRecord } from "./epoch-record.js";
 import { currentSlot, type ImageHeader, MAX_COMMAND_BYTES, MAX_STATE_BYTES, SLOTS_BYTE_LENGTH } from "./header.js";
 import { ImageDirectory } from "./image-directory.js";
 import { type Holder, ImageLock } from "./lock.js";
-import { HEADER_NAME, isImageName, MODULE_NAME, memoryName, segmentName, stateName, TRAP_NAME } from "./names.js";
+import {
+  HEADER_NAME,
+  isImageName,
+  MODULE_NAME,
+  memoryName,
+  NEW_HEADER_NAME,
+  segmentName,
+  stateName,
+  stateNumber,
+  TRAP_NAME,
+} from "./names.js";
 import { decodePageMaps, segmentByteLengths } from "./page-maps.js";
 import { decodeJson, decodeState, type ImageState } from "./state-file.js";
 
@@ -26,7 +36,7 @@ export function readHeader(directory: ImageDirectory): VerifiedHeader {
   const { header, damage } = currentSlot(bytes, path);
   const command = bytes.subarray(SLOTS_BYTE_LENGTH);
   if (command.byteLength !== header.command.byteLength || crc32(command) !== header.command.checksum) {
-    throw damaged(path, "the command record has a wrong length or checksum");
+    throw damagedForGood(path, "the command record has a wrong length or checksum");
   }
   return { header, command: decodeJson(command, path), damage };
 }
@@ -42,12 +52,12 @@ export function readModule(directory: ImageDirectory, header: ImageHeader, known
   if (known?.hash === header.moduleSha256) return known.module;
   const path = directory.pathOf(MODULE_NAME);
   const bytes = directory.read(MODULE_NAME, header.moduleByteLength);
-  if (bytes === undefined) throw damaged(path, "the file is missing");
+  if (bytes === undefined) throw damagedForGood(path, "the file is missing");
   if (bytes.byteLength !== header.moduleByteLength) {
-    throw damaged(path, `it has ${bytes.byteLength} bytes instead of ${header.moduleByteLength}`);
+    throw damagedForGood(path, `it has ${bytes.byteLength} bytes instead of ${header.moduleByteLength}`);
   }
   if (contentHash(bytes) !== header.moduleSha256) {
-    throw damaged(path, "it is not the module that was saved (wrong SHA-256)");
+    throw damagedForGood(path, "it is not the module that was saved (wrong SHA-256)");
   }
   return bytes;
 }
@@ -132,8 +142,30 @@ function notResumable(directory: ImageDirectory, status: string, damage: string 
   return imageError("IMAGE_INTERRUPTED", directory.path, reason, "start it again with vermilion run");
 }
 
+/** IMAGE_MISSING. */
+export function hasLostHeader(path: string): boolean {
+  const directory = ImageDirectory.open(path);
+  try {
+    return lacksHeader(directory.names());
+  } finally {
+    directory.close();
+  }
+}
+
+/** Whether there are epochs, and neither the header that belongs to them nor the one of an image that is being removed. */
+function lacksHeader(names: readonly string[]): boolean {
+  if (names.includes(HEADER_NAME) || names.includes(NEW_HEADER_NAME)) return false;
+  return names.some((name) => stateNumber(name) !== undefined);
+}
+
 function headerMissing(directory: ImageDirectory) {
-  if (directory.names().every(isImageName)) {
+  const names = directory.names();
+  if (lacksHeader(names) && names.every(isImageName)) {
+    const reason = "it holds epochs, but its header is missing: somebody removed it, or a fork or a pull was cut short";
+    const next = "put the header back from a copy, fork or pull again, or start again with --fresh";
+    return imageError("IMAGE_INCOMPLETE", directory.path, reason, next);
+  }
+  if (names.every(isImageName)) {
     const reason = "the image was never completed: its header is missing";
     return imageError("IMAGE_INCOMPLETE", directory.path, reason, "start the program again with --fresh");
   }

@@ -60,6 +60,7 @@ export function verifyImage(path: string, repair = false, log?: LogChecks, wrap?
       ...(held.damage === undefined ? [] : [`header: ${held.damage}`]),
       ...thrownBy(() => readModule(directory, header)),
       ...missingEpoch(held),
+      ...missingPinned(held),
       ...trapProblems,
       ...logProblems,
     ];
@@ -93,6 +94,13 @@ function withoutLog(held: Held, log: LogChecks): string {
 function missingEpoch({ directory, header }: Held): string[] {
   if (!isResumable(header) || directory.statOf(stateName(header.epoch)) !== undefined) return [];
   return [`${directory.pathOf(stateName(header.epoch))}: the file of the current epoch is missing`];
+}
+
+/** Of others nobody can tell whether they were dropped. */
+function missingPinned({ directory, header }: Held): string[] {
+  const kept = new Set(keptEpochs(directory, header.highestEpoch));
+  const missing = [...pinnedEpochs(directory)].filter((epoch) => epoch <= header.highestEpoch && !kept.has(epoch));
+  return missing.map((epoch) => `${directory.pathOf(stateName(epoch))}: the file of a pinned epoch is missing`);
 }
 
 function problemsOf({ directory, header }: Held, read: () => SavedState, pages: PageChecks): string[] {
@@ -131,7 +139,6 @@ function repaired(held: Held, epochs: Verification["epochs"], isTrapDamaged: boo
   }
   for (const epoch of bad) {
     storage.remove(stateName(epoch));
-    storage.remove(pinName(epoch));
     repairs.push(`epoch ${epoch} is removed`);
   }
   if (isTrapDamaged) {
@@ -139,7 +146,11 @@ function repaired(held: Held, epochs: Verification["epochs"], isTrapDamaged: boo
     storage.remove(TRAP_NAME);
     repairs.push("the memory of the trap is removed");
   }
-  for (const epoch of pinnedEpochs(directory)) if (!good.includes(epoch)) storage.remove(pinName(epoch));
+  for (const epoch of pinnedEpochs(directory)) {
+    if (good.includes(epoch)) continue;
+    storage.remove(pinName(epoch));
+    repairs.push(`epoch ${epoch} is no longer pinned`);
+  }
   storage.syncDirectory();
   return repairs;
 }
