@@ -4,7 +4,7 @@
  */
 import type { ByteWriter } from "../wasm/byte-writer.js";
 import { SectionId } from "../wasm/module.js";
-import { writeSection } from "./instrument.js";
+import { writeSection } from "../wasm/sections.js";
 
 const MODULE_NAME = "continuation";
 const SUBSECTION = { module: 0, functions: 1 } as const;

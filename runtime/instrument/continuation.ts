@@ -11,6 +11,7 @@
 import { ByteWriter } from "../wasm/byte-writer.js";
 import { ExternalKind, type Module, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
+import { WASM_HEADER, writeSection } from "../wasm/sections.js";
 import { ValueType } from "../wasm/value-types.js";
 import { BranchHints } from "./branch-hints.js";
 import type { CallGraph } from "./call-graph.js";
@@ -19,7 +20,7 @@ import { writeContinuationNames } from "./continuation-names.js";
 import { ContinuationWriter } from "./continuation-writer.js";
 import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
-import { EXPORT, WASM_HEADER, writeSection } from "./instrument.js";
+import { EXPORT } from "./instrument.js";
 import { memoryTypes, writeLimits } from "./memory-types.js";
 import { LARGEST_REPEATED, OuterTurns, TurnNumbers } from "./outer-turns.js";
 import { HOST_CALL, HOST_RETURN, type Place, Places } from "./places.js";

@@ -8,25 +8,21 @@
 import { ByteReader } from "../wasm/byte-reader.js";
 import { ByteWriter } from "../wasm/byte-writer.js";
 import { type Module, SectionId } from "../wasm/module.js";
+import { sectionsOf } from "../wasm/sections.js";
 import { BodyWriter } from "./body-writer.js";
 import type { CallGraph } from "./call-graph.js";
 import type { Form } from "./code-target.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { Appendix } from "./helpers.js";
-import { mainTarget, WASM_HEADER } from "./instrument.js";
+import { mainTarget } from "./instrument.js";
 import { PositionMap } from "./position-map.js";
 import { TypeTable } from "./type-table.js";
 
 /** Byte offsets of the function bodies of a valid module, in order, and of the end of the last. */
 export function bodyOffsets(bytes: Uint8Array): Uint32Array {
-  const reader = new ByteReader(bytes, WASM_HEADER.length);
-  while (reader.position < bytes.length) {
-    const id = reader.u8();
-    const byteLength = reader.u32();
-    if (id !== SectionId.code) {
-      reader.skip(byteLength);
-      continue;
-    }
+  for (const { id, from } of sectionsOf(bytes)) {
+    if (id !== SectionId.code) continue;
+    const reader = new ByteReader(bytes, from);
     const count = reader.u32();
     const offsets = new Uint32Array(count + 1);
     for (let body = 0; body < count; body++) {

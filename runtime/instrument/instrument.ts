@@ -12,6 +12,7 @@ import { ByteWriter } from "../wasm/byte-writer.js";
 import { hintRoomByteLength, writeHintRoom } from "../wasm/compilation-hints.js";
 import { ExternalKind, type Limits, type Module, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
+import { sectionsOf, WASM_HEADER, writeSection } from "../wasm/sections.js";
 import { ValueType } from "../wasm/value-types.js";
 import { BodyWriter } from "./body-writer.js";
 import { BranchHints } from "./branch-hints.js";
@@ -48,16 +49,6 @@ export const HOST_CALLED_HELPERS = [
   "dropActiveData",
   "fillFunctionTable",
 ] as const;
-
-export const WASM_HEADER = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
-
-/** Writes a section whose length is known afterwards. */
-export function writeSection(out: ByteWriter, id: number, write: () => void): void {
-  out.u8(id);
-  const at = out.openSized();
-  write();
-  out.closeSized(at);
-}
 
 /** A vector section with entries appended behind the guest's. */
 function writeExtended(out: ByteWriter, module: Module, id: number, added: number, write: () => void): void {
@@ -134,11 +125,6 @@ export function mainTarget(module: Module, graph: CallGraph, appendix: Appendix,
   };
 }
 
-/** Of functions: of the guest's own. */
-function definedCount({ bodies }: Module): number {
-  return bodies.length / 2;
-}
-
 /** Bodies of the guest's functions, rewritten where they can unwind, then our helpers'. */
 function writeCode(
   out: ByteWriter,
@@ -152,9 +138,9 @@ function writeCode(
   const analysis = new FunctionAnalysis(module, graph);
   const { positions } = target;
   const writer = new BodyWriter(analysis, target, types, mode, out);
-  const count = definedCount(module);
-  out.u32(count + appendix.helperCount);
-  for (let defined = 0; defined < count; defined++) {
+  const definedCount = module.bodies.length / 2;
+  out.u32(definedCount + appendix.helperCount);
+  for (let defined = 0; defined < definedCount; defined++) {
     const index = module.importedFunctionCount + defined;
     const replaces = tracking || graph.replacesInstructions[index] === 1;
     if (graph.mayUnwind[index] === 1 || replaces) {
@@ -183,20 +169,14 @@ function headRoom(module: Module, appendix: Appendix): number {
   const guest = (code?.[0] ?? module.bytes.length) + 16;
   const exports = module.memories.length + module.tables.length + module.globals.length + module.tags.length;
   const longestExport = 64;
-  const hintRoom = hintRoomByteLength(definedCount(module) + appendix.helperCount);
+  const hintRoom = hintRoomByteLength(appendix.functionCount - module.importedFunctionCount);
   return guest + 5 * appendix.functionCount + longestExport * exports + hintRoom + (module.bytes.length >> 2) + 65536;
 }
 
 function copyCustomNames(out: ByteWriter, module: Module): void {
-  const reader = new ByteReader(module.bytes, 8);
-  while (reader.position < module.bytes.length) {
-    const id = reader.u8();
-    const byteLength = reader.u32();
-    const from = reader.position;
-    if (id === SectionId.custom && reader.name() === "name") {
-      writeSection(out, SectionId.custom, () => out.copy(module.bytes, from, from + byteLength));
-    }
-    reader.position = from + byteLength;
+  for (const { id, from, to } of sectionsOf(module.bytes)) {
+    if (id !== SectionId.custom || new ByteReader(module.bytes, from).name() !== "name") continue;
+    writeSection(out, SectionId.custom, () => out.copy(module.bytes, from, to));
   }
 }
 
@@ -252,7 +232,7 @@ function writeHead(
     for (let index = 0; index < appendix.functionCount; index++) head.u32(index);
   });
   if (module.data.length > 0) writeSection(head, SectionId.dataCount, () => head.u32(module.data.length));
-  writeHintRoom(head, module.importedFunctionCount, definedCount(module) + appendix.helperCount);
+  writeHintRoom(head, module.importedFunctionCount, appendix.functionCount - module.importedFunctionCount);
   return head;
 }
 

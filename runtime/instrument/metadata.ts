@@ -1,6 +1,7 @@
 /** The call graph as bytes, in a custom section of the instrumented module: a resume needs it, and making it costs. */
 import { ByteReader } from "../wasm/byte-reader.js";
 import { canonicalTypes, type Module, SectionId } from "../wasm/module.js";
+import { sectionsOf } from "../wasm/sections.js";
 import type { CallGraph } from "./call-graph.js";
 import { METADATA_SECTION } from "./instrument.js";
 
@@ -76,14 +77,10 @@ export function decodeMetadata(module: Module, bytes: Uint8Array): CallGraph {
 
 /** The metadata of an instrumented module, or undefined when it has none. */
 export function readMetadata(instrumented: Uint8Array): Uint8Array | undefined {
-  const reader = new ByteReader(instrumented, 8);
-  while (reader.position < instrumented.length) {
-    const id = reader.u8();
-    const byteLength = reader.u32();
-    const end = reader.position + byteLength;
-    if (id === SectionId.custom && reader.name() === METADATA_SECTION)
-      return instrumented.subarray(reader.position, end);
-    reader.position = end;
+  for (const { id, from, to } of sectionsOf(instrumented)) {
+    if (id !== SectionId.custom) continue;
+    const reader = new ByteReader(instrumented, from);
+    if (reader.name() === METADATA_SECTION) return instrumented.subarray(reader.position, to);
   }
   return undefined;
 }

@@ -14,8 +14,8 @@
 import { ByteWriter } from "../wasm/byte-writer.js";
 import { ExternalKind, SectionId } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
+import { WASM_HEADER, writeSection } from "../wasm/sections.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
-import { WASM_HEADER, writeSection } from "./instrument.js";
 
 const MODULE_NAME = "near-call";
 const I64_LT_U = 0x54;

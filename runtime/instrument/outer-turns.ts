@@ -19,10 +19,10 @@
 import { ByteWriter } from "../wasm/byte-writer.js";
 import { ExternalKind, SectionId } from "../wasm/module.js";
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
+import { WASM_HEADER, writeSection } from "../wasm/sections.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
 import { frameLayout, localsOf } from "./frame-layout.js";
-import { WASM_HEADER, writeSection } from "./instrument.js";
 import { headerOf, paramLocals } from "./loops.js";
 import type { Site } from "./sites.js";
 

@@ -6,8 +6,7 @@
 import { ByteReader } from "./byte-reader.js";
 import { ByteWriter } from "./byte-writer.js";
 import { SectionId } from "./module.js";
-
-const HEADER_BYTE_LENGTH = 8;
+import { sectionsOf, writeSection } from "./sections.js";
 
 /** As the engine's version has them. */
 export type HintFormat = "strategies" | "priorities";
@@ -36,15 +35,13 @@ export function hintRoomByteLength(definedFunctions: number): number {
 
 /** The whole section; it must stand between the sections of functions and of code. */
 export function writeHintRoom(out: ByteWriter, importedFunctions: number, definedFunctions: number): void {
-  const byteLength = hintRoomByteLength(definedFunctions);
-  out.u8(SectionId.custom);
-  const at = out.openSized();
-  const from = out.length;
-  out.name(ROOM_NAME);
-  out.u32(importedFunctions);
-  out.u32(definedFunctions);
-  out.copy(new Uint8Array(byteLength - (out.length - from)));
-  out.closeSized(at);
+  writeSection(out, SectionId.custom, () => {
+    const from = out.length;
+    out.name(ROOM_NAME);
+    out.u32(importedFunctions);
+    out.u32(definedFunctions);
+    out.copy(new Uint8Array(hintRoomByteLength(definedFunctions) - (out.length - from)));
+  });
 }
 
 interface HintRoom {
@@ -56,16 +53,12 @@ interface HintRoom {
 
 /** Undefined: the module has none. */
 export function findHintRoom(bytes: Uint8Array): HintRoom | undefined {
-  const reader = new ByteReader(bytes, HEADER_BYTE_LENGTH);
-  while (reader.position < bytes.length) {
-    const from = reader.position;
-    const id = reader.u8();
+  for (const { id, begin, from, to } of sectionsOf(bytes)) {
     if (id === SectionId.code) return undefined;
-    const to = reader.u32() + reader.position;
-    if (id === SectionId.custom && reader.name() === ROOM_NAME) {
-      return { from, to, importedFunctions: reader.u32(), definedFunctions: reader.u32() };
-    }
-    reader.position = to;
+    if (id !== SectionId.custom) continue;
+    const reader = new ByteReader(bytes, from);
+    if (reader.name() !== ROOM_NAME) continue;
+    return { from: begin, to, importedFunctions: reader.u32(), definedFunctions: reader.u32() };
   }
   return undefined;
 }
@@ -81,20 +74,24 @@ export function fillHintRoom(
   format: HintFormat,
 ): void {
   const section = new ByteWriter(room.to - room.from);
-  section.u8(SectionId.custom);
-  const at = section.openSized();
-  section.name(SECTION_NAMES[format]);
-  if (format === "strategies") writeStrategies(section, room, functions);
-  else writePriorities(section, room, functions);
-  section.closeSized(at);
+  writeSection(section, SectionId.custom, () => {
+    if (format === "strategies") writeStrategies(section, strategiesFor(room, functions));
+    else writePriorities(section, room, functions);
+  });
   writeFiller(section, room.to - room.from - section.length);
   bytes.set(section.view(), room.from);
 }
 
-function writeStrategies(out: ByteWriter, { definedFunctions }: HintRoom, functions: readonly number[]): void {
+function strategiesFor({ definedFunctions }: HintRoom, functions: readonly number[]): Uint8Array {
   const strategies = new Uint8Array(definedFunctions).fill(LAZY);
   for (const index of functions) strategies[index] = EAGER; // beyond the last one: no effect
-  out.u32(definedFunctions);
+  return strategies;
+}
+
+/** Of all functions that the module defines, in order. */
+function writeStrategies(out: ByteWriter, strategies: Uint8Array): void {
+  out.name(SECTION_NAMES.strategies);
+  out.u32(strategies.length);
   out.copy(strategies);
 }
 
@@ -102,6 +99,7 @@ function writeStrategies(out: ByteWriter, { definedFunctions }: HintRoom, functi
 const FIRST = Uint8Array.of(0, 1, 0);
 
 function writePriorities(out: ByteWriter, room: HintRoom, functions: readonly number[]): void {
+  out.name(SECTION_NAMES.priorities);
   const { importedFunctions, definedFunctions } = room;
   const longestIndex = byteLengthOf(importedFunctions + definedFunctions);
   const entries = room.to - room.from - out.length - byteLengthOf(definedFunctions) - SECTION_HEADER_BYTES - 1;
@@ -121,37 +119,25 @@ function byteLengthOf(value: number): number {
 
 /** A section that says nothing, of so many bytes in all. */
 function writeFiller(out: ByteWriter, byteLength: number): void {
-  out.u8(SectionId.custom);
-  const at = out.openSized();
-  out.name("");
-  out.copy(new Uint8Array(byteLength - SECTION_HEADER_BYTES - 1));
-  out.closeSized(at);
+  writeSection(out, SectionId.custom, () => {
+    out.name("");
+    out.copy(new Uint8Array(byteLength - SECTION_HEADER_BYTES - 1));
+  });
 }
 
 /** The module, with the hint for each of its functions that it be optimised at once. */
 export function withOptimizingHints(bytes: Uint8Array): Uint8Array {
-  const reader = new ByteReader(bytes, HEADER_BYTE_LENGTH);
   let functionCount = 0;
-  for (;;) {
-    const from = reader.position;
-    const id = reader.u8();
-    const end = reader.u32() + reader.position;
-    if (id === SectionId.function) functionCount = reader.u32();
-    if (id === SectionId.code) return withSection(bytes, from, functionCount); // it must stand between the two
-    reader.position = end;
+  for (const { id, begin, from } of sectionsOf(bytes)) {
+    if (id === SectionId.function) functionCount = new ByteReader(bytes, from).u32();
+    if (id !== SectionId.code) continue; // it must stand between the two
+    const out = new ByteWriter(bytes.length + functionCount + ROOM_HEADER_BYTES);
+    out.copy(bytes, 0, begin);
+    writeSection(out, SectionId.custom, () =>
+      writeStrategies(out, new Uint8Array(functionCount).fill(OPTIMIZE_AT_ONCE)),
+    );
+    out.copy(bytes, begin);
+    return out.view();
   }
-}
-
-function withSection(bytes: Uint8Array, at: number, functionCount: number): Uint8Array {
-  const content = new ByteWriter(functionCount + SECTION_NAMES.strategies.length + 8);
-  content.name(SECTION_NAMES.strategies);
-  content.u32(functionCount);
-  for (let index = 0; index < functionCount; index++) content.u8(OPTIMIZE_AT_ONCE);
-  const out = new ByteWriter(bytes.length + content.length + 8);
-  out.copy(bytes, 0, at);
-  out.u8(SectionId.custom);
-  out.u32(content.length);
-  out.copy(content.bytes, 0, content.length);
-  out.copy(bytes, at);
-  return out.bytes.subarray(0, out.length);
+  return bytes;
 }

@@ -7,6 +7,7 @@
  */
 import { ByteReader } from "./byte-reader.js";
 import { SectionId } from "./module.js";
+import { sectionsOf } from "./sections.js";
 
 /** One row of a line table: from this address on, up to the next row's. `line` 0: the compiler's own code. */
 interface Row {
@@ -63,14 +64,10 @@ class Sections extends Map<string, Uint8Array> {
 function customSections(module: Uint8Array): Sections {
   const sections = new Sections();
   try {
-    const reader = new ByteReader(module, 8);
-    while (reader.position < module.length) {
-      const id = reader.u8();
-      const byteLength = reader.u32();
-      const end = reader.position + byteLength;
-      if (id === SectionId.code) sections.codeOffset = reader.position;
-      if (id === SectionId.custom) sections.set(reader.name(), module.subarray(reader.position, end));
-      reader.position = end;
+    for (const { id, from, to } of sectionsOf(module)) {
+      const reader = new ByteReader(module, from);
+      if (id === SectionId.code) sections.codeOffset = from;
+      if (id === SectionId.custom) sections.set(reader.name(), module.subarray(reader.position, to));
     }
   } catch {}
   return sections;

@@ -1,18 +1,15 @@
 /** Function names from the name section (core spec 7.4.1); lenient, since a debugging aid must never stop a run. */
 import { ByteReader } from "./byte-reader.js";
 import { SectionId } from "./module.js";
+import { sectionsOf } from "./sections.js";
 
 /** Names by function index; empty when there is no readable name section. */
 export function readFunctionNames(bytes: Uint8Array): ReadonlyMap<number, string> {
   const names = new Map<number, string>();
   try {
-    const reader = new ByteReader(bytes, 8);
-    while (reader.position < bytes.length) {
-      const id = reader.u8();
-      const byteLength = reader.u32();
-      const end = reader.position + byteLength;
-      if (id === SectionId.custom && reader.name() === "name") readSubsections(reader, end, names);
-      reader.position = end;
+    for (const { id, from, to } of sectionsOf(bytes)) {
+      const reader = new ByteReader(bytes, from);
+      if (id === SectionId.custom && reader.name() === "name") readSubsections(reader, to, names);
     }
   } catch {
     return names;

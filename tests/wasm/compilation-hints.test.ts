@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ByteReader } from "../../runtime/wasm/byte-reader.js";
 import { ByteWriter } from "../../runtime/wasm/byte-writer.js";
 import { fillHintRoom, findHintRoom, type HintFormat, writeHintRoom } from "../../runtime/wasm/compilation-hints.js";
+import { WASM_HEADER, writeSection } from "../../runtime/wasm/sections.js";
 
 const FORMATS: readonly HintFormat[] = ["strategies", "priorities"];
 const NAMES = { strategies: "compilationHints", priorities: "metadata.code.compilation_priority" } as const;
@@ -9,24 +10,18 @@ const NAMES = { strategies: "compilationHints", priorities: "metadata.code.compi
 /** A module of so many functions that do nothing, of which some are imported, with room for hints. */
 function moduleWithRoom(imported: number, defined: number): Uint8Array<ArrayBuffer> {
   const out = new ByteWriter();
-  const section = (id: number, write: () => void): void => {
-    out.u8(id);
-    const at = out.openSized();
-    write();
-    out.closeSized(at);
-  };
-  out.copy(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
-  section(1, () => out.copy(Uint8Array.of(1, 0x60, 0, 0)));
-  section(2, () => {
+  out.copy(WASM_HEADER);
+  writeSection(out, 1, () => out.copy(Uint8Array.of(1, 0x60, 0, 0)));
+  writeSection(out, 2, () => {
     out.u32(imported);
     for (let i = 0; i < imported; i++) out.copy(Uint8Array.of(1, 0x61, 1, 0x62, 0, 0));
   });
-  section(3, () => {
+  writeSection(out, 3, () => {
     out.u32(defined);
     for (let i = 0; i < defined; i++) out.u32(0);
   });
   writeHintRoom(out, imported, defined);
-  section(10, () => {
+  writeSection(out, 10, () => {
     out.u32(defined);
     for (let i = 0; i < defined; i++) out.copy(Uint8Array.of(2, 0, 0x0b));
   });
