@@ -85,6 +85,11 @@ export class ControlBlock {
     return Atomics.load(this.#words, WORD.phase) === PHASE.cancelled;
   }
 
+  /** Worker: whether it must let go of everything, and its thread may be about to be ended (C6). */
+  get over(): boolean {
+    return this.cancelled || this.killed;
+  }
+
   /** Main thread: whether the worker's thread may be ended as it stands (C6). */
   get interruptible(): boolean {
     return Atomics.load(this.#words, WORD.interruptible) !== 0;
@@ -98,7 +103,7 @@ export class ControlBlock {
   /** Worker. True: it was cancelled or killed meanwhile, and must let go of everything. */
   leaveInterruptible(): boolean {
     Atomics.store(this.#words, WORD.interruptible, 0);
-    return this.cancelled || this.killed;
+    return this.over;
   }
 
   /** Main thread. True: the guest had not begun and never will, in this worker. */

@@ -1,4 +1,4 @@
-/** What the main thread and the worker with the guest say to each other. Each order has one answer, but the first kind. */
+/** What the main thread and the worker with the guest say to each other. Each order has one answer. */
 import type { LogChores } from "../../pmem/log-chores.js";
 import type { Command } from "./command.js";
 import type { FailurePlan } from "./failure-source.js";
@@ -96,14 +96,18 @@ export interface RunOrder {
 }
 
 export type Order =
-  /** There is no answer, unless by what the next order takes. */
-  | { readonly kind: "precompile"; readonly form: FormAhead }
   | { readonly kind: "prepare"; readonly order: PrepareOrder }
   | { readonly kind: "run"; readonly order: RunOrder }
   /** Follow the log up to that many calls, or as far as it leads, and change nothing. */
   | { readonly kind: "follow"; readonly toCall: number | undefined }
   /** Let go of a prepared guest that is not going to run. */
   | { readonly kind: "discard" };
+
+/** Compile what the next order most likely needs; there is no answer. */
+export interface PrecompileOrder {
+  readonly kind: "precompile";
+  readonly form: FormAhead;
+}
 
 /** End the whole program; there is no answer. */
 export interface ExitOrder {

@@ -56,9 +56,9 @@ export function readAhead(order: PrepareOrder, onForm: (form: FormAhead) => void
       if (form !== undefined) onForm(form);
     };
     const seen =
-      order.kind === "open" || cacheDirectory === undefined
-        ? undefined
-        : new SeenModule(cacheDirectory, order.command.module);
+      order.kind === "create" && cacheDirectory !== undefined
+        ? new SeenModule(cacheDirectory, order.command.module)
+        : undefined;
     const guess = order.kind === "open" ? header?.moduleSha256 : seen?.hash;
     if (guess !== undefined) tell(guess);
     const module = moduleOf(order);

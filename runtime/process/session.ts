@@ -8,7 +8,7 @@ import { type GuestThread, startGuestThread, type ThreadOptions } from "./guest-
 import { serveCompiler } from "./optimizing-compiler.js";
 import { PointRequests } from "./point-requests.js";
 import { PollReminder } from "./poll-reminder.js";
-import type { ExitOrder, Order, Outcome, PrepareOrder, Report, RunOrder } from "./protocol.js";
+import type { ExitOrder, Order, Outcome, PrecompileOrder, PrepareOrder, Report, RunOrder } from "./protocol.js";
 import { type FormAhead, transferable } from "./read-ahead.js";
 import { serveCommit } from "./remote-commit.js";
 import { LogChoresServer } from "./remote-log-keeper.js";
@@ -107,7 +107,8 @@ export class Session {
   /** Has the thread compile what the next order most likely needs. False: not here, since it takes flags of the engine. */
   precompile(form: FormAhead): boolean {
     if (this.threadOptions.engineFlags === undefined) return false;
-    this.#worker.postMessage({ kind: "precompile", form } satisfies Order, transferable(form.content.bytes));
+    const order: PrecompileOrder = { kind: "precompile", form };
+    this.#worker.postMessage(order, transferable(form.content.bytes));
     return true;
   }
 

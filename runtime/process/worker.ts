@@ -13,8 +13,7 @@ import { rememberHash } from "./image/content-hash.js";
 import { useFrameStack } from "./machine-instance.js";
 import { RemoteCompiler } from "./optimizing-compiler.js";
 import { type CompiledForm, precompile } from "./program.js";
-import type { ExitOrder, Order, PrepareOrder, Report } from "./protocol.js";
-import type { FormAhead } from "./read-ahead.js";
+import type { ExitOrder, Order, PrecompileOrder, PrepareOrder, Report } from "./protocol.js";
 import { serializeError } from "./serialized-error.js";
 import type { WorkerData } from "./worker-data.js";
 
@@ -33,7 +32,7 @@ const tell = (report: Report): void => port.postMessage(report);
 let compiled: CompiledForm | undefined;
 
 /** What answers an order; between the two, a guest may run for days. */
-function carryOut(message: Exclude<Order, { kind: "precompile" }>, functions: HostFunctions): Report {
+function carryOut(message: Order, functions: HostFunctions): Report {
   if (message.kind === "prepare") return prepare(message.order, functions);
   if (message.kind === "discard") {
     guest?.discard();
@@ -51,7 +50,7 @@ function quickenMainThread(): void {
   if (given.promptMainThread) libc().runPromptly(process.pid); // the main thread has the number of its process
 }
 
-/** Behind all that Node loads of its own code, unless the guest has imports: it is compiled ahead for other flags: see ThreadOptions. */
+/** Behind all that Node loads of its own code (but for a guest with imports), which is compiled ahead for other flags: see ThreadOptions. */
 function prepareEngine(): void {
   const { keepFreedMemory } = libc();
   if (given.keepFreedMemory) keepFreedMemory();
@@ -59,8 +58,8 @@ function prepareEngine(): void {
   given.engineFlags.forEach(setFlagsFromString);
 }
 
-function precompileForm(form: FormAhead): void {
-  if (isOver()) return; // which the order that follows finds, too
+function precompileForm({ form }: PrecompileOrder): void {
+  if (control.over) return; // which the order that follows finds, too
   quickenMainThread();
   prepareEngine();
   try {
@@ -70,13 +69,8 @@ function precompileForm(form: FormAhead): void {
   }
 }
 
-/** C6: it may have been so since a compilation that could be interrupted, and this thread be about to be ended. */
-function isOver(): boolean {
-  return control.cancelled || control.killed;
-}
-
 function prepare(order: PrepareOrder, functions: HostFunctions): Report {
-  if (isOver()) throw new StartCancelled();
+  if (control.over) throw new StartCancelled(); // since a compilation that could be interrupted
   quickenMainThread();
   const form = compiled;
   compiled = undefined;
@@ -90,7 +84,7 @@ function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   return { kind: "prepared", image: imagePath, command, resumes };
 }
 
-function answer(message: Exclude<Order, { kind: "precompile" }>, functions: HostFunctions): void {
+function answer(message: Order, functions: HostFunctions): void {
   try {
     tell(carryOut(message, functions));
   } catch (error) {
@@ -123,9 +117,9 @@ function exit({ status }: ExitOrder): void {
   libc().exit(status);
 }
 
-port.on("message", (message: Order | ExitOrder) => {
+port.on("message", (message: Order | PrecompileOrder | ExitOrder) => {
   if (message.kind === "exit") return exit(message);
-  if (message.kind === "precompile") return precompileForm(message.form);
+  if (message.kind === "precompile") return precompileForm(message);
   const imports = message.kind === "prepare" ? message.order.imports : undefined;
   if (imports === undefined) answer(message, new HostFunctions());
   else loadImports(imports).then((functions) => answer(message, functions), fail);

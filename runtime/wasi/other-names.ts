@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { constants } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Descriptor } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
 import { Listing } from "./listing.js";
@@ -44,15 +45,14 @@ export function otherPlaceOf(
 export function placeBeside(host: WasiHost, file: FileIdentity, place: NamedPlace): Place | undefined {
   const index = rootIndexOf(host, place);
   if (index < 0) return undefined;
-  const folder = { index, path: place.path.includes("/") ? place.path.slice(0, place.path.lastIndexOf("/")) : "." };
-  const found = search(host, file, [folder], { index, path: place.path });
+  const found = search(host, file, [{ index, path: dirname(place.path) }], { index, path: place.path });
   return found && { ...nameOf(host, found.index), path: found.path };
 }
 
 /** Where it had its name, as far as that is a granted directory. */
 function formerFolder(host: WasiHost, descriptor: Descriptor, roots: RootPaths): readonly Name[] {
-  const path = pathOf(host, descriptor.host) ?? "";
-  const folders = belowRoots(path.slice(0, path.lastIndexOf("/")), roots);
+  const path = pathOf(host, descriptor.host);
+  const folders = path === undefined ? [] : belowRoots(dirname(path), roots);
   return [...folders].map(({ index, below }) => ({ index, path: below }));
 }
 
@@ -73,7 +73,7 @@ function search(
       if (!isUtf8(name) || (!isDirectory && inode !== file.inode)) continue;
       const text = name.toString("utf8");
       if (text === "." || text === "..") continue;
-      const found = { index: folder.index, path: folder.path === "." ? text : `${folder.path}/${text}` };
+      const found = { index: folder.index, path: join(folder.path, text) };
       if (isDirectory) folders.push(found);
       else if (!isSame(found, except) && isAt(host, host.roots[found.index]!, found.path, file)) return found;
     }

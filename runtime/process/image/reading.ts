@@ -160,16 +160,16 @@ function lacksHeader(names: readonly string[]): boolean {
 
 function headerMissing(directory: ImageDirectory) {
   const names = directory.names();
-  if (lacksHeader(names) && names.every(isImageName)) {
+  if (!names.every(isImageName)) {
+    return imageError("IMAGE_FOREIGN", directory.path, "this directory is no image", "check the path");
+  }
+  if (lacksHeader(names)) {
     const reason = "it holds epochs, but its header is missing: somebody removed it, or a fork or a pull was cut short";
     const next = "put the header back from a copy, fork or pull again, or start again with --fresh";
     return imageError("IMAGE_INCOMPLETE", directory.path, reason, next);
   }
-  if (names.every(isImageName)) {
-    const reason = "the image was never completed: its header is missing";
-    return imageError("IMAGE_INCOMPLETE", directory.path, reason, "start the program again with --fresh");
-  }
-  return imageError("IMAGE_FOREIGN", directory.path, "this directory is no image", "check the path");
+  const reason = "the image was never completed: its header is missing";
+  return imageError("IMAGE_INCOMPLETE", directory.path, reason, "start the program again with --fresh");
 }
 
 /**
