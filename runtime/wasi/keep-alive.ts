@@ -4,11 +4,10 @@ import { attempt, errnoError } from "../../pmem/error.js";
 import type { Descriptor } from "./descriptors.js";
 import { LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
+import { AT_FDCWD, O_CLOEXEC } from "./linux-flags.js";
 import { HostBuffer, SCRATCH } from "./scratch.js";
 import type { FileFacts } from "./stat.js";
 
-const AT_FDCWD = -100;
-const O_CLOEXEC = 0x80000;
 const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -75,12 +74,14 @@ export class FileKeeper {
   flush(): void {
     const directory = this.#host.options.keepAliveDirectory;
     if (this.#kept.size === 0 || directory === undefined) return;
-    const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
+    attempt("flush", directory, () => {
+      const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+      try {
+        fsyncSync(descriptor);
+      } finally {
+        closeSync(descriptor);
+      }
+    });
   }
 
   #copy(descriptor: Descriptor, facts: FileFacts, path: string): void {

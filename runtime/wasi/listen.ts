@@ -1,6 +1,6 @@
-import { unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import { createRequire } from "node:module";
-import { errnoError, VermilionError } from "../../pmem/error.js";
+import { attempt, errnoError, VermilionError } from "../../pmem/error.js";
 import { Filetype, Rights } from "./abi.js";
 import { Descriptor, Transport } from "./descriptors.js";
 import { LINUX } from "./errno.js";
@@ -90,12 +90,18 @@ function bindAndListen(
   if (libc.bind(socket, address, bytes.length) === -1) {
     const errno = libc.errno();
     // The socket file of a process that is gone stays behind; one that nobody answers is replaced.
-    if (errno !== LINUX.EADDRINUSE || path === undefined || isAnswered(libc, scratch, bytes)) return errno;
-    unlinkSync(path);
+    const isLeft = errno === LINUX.EADDRINUSE && path !== undefined && isSocket(path);
+    if (!isLeft || isAnswered(libc, scratch, bytes)) return errno;
+    attempt("remove the socket that nobody answers", path, () => unlinkSync(path));
     bytes.copy(scratch.bytes, SCRATCH.small);
     if (libc.bind(socket, address, bytes.length) === -1) return libc.errno();
   }
   return listening && libc.listen(socket, BACKLOG) === -1 ? libc.errno() : 0;
+}
+
+/** Anything else that has the name is somebody's file. */
+function isSocket(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
 }
 
 function isAnswered(libc: Libc, scratch: HostBuffer, bytes: Buffer): boolean {

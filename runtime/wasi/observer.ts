@@ -10,6 +10,7 @@ import { type Entry, entryInScratch } from "./entry.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
+import { AT_FDCWD, O_CLOEXEC } from "./linux-flags.js";
 import { placeBeside } from "./other-names.js";
 import { isAt, placeOfName, type RootPaths, rootIndexOf, rootNames, rootPaths } from "./places.js";
 import { positionOf } from "./position.js";
@@ -20,8 +21,6 @@ import { factsInScratch, isInScratch, statAt, statOf } from "./stat.js";
 import type { Place, SavedDescriptor } from "./state.js";
 
 const NOFOLLOW = 0x100;
-const AT_FDCWD = -100;
-const O_CLOEXEC = 0x80000;
 const F_GETFL = 3;
 /** Access, append, non-blocking and the sync flags: what a description is opened with, and not what opening does. */
 const STATUS_FLAGS = 3 | constants.O_APPEND | constants.O_NONBLOCK | constants.O_SYNC | constants.O_DSYNC;

@@ -14,7 +14,8 @@ import {
 import { Descriptor, Transport } from "./descriptors.js";
 import { Errno, LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
-import { O_PATH, resolveError } from "./resolve.js";
+import { O_PATH } from "./linux-flags.js";
+import { resolveError } from "./resolve.js";
 import { inodeLowInScratch, majorInScratch, modeInScratch, statOf } from "./stat.js";
 import { waitFor } from "./wait.js";
 

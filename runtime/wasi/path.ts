@@ -4,7 +4,8 @@ import type { Descriptor } from "./descriptors.js";
 import { Errno } from "./errno.js";
 import { type TimesArgument, takeTimes } from "./file-times.js";
 import type { WasiHost } from "./host.js";
-import { closeParent, O_PATH, openParent, type PathArgument, resolveError } from "./resolve.js";
+import { O_PATH } from "./linux-flags.js";
+import { closeParent, openParent, type PathArgument, resolveError } from "./resolve.js";
 import { SCRATCH } from "./scratch.js";
 import { FILESTAT_BYTES, FILESTAT_BYTES_UNSTABLE, modeInScratch, statAt, statOf, writeFilestat } from "./stat.js";
 

@@ -1,12 +1,10 @@
 /** Where a file is in the guest's terms: beneath a granted directory, as the kernel and not as a memory of ours has it. */
 import { constants } from "node:fs";
 import type { WasiHost } from "./host.js";
-import { O_PATH } from "./resolve.js";
+import { AT_FDCWD, O_PATH } from "./linux-flags.js";
 import { SCRATCH } from "./scratch.js";
 import { type FileFacts, isInScratch, statOf } from "./stat.js";
 import type { Place } from "./state.js";
-
-const AT_FDCWD = -100;
 
 /** Where the granted directories are; undefined: nobody knows. */
 export type RootPaths = readonly (string | undefined)[];

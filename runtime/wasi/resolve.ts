@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { Errno, fromLinux, LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import type { Libc } from "./libc.js";
+import { AT_FDCWD, O_CLOEXEC, O_PATH } from "./linux-flags.js";
 import type { GuestMemory } from "./memory.js";
 import { type HostBuffer, SCRATCH } from "./scratch.js";
 import { walkBeneath } from "./walk.js";
@@ -15,13 +16,10 @@ import { walkBeneath } from "./walk.js";
  * R2  So no symlink, "..", absolute path, /proc link or racing rename leads outside the directory a call starts from.
  * R3  A path is copied out of the guest's memory before it is looked at.
  */
-const O_CLOEXEC = 0x80000;
-export const O_PATH = 0x200000;
 const RESOLVE_BENEATH = 0x08;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const OPEN_HOW_BYTES = 24;
 const PATH_MAXIMUM = 4096; // with its NUL
-const AT_FDCWD = -100;
 
 /** The kernel says EAGAIN when something was renamed during a lookup with ".."; after this often, the walk decides. */
 const ATTEMPTS = 128;

@@ -7,6 +7,7 @@ import { Fdflags, Filetype, filetypeOfMode, RIGHTS_ALL, Rights } from "./abi.js"
 import { Descriptor, Transport } from "./descriptors.js";
 import { LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
+import { AT_FDCWD, O_CLOEXEC } from "./linux-flags.js";
 import { openListener } from "./listen.js";
 import { Listing } from "./listing.js";
 import { describeOpened, hostFlags } from "./path-open.js";
@@ -17,8 +18,6 @@ import { type FileFacts, factsInScratch, statOf } from "./stat.js";
 import type { Place, SavedDescriptor, SavedFacts } from "./state.js";
 import { stdioDescriptor } from "./stdio.js";
 
-const AT_FDCWD = -100;
-const O_CLOEXEC = 0x80000;
 const MODE_DIRECTORY = { readable: true, writable: false, fdflags: 0 };
 
 type Saved<Kind extends SavedDescriptor["kind"]> = Extract<SavedDescriptor, { kind: Kind }>;

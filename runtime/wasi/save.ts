@@ -1,5 +1,7 @@
+import { errnoError } from "../../pmem/error.js";
 import { Filetype } from "./abi.js";
 import { type Descriptor, Transport } from "./descriptors.js";
+import { LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
 import { FileKeeper } from "./keep-alive.js";
 import { listenerPort } from "./listen.js";
@@ -127,8 +129,10 @@ function saveFile(host: WasiHost, descriptor: Descriptor, common: Common, saving
   const { libc } = host;
   if (descriptor.writable && saving.flush && descriptor.filetype === Filetype.REGULAR_FILE) {
     const own = saving.flushLater === undefined ? -1 : libc.fcntl(descriptor.host, F_DUPFD_CLOEXEC, 0);
-    if (own === -1) libc.fdatasync(descriptor.host);
-    else saving.flushLater?.push(own);
+    if (own !== -1) saving.flushLater?.push(own);
+    else if (libc.fdatasync(descriptor.host) === -1 && libc.errno() !== LINUX.EINVAL) {
+      throw errnoError("flush", descriptor.path, libc.errno());
+    }
   }
   if (statOf(host, descriptor.host) === -1) return lost(host, descriptor, common, "it cannot be read");
   const facts = factsInScratch(host);

@@ -2,10 +2,10 @@ import { constants } from "node:fs";
 import { Fdflags, Filetype, filetypeOfMode, Rights } from "./abi.js";
 import { Descriptor, Transport } from "./descriptors.js";
 import type { WasiHost } from "./host.js";
+import { AT_FDCWD, O_CLOEXEC } from "./linux-flags.js";
 import { majorInScratch, modeInScratch, statOf } from "./stat.js";
 
 const F_GETFL = 3;
-const AT_FDCWD = -100;
 const MEMORY_DEVICES = 1;
 const O_ACCMODE = 3;
 
@@ -27,7 +27,7 @@ export function stdioDescriptor(host: WasiHost, stream: 0 | 1 | 2): Descriptor {
   let descriptor = host.options.stdio[stream];
   let owned = false;
   if (descriptor < 0 || statOf(host, descriptor) === -1) {
-    descriptor = libc.openat(AT_FDCWD, scratch.setString(0, "/dev/null"), constants.O_RDWR, 0);
+    descriptor = libc.openat(AT_FDCWD, scratch.setString(0, "/dev/null"), constants.O_RDWR | O_CLOEXEC, 0);
     owned = true;
     statOf(host, descriptor);
   }
@@ -72,5 +72,5 @@ function openAgain(host: WasiHost, descriptor: number): number {
   if (flags === -1) return -1;
   const access = flags & O_ACCMODE;
   const name = host.scratch.setString(0, `/proc/self/fd/${descriptor}`);
-  return host.libc.openat(AT_FDCWD, name, access | constants.O_NONBLOCK | constants.O_NOCTTY | 0x80000, 0);
+  return host.libc.openat(AT_FDCWD, name, access | constants.O_NONBLOCK | constants.O_NOCTTY | O_CLOEXEC, 0);
 }

@@ -1,12 +1,11 @@
 import { constants } from "node:fs";
 import { LINUX } from "./errno.js";
 import type { Libc } from "./libc.js";
+import { O_CLOEXEC, O_PATH } from "./linux-flags.js";
 import { type HostBuffer, SCRATCH } from "./scratch.js";
 import { STAT_MODE } from "./stat.js";
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW } = constants;
-const O_PATH = 0x200000;
-const O_CLOEXEC = 0x80000;
 const SYMLINKS_MAXIMUM = 40; // as the kernel's
 const DEPTH_MAXIMUM = 1000; // each level holds a descriptor while the walk lasts
 const LINK_BYTES = 4096;

@@ -9,6 +9,7 @@ import { preview1Functions, unstableFunctions, type WasiFunction } from "./funct
 import { type WasiEnvironment, WasiHost } from "./host.js";
 import { InterruptedCalls } from "./interrupted.js";
 import { type Libc, libc } from "./libc.js";
+import { AT_FDCWD, O_CLOEXEC } from "./linux-flags.js";
 import { openListener } from "./listen.js";
 import { GuestMemory } from "./memory.js";
 import { Observer } from "./observer.js";
@@ -21,8 +22,6 @@ import { HostBuffer, SCRATCH } from "./scratch.js";
 import { parseInterrupted, parseState, type SavedState } from "./state.js";
 import { stdioDescriptor } from "./stdio.js";
 
-const AT_FDCWD = -100;
-const O_CLOEXEC = 0x80000;
 const RLIMIT_NOFILE = 7;
 const RESERVED_DESCRIPTORS = 128;
 

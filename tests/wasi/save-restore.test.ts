@@ -15,8 +15,10 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { LINUX } from "../../runtime/wasi/errno.js";
 import { describeState, Errno, Wasi } from "../../runtime/wasi/index.js";
+import { libc } from "../../runtime/wasi/libc.js";
 import { APPEND, CREAT, DIRECTORY, READ, TestGuest } from "./test-guest.js";
 
 describe("a resume", () => {
@@ -109,6 +111,22 @@ describe("a resume", () => {
     guest.resume({ preopens: [{ host: guest.root, guest: "/" }] });
     guest.seek(b, 0n, 0);
     expect(guest.read(b, 100)).toBe("0123456789+0+1+2");
+  });
+
+  test("a file that the disk does not take: no state; one that is on no disk: no matter", () => {
+    using guest = new TestGuest();
+    const flush = vi.spyOn(libc(), "fdatasync").mockReturnValue(-1);
+    const errno = vi.spyOn(libc(), "errno");
+    try {
+      guest.write(guest.open("a", { o: CREAT }), "0123456789");
+      errno.mockReturnValue(5); // EIO
+      expect(() => guest.save()).toThrow(expect.objectContaining({ code: "IO_ERROR" }));
+      errno.mockReturnValue(LINUX.EINVAL);
+      guest.save();
+      expect(flush).toHaveBeenCalledTimes(2);
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   test("an unlinked sparse file of a gigabyte stays sparse", () => {

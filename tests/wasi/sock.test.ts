@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -130,6 +130,25 @@ describe("listening addresses", () => {
       );
     },
   );
+
+  test("unix: what is no socket is somebody's file, and stays; a socket that nobody answers is replaced", () => {
+    const directory = mkdtempSync(join(tmpdir(), "vermilion-sock-"));
+    using guest = new TestGuest();
+    const path = join(directory, "name");
+    const tried = () => Wasi.tryOut({ ...guest.options, listen: [`unix:${path}`] });
+    const taken = expect.objectContaining({ code: "LISTEN_ADDRESS" });
+    writeFileSync(path, "precious");
+    expect(tried).toThrow(taken);
+    expect(readFileSync(path, "utf8")).toBe("precious");
+    rmSync(path);
+    symlinkSync("elsewhere", path);
+    expect(tried).toThrow(taken);
+    expect(readlinkSync(path)).toBe("elsewhere");
+    rmSync(path);
+    tried();
+    tried(); // it has left a socket
+    rmSync(directory, { recursive: true });
+  });
 
   test("one that is taken: LISTEN_ADDRESS; IPv6 works", () => {
     using guest = new TestGuest({ listen: ["127.0.0.1:0"] });

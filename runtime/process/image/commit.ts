@@ -103,7 +103,11 @@ const systemCalls: CommitCalls = {
       written += (await asynchronous.write(descriptor, bytes, written, rest, position + written)).bytesWritten;
     }
   },
-  flush: (descriptor) => asynchronous.fdatasync(descriptor),
+  async flush(descriptor) {
+    await asynchronous.fdatasync(descriptor).catch((error: unknown) => {
+      if (errorName(error) !== "EINVAL") throw error; // a file of the guest's that is on no disk, as those of /proc
+    });
+  },
   flushDirectory: (descriptor) => asynchronous.fsync(descriptor),
   async remove(path) {
     await asynchronous.unlink(path).catch((error: unknown) => {
