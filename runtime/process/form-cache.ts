@@ -51,6 +51,11 @@ export class FormCache {
     return { bytes: content.subarray(0, from), bodies, isValid: existsSync(this.#proofPath(mode)) };
   }
 
+  /** Whether there is a form that this engine has found valid. It may be damaged. */
+  holds(mode: string): boolean {
+    return existsSync(this.#formPath(mode)) && existsSync(this.#proofPath(mode));
+  }
+
   /** Of a form that this engine has found valid. */
   writeForm(mode: string, { bytes, bodies, isValid }: CachedForm): void {
     if (isValid === undefined) {

@@ -9,7 +9,7 @@ import { checkImports } from "./imports.js";
 import { entryOf } from "./invocation.js";
 import { openFiles } from "./open-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
-import { type CompiledForm, Program } from "./program.js";
+import { type CompiledForm, Program, type ProgramOptions } from "./program.js";
 import type { PrepareOrder, Report } from "./protocol.js";
 
 /** Owned by the caller. */
@@ -36,25 +36,28 @@ export function openGuest(order: PrepareOrder, parts: OpeningParts): OpenedGuest
   const { control, tell, hostFunctions, compiling, compiled } = parts;
   const notice = (message: string) => tell({ kind: "notice", message });
   const warn = once(notice);
-  const load = (bytes: Uint8Array, path: string, command: Command | undefined, flags = true): Program =>
-    naming(path, () => {
-      compiling();
-      return interruptibly(control, () =>
-        Program.load(bytes, {
-          cacheDirectory: order.cacheDirectory,
-          exact: order.exact,
-          flags,
-          ahead: order.ahead,
-          compiled,
-          accept: (module) => {
-            checkImports(module, hostFunctions);
-            if (command?.instance === false) entryOf(module, command); // throws
-            if (command !== undefined) checkFirstMemory(module, command);
-          },
-          onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
-        }),
-      );
-    });
+  const programOptions = (command: Command | undefined, flags: boolean): ProgramOptions => ({
+    cacheDirectory: order.cacheDirectory,
+    exact: order.exact,
+    flags,
+    ahead: order.ahead,
+    compiled,
+    accept: (module) => {
+      checkImports(module, hostFunctions);
+      if (command?.instance === false) entryOf(module, command); // throws
+      if (command !== undefined) checkFirstMemory(module, command);
+    },
+    onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
+  });
+  const loadAtHand = (bytes: Uint8Array, path: string, command?: Command, flags = true): Program => {
+    compiling();
+    return naming(path, () => Program.load(bytes, programOptions(command, flags)));
+  };
+  const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program => {
+    compiling();
+    return interruptibly(control, () => loadAtHand(bytes, path, command));
+  };
+  const isAtHand = (bytes: Uint8Array) => Program.isAtHand(bytes, programOptions(undefined, true));
   const wasiOptions = (command: Command, image: string): WasiOptions => ({
     args: command.args,
     env: command.env,
@@ -72,11 +75,11 @@ export function openGuest(order: PrepareOrder, parts: OpeningParts): OpenedGuest
     Wasi.tryOut(wasiOptions(command, image));
   };
   const holdup = order.holdup && new Holdup(order.holdup);
-  const opened = openImage(order, { load, notice, creating, storage: holdup?.wrap });
+  const opened = openImage(order, { load, loadAtHand, isAtHand, notice, creating, storage: holdup?.wrap });
   const { program, command, image } = opened;
   return {
     ...{ opened, holdup, wasiOptions: wasiOptions(command, image.path) },
-    loadCounting: () => load(program.bytes, command.module, command, false),
+    loadCounting: () => loadAtHand(program.bytes, command.module, command, false),
   };
 }
 

@@ -12,7 +12,7 @@ import { grantsOf, recordGrant } from "./grants.js";
 import { checkStack } from "./guest-preparation.js";
 import { contentHash } from "./image/content-hash.js";
 import { Image } from "./image/image.js";
-import { type ImageReading, isResumable } from "./image/reading.js";
+import { type ImageReading, isResumable, type KnownModule } from "./image/reading.js";
 import type { ImageState } from "./image/state-file.js";
 import type { ImageStorage } from "./image/storage.js";
 import { hasLog } from "./log/files.js";
@@ -21,6 +21,7 @@ import { readModuleFile } from "./module-file.js";
 import { frameCountOf, logNumberOf } from "./process-state.js";
 import { INSTRUMENTER_VERSION, type Program } from "./program.js";
 import type { PrepareOrder } from "./protocol.js";
+import { readModuleAhead } from "./read-ahead.js";
 
 export interface OpenedImage {
   readonly image: Image;
@@ -39,8 +40,14 @@ export function abandonImage({ image, state, log }: Pick<OpenedImage, "image" | 
 }
 
 interface Helpers {
-  /** Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. */
+  /**
+   * Loads a program and refuses what cannot run here. `path` is for messages; `command`: of a clean start. It may take seconds, in
+   * which the thread may be ended as it stands (C6 in control-block.ts): nothing may be open that would then stay so.
+   */
   readonly load: (bytes: Uint8Array, path: string, command: Command | undefined) => Program;
+  /** What is soon loaded, with an image open. */
+  readonly loadAtHand: (bytes: Uint8Array, path: string) => Program;
+  readonly isAtHand: (bytes: Uint8Array) => boolean;
   readonly notice: (message: string) => void;
   /** What stands between the image and its directory; undefined: nothing. */
   readonly storage: ((directory: ImageStorage) => ImageStorage) | undefined;
@@ -57,9 +64,12 @@ type CreateOrder = Extract<PrepareOrder, { kind: "create" }>;
 type OpenOrder = Extract<PrepareOrder, { kind: "open" }>;
 
 /** IMAGE_NOT_SAVED, IMAGE_INTERRUPTED: there is nothing to resume. */
-function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): OpenedImage {
+function openSaved(order: OpenOrder, helpers: Helpers): OpenedImage {
+  const { notice, storage } = helpers;
   const { image: path, at, preopens, listen, follow } = order;
-  const options = { instrumenterVersion: INSTRUMENTER_VERSION, at, module: order.ahead, ...(storage && { storage }) };
+  const module = order.ahead ?? readModuleAhead(path);
+  const loaded = loadedBefore(path, module, helpers);
+  const options = { instrumenterVersion: INSTRUMENTER_VERSION, at, module, ...(storage && { storage }) };
   const image = follow === true ? openToFollow(path) : Image.open(path, options);
   let log: OpenedLog | undefined;
   try {
@@ -73,11 +83,32 @@ function openSaved(order: OpenOrder, { load, notice, storage }: Helpers): Opened
     if (state !== undefined) checkStack(frameCountOf(state, path));
     const recorded = parseCommand(image.command, path);
     const command = { ...recorded, ...grantsOf(recorded, image, { preopens, listen }) };
-    return { image, program: load(image.moduleBytes, path, undefined), command, state, log };
+    return { image, program: loaded(image), command, state, log };
   } catch (error) {
     log?.close();
     image.close();
     throw error;
+  }
+}
+
+/** The program of an image that is about to be opened; instrumented before, if that is to be done, and `module` is its module. */
+function loadedBefore(
+  path: string,
+  module: KnownModule | undefined,
+  { load, loadAtHand, isAtHand }: Helpers,
+): (image: Image) => Program {
+  const isNew = module !== undefined && moduleHashOf(path) === module.hash && !isAtHand(module.module);
+  const program = isNew ? load(module.module, path, undefined) : undefined;
+  return ({ header, moduleBytes }) =>
+    program !== undefined && header.moduleSha256 === module?.hash ? program : loadAtHand(moduleBytes, path);
+}
+
+/** Undefined: whoever opens it will say why. */
+function moduleHashOf(path: string): string | undefined {
+  try {
+    return Image.read(path).header.moduleSha256;
+  } catch {
+    return undefined;
   }
 }
 
@@ -203,6 +234,8 @@ function wayOn(
 function resumeSame(order: CreateOrder, moduleBytes: Uint8Array, helpers: Helpers): OpenedImage | undefined {
   const { image: path, command, replay } = order;
   const { storage } = helpers;
+  const hash = contentHash(moduleBytes);
+  const loaded = loadedBefore(path, { module: moduleBytes, hash }, helpers);
   const image = Image.open(path, { instrumenterVersion: INSTRUMENTER_VERSION, ...(storage && { storage }) });
   let log: OpenedLog | undefined;
   try {
@@ -221,14 +254,14 @@ function resumeSame(order: CreateOrder, moduleBytes: Uint8Array, helpers: Helper
           "go on with it as it is (vermilion resume), start over (--fresh), or name another image",
       );
     }
-    if (contentHash(moduleBytes) !== image.header.moduleSha256) {
+    if (hash !== image.header.moduleSha256) {
       throw new VermilionError(
         "MODULE_CHANGED",
         `${command.module}: the file has changed since its process was saved in ${path}; ` +
           "go on with the old program (vermilion resume), or start over with the new one (--fresh)",
       );
     }
-    return { image, program: helpers.load(image.moduleBytes, path, undefined), command, state, log };
+    return { image, program: loaded(image), command, state, log };
   } catch (error) {
     log?.close();
     image.close();

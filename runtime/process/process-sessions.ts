@@ -121,8 +121,8 @@ export class ProcessSessions {
       timers.push(setTimeout(expire, limit));
     };
     session?.hold(true);
-    const end = this.#cancelled ? undefined : await session?.run(orderOf(call, options));
-    timers.forEach(clearTimeout);
+    const running = this.#cancelled ? undefined : session?.run(orderOf(call, options));
+    const end = await running?.finally(() => timers.forEach(clearTimeout));
     const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {

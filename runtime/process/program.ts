@@ -90,8 +90,8 @@ export class Program {
    * MODULE_UNSUPPORTED (needs a feature that we do not carry; it is named).
    */
   static load(bytes: Uint8Array, options: ProgramOptions): Program {
-    const { cacheDirectory, exact, flags = false, tracking = false } = options;
-    const form = formFor(exact ? "exact" : flags ? USUAL_MODE : "fast", tracking);
+    const { cacheDirectory } = options;
+    const form = formOf(options);
     const name = nameOfForm(form);
     const cache = cacheDirectory === undefined ? undefined : new ModuleCache(cacheDirectory, bytes, options.ahead);
     const { compiled } = options;
@@ -110,6 +110,14 @@ export class Program {
     const made = fromInstrumented(bytes, name, { bytes: instrumented, bodies: bodyOffsets(instrumented) }, cache);
     if (made === undefined) throw new Error("an instrumented module has no metadata");
     return checked(new Program(bytes, form, made, cache, options));
+  }
+
+  /** Whether the program need not be instrumented: its form is in the cache, if it is not damaged there, or compiled. */
+  static isAtHand(bytes: Uint8Array, options: ProgramOptions): boolean {
+    const { cacheDirectory, compiled } = options;
+    const name = nameOfForm(formOf(options));
+    if (compiled?.mode === name && compiled.hash === contentHash(bytes)) return true;
+    return cacheDirectory !== undefined && new ModuleCache(cacheDirectory, bytes).forms.holds(name);
   }
 
   /** Path of a durable copy of the module that an image may link; undefined: there is none. */
@@ -172,6 +180,10 @@ export class Program {
     this.#names ??= readFunctionNames(this.bytes);
     return this.#names;
   }
+}
+
+function formOf({ exact, flags = false, tracking = false }: ProgramOptions): Form {
+  return formFor(exact ? "exact" : flags ? USUAL_MODE : "fast", tracking);
 }
 
 interface Made {

@@ -15,7 +15,7 @@ import { formFor, nameOfForm, USUAL_MODE } from "./forms.js";
 import { contentHash } from "./image/content-hash.js";
 import { currentSlot, type ImageHeader, MAX_MODULE_BYTES, SLOTS_BYTE_LENGTH } from "./image/header.js";
 import { HEADER_NAME, MODULE_NAME } from "./image/names.js";
-import { isResumable } from "./image/reading.js";
+import { isResumable, type KnownModule } from "./image/reading.js";
 import { ModuleCache } from "./module-cache.js";
 import type { PrepareOrder } from "./protocol.js";
 import { SeenModule } from "./seen-module.js";
@@ -113,7 +113,21 @@ function headerOf(image: string): ImageHeader | undefined {
 
 function moduleOf(order: PrepareOrder): Uint8Array {
   if (order.kind === "create") return readPlainFile(order.command.module, 0);
-  return readPlainFile(join(order.image, MODULE_NAME), constants.O_NOFOLLOW);
+  return readImageModule(order.image);
+}
+
+/** The module of an image that is not open. Undefined: it could not be read. */
+export function readModuleAhead(image: string): KnownModule | undefined {
+  try {
+    const module = readImageModule(image);
+    return { module, hash: contentHash(module) };
+  } catch {
+    return undefined;
+  }
+}
+
+function readImageModule(image: string): Uint8Array {
+  return readPlainFile(join(image, MODULE_NAME), constants.O_NOFOLLOW);
 }
 
 /** All of it, or its beginning. Nothing else: a pipe has its bytes only once. */

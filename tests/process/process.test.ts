@@ -1,10 +1,20 @@
 import { execFileSync, spawn } from "node:child_process";
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CreateOptions, type Outcome, Process, type RunOptions } from "vermilion";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { withRepeatedFunctions } from "../../benchmarks/scaling/repeated-functions.js";
 import { assembleText, exampleModule, placeGuest } from "../support/guests.js";
 
 const directory = mkdtempSync(join(tmpdir(), "vermilion-process-"));
@@ -328,6 +338,25 @@ describe("create", () => {
     await expect(Process.create(options)).rejects.toMatchObject({ code: "IMAGE_BUSY" });
     await holder.close();
     expect(await endOf(options)).toMatchObject({ kind: "exited" });
+  });
+
+  test("a failure while the saved program is instrumented anew: the thread is ended, and the image is free", async () => {
+    const module = join(directory, "large.wasm");
+    writeFileSync(module, withRepeatedFunctions(readFileSync(counter), 8 << 20));
+    const options = optionsFor(module, { cacheDirectory: join(directory, "first cache"), saveOn: ["SIGUSR2"] });
+    expect(await endOf(options, { failure: { atSafepoint: 5_000_000 } })).toMatchObject({ epoch: 1 });
+    let instrumented = 0;
+    const onInstrument = () => {
+      instrumented++;
+      setTimeout(() => globalThis.process.kill(globalThis.process.pid, "SIGUSR2"), 10);
+    };
+    const cut = { ...options, cacheDirectory: join(directory, "another cache"), onInstrument };
+    expect(await endOf(cut)).toMatchObject({ kind: "powerFailed", epoch: 0 });
+    const opened = await Process.open(options.image ?? "", cut);
+    expect(await opened.run()).toMatchObject({ kind: "powerFailed", epoch: 0 });
+    expect(instrumented).toBe(2);
+    expect(await endOf(options)).toEqual({ kind: "exited", status: 7, results: [] });
+    expect(options.output()).toBe(reference);
   });
 
   test("invoke: the results as text", async () => {
