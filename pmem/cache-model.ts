@@ -175,6 +175,7 @@ export class CacheModel {
 
   /** Makes a range durable down to the medium, whatever the domain. */
   persist(address: number, byteLength: number): void {
+    if (byteLength === 0) return;
     this.writeBack(address, byteLength);
     if (this.domain !== "none") {
       this.fence();

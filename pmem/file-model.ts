@@ -181,10 +181,9 @@ function sameEntry(a: FileEntry | undefined, b: FileEntry): boolean {
 /** W2. */
 function applied(content: Uint8Array, change: FileChange, keeps: (part: number | "length") => boolean): Uint8Array {
   const kept = change.pieces.filter((_, index) => keeps(index));
-  const ends = kept.map(({ offset, bytes }) => offset + bytes.length);
   // Bytes that are there take the length with them.
   let byteLength = change.resizes && keeps("length") ? change.byteLength : content.length;
-  byteLength = Math.max(byteLength, ...ends);
+  for (const { offset, bytes } of kept) byteLength = Math.max(byteLength, offset + bytes.length);
   const result = new Uint8Array(byteLength);
   result.set(content.subarray(0, byteLength));
   for (const { offset, bytes } of kept) result.set(bytes, offset);

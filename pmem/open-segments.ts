@@ -3,6 +3,7 @@ import { attempt, invariant, VermilionError } from "./error.js";
 import { endOf, PAGE_BYTE_LENGTH, type PageRun, pageCountOf, remainingRuns } from "./page-map.js";
 import {
   CHECKSUM_BYTE_LENGTH,
+  CHECKSUM_PAGES,
   checksumPosition,
   checksumsOf,
   pageInSegment,
@@ -175,12 +176,13 @@ export class OpenSegments {
     }
   }
 
-  /** What the segments that may be written take on the disk beside the pages that are used. */
+  /** What the segments that may be written take on the disk beside the pages that are used and all checksums. */
   reusableBytes(used: readonly PageRun[]): number {
     return this.writable().segments.reduce((sum, segment) => {
       const all = [{ page: segment * SEGMENT_PAGES, count: SEGMENT_PAGES }];
       const usedHere = SEGMENT_PAGES - pageCountOf(remainingRuns(all, used));
-      return sum + Math.max(0, this.#stat(segment).blocks * 512 - usedHere * PAGE_BYTE_LENGTH);
+      const neededHere = (usedHere + CHECKSUM_PAGES) * PAGE_BYTE_LENGTH;
+      return sum + Math.max(0, this.#stat(segment).blocks * 512 - neededHere);
     }, 0);
   }
 

@@ -39,13 +39,16 @@ function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
+/** Options, by the names that they have in code. */
+const OF_A_NEW_INSTANCE = { image: "image", fresh: "fresh", env: "env", argv0: "argv0", inPlace: "in-place" } as const;
+
 /** What an instance is made of, it keeps. */
 function onlyOpening(options: ProgramOptions): ProgramOptions {
-  for (const name of ["image", "fresh", "env", "argv0"] as const) {
-    if (options[name] === undefined) continue;
+  for (const [name, option] of Object.entries(OF_A_NEW_INSTANCE)) {
+    if (options[name as keyof typeof OF_A_NEW_INSTANCE] === undefined) continue;
     throw new VermilionError(
       "USAGE",
-      `--${name} goes with a module: an instance that is there already keeps what it has`,
+      `--${option} goes with a module: an instance that is there already keeps what it has`,
     );
   }
   return options;

@@ -88,6 +88,7 @@ describe("vermilion call", () => {
     ["no such function", ["call", "--image", "refused", "reactor.wasm", "subtract"]],
     ["no number", ["call", "--image", "refused", "reactor.wasm", "add", "one"]],
     ["a new environment for an instance that is there", ["call", "--env", "A=1", ".", "add", "1"]],
+    ["another kind of memory for it", ["call", "--in-place", ".", "add", "1"]],
   ])("%s: status 2, and no image is left", async (_, args) => {
     expect(await shop.run(args)).toMatchObject({ status: 2, stdout: "" });
     expect(existsSync(join(shop.work, "refused"))).toBe(false);

@@ -155,6 +155,8 @@ describe("none", () => {
     bench.model.fence();
     expect(bench.outcomes([0])).toEqual(["0"]);
     bench.word(64, 2);
+    bench.model.persist(BASE + 4, 0);
+    expect(bench.outcomes([0, 64])).toEqual(["0 0"]);
     bench.model.persist(BASE, 8);
     expect(bench.outcomes([0, 64])).toEqual(["1 0"]);
   });

@@ -5,7 +5,7 @@ import type { HeaderSlots } from "./header-slots.js";
 import type { ImageDirectory } from "./image-directory.js";
 import type { ImageParts } from "./making.js";
 import type { MemoryStore } from "./memory-store.js";
-import { segmentNumber, stateName, stateNumber, TRAP_NAME } from "./names.js";
+import { isHistoryName, stateName, TRAP_NAME } from "./names.js";
 import type { SavedState } from "./reading.js";
 import type { ImageStorage, StorageFile } from "./storage.js";
 
@@ -136,10 +136,10 @@ export class EpochFiles {
     if (status !== "trapped" || state === undefined) this.#storage.remove(TRAP_NAME);
   }
 
-  /** All epochs, and the pages that they are made of. */
+  /** All epochs, and the pages, or in place the memories, that they are made of. */
   removeHistory(): void {
     for (const name of this.#directory.names()) {
-      if (stateNumber(name) !== undefined || segmentNumber(name) !== undefined) this.#storage.remove(name);
+      if (isHistoryName(name)) this.#storage.remove(name);
     }
   }
 

@@ -18,7 +18,7 @@ import { HEADER_NAME, MODULE_NAME, memoryName, NEW_HEADER_NAME, segmentName, sta
 import { encodePageMaps, segmentByteLengths } from "./page-maps.js";
 import { checkMemories, isResumable, readCurrent, readEpoch, type SavedState } from "./reading.js";
 import { encodeState } from "./state-file.js";
-import type { ImageStorage } from "./storage.js";
+import { type ImageStorage, writeWhole } from "./storage.js";
 import { type Held, holdingToRead, type Wrap } from "./upkeep.js";
 
 /**
@@ -78,7 +78,7 @@ function fill(
 
   const { record, state, maps } = saved;
   const encoded = encodeState(epoch, { record: { ...record, parent: null }, state, pages: encodePageMaps(maps) });
-  write(storage, stateName(epoch), encoded.chunks);
+  writeWhole(storage, stateName(epoch), encoded.chunks);
 
   completeImage(storage, command, {
     ...{ epoch, instrumenterVersion: header.instrumenterVersion, inPlace: header.inPlace },
@@ -106,20 +106,10 @@ export function completeImage(storage: ImageStorage, command: unknown, beginning
     command: { byteLength: commandBytes.byteLength, checksum: crc32(commandBytes) },
     writtenAt: Date.now(),
   };
-  write(storage, NEW_HEADER_NAME, [new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(slot), commandBytes]);
+  writeWhole(storage, NEW_HEADER_NAME, [new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(slot), commandBytes]);
   storage.syncDirectory();
   storage.rename(NEW_HEADER_NAME, HEADER_NAME);
   storage.syncDirectory();
-}
-
-function write(storage: ImageStorage, name: string, chunks: readonly Uint8Array[]): void {
-  const file = storage.create(name);
-  try {
-    file.write(chunks, 0);
-    file.sync();
-  } finally {
-    file.close();
-  }
 }
 
 /** The same file under a name there; on another disk a copy. */

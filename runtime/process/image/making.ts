@@ -23,7 +23,7 @@ import {
   readState,
   type SavedState,
 } from "./reading.js";
-import type { ImageStorage } from "./storage.js";
+import { type ImageStorage, writeWhole } from "./storage.js";
 
 export interface CreateOptions {
   readonly moduleBytes: Uint8Array;
@@ -99,10 +99,7 @@ export function createImage(path: string, options: CreateOptions): ImageParts {
 
     const { moduleBytes, moduleCopy } = options;
     if (moduleCopy === undefined || !directory.link(moduleCopy, MODULE_NAME)) {
-      const moduleFile = storage.create(MODULE_NAME);
-      moduleFile.write([moduleBytes], 0);
-      moduleFile.sync();
-      moduleFile.close();
+      writeWhole(storage, MODULE_NAME, [moduleBytes]);
     }
     const inPlace = options.inPlace ?? false;
     const entries: NewEntries = { dirty: true };
@@ -133,10 +130,7 @@ export function createImage(path: string, options: CreateOptions): ImageParts {
     };
     // Renamed into place once all the rest is durable, its name included: a header is there with everything that
     // it names or not at all (H1). Later writes flip slots.
-    const headerFile = storage.create(NEW_HEADER_NAME);
-    headerFile.write([new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(header), commandBytes], 0);
-    headerFile.sync();
-    headerFile.close();
+    writeWhole(storage, NEW_HEADER_NAME, [new Uint8Array(SLOT_BYTE_LENGTH), encodeSlot(header), commandBytes]);
     directory.makeOpenFiles();
     storage.syncDirectory();
     storage.rename(NEW_HEADER_NAME, HEADER_NAME);

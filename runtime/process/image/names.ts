@@ -7,12 +7,14 @@ export const TRAP_NAME = "trap";
 export const memoryName = (index: number): string => `memory-${index}`;
 export const segmentName = (segment: number): string => `pages-${segment}`;
 export const stateName = (epoch: number): string => `state-${epoch}`;
-/** An empty file that keeps an epoch. */
+/** A file that keeps an epoch. */
 export const pinName = (epoch: number): string => `pinned-${epoch}`;
 
 export const segmentNumber = (name: string): number | undefined => numberIn(/^pages-(\d{1,10})$/, name);
 export const stateNumber = (name: string): number | undefined => numberIn(/^state-(\d{1,15})$/, name);
 export const pinNumber = (name: string): number | undefined => numberIn(/^pinned-(\d{1,15})$/, name);
+/** Whether a file holds linear memory, or an epoch's state. */
+export const isHistoryName = (name: string): boolean => /^(?:memory|pages|state)-\d{1,15}$/.test(name);
 
 /** Whether a file of this name can belong to an image; nothing else is ever removed. */
 export function isImageName(name: string): boolean {

@@ -30,6 +30,17 @@ export interface StorageFile {
   close(): void;
 }
 
+/** A whole file; durable, but for its name. */
+export function writeWhole(storage: ImageStorage, name: string, chunks: readonly Uint8Array[]): void {
+  const file = storage.create(name);
+  try {
+    file.write(chunks, 0);
+    file.sync();
+  } finally {
+    file.close();
+  }
+}
+
 /** At once: see firstOf. */
 const MAX_WRITE_BYTES = 2 ** 30;
 

@@ -71,22 +71,42 @@ function withLock<Result>(
   }
 }
 
-/** Keeps an epoch whatever the policy says, or no longer. Also while the image is run. NO_SUCH_EPOCH. */
-export function pin(path: string, epoch: number, pinned: boolean, wrap?: Wrap): void {
+/**
+ * Keeps an epoch whatever the policy says, or no longer. Also while the image is run. `reader`: who needs it for a while only, and
+ * lets go of no other's pin. NO_SUCH_EPOCH.
+ */
+export function pin(path: string, epoch: number, pinned: boolean, { wrap, reader = "" }: PinOptions = {}): void {
   const directory = ImageDirectory.open(path);
   try {
     const { header } = readHeader(directory);
     const storage = wrap?.(directory) ?? directory;
-    if (pinned) storage.create(pinName(epoch)).close();
+    if (pinned) {
+      const file = storage.create(pinName(epoch));
+      if (reader !== "") file.write([Buffer.from(reader)], 0);
+      file.close();
+    }
     // Afterwards, because whoever runs the image may be about to drop it.
     const isThere = keptEpochs(directory, header.highestEpoch).includes(epoch);
-    if (!pinned || !isThere) storage.remove(pinName(epoch));
+    const isOurs = reader === "" || pinnedBy(directory, epoch) === reader;
+    if ((!pinned && isOurs) || !isThere) storage.remove(pinName(epoch));
     storage.syncDirectory();
     if (!isThere) throw noSuchEpoch(path, epoch);
   } finally {
     directory.close();
   }
 }
+
+interface PinOptions {
+  readonly wrap?: Wrap | undefined;
+  readonly reader?: string;
+}
+
+/** Empty: a user. */
+function pinnedBy(directory: ImageDirectory, epoch: number): string {
+  return Buffer.from(directory.readPart(pinName(epoch), 0, READER_BYTE_LENGTH) ?? "").toString("latin1");
+}
+
+const READER_BYTE_LENGTH = 64;
 
 /** Takes an epoch out of the history. NO_SUCH_EPOCH, EPOCH_IN_USE (the current one, or pinned), IMAGE_BUSY. */
 export function dropEpoch(path: string, epoch: number, wrap?: Wrap): void {

@@ -7,7 +7,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { errorName, invariant, systemError } from "../../../pmem/error.js";
+import { errorName, invariant, systemError, VermilionError } from "../../../pmem/error.js";
+import { makeDirectories, syncParents } from "../image/directories.js";
 import { type BlockStore, isBlockName, type StoredBlock } from "./block-store.js";
 
 const UNFINISHED = "unfinished";
@@ -26,8 +27,7 @@ export class DirectoryStore implements BlockStore {
     const path = this.#pathOf(name);
     const unfinished = join(this.location, UNFINISHED, randomBytes(16).toString("hex"));
     await this.#attempt("write", path, async () => {
-      this.#made ??= this.#makeFolders();
-      await this.#made;
+      await this.#makeFoldersOnce();
       const file = await open(unfinished, "wx", 0o600);
       try {
         await file.writeFile(bytes);
@@ -71,18 +71,27 @@ export class DirectoryStore implements BlockStore {
     return join(this.location, name);
   }
 
+  /** Tried again by the next block, should it fail: the disk may not be there yet. */
+  async #makeFoldersOnce(): Promise<void> {
+    this.#made ??= this.#makeFolders().catch((error: unknown) => {
+      this.#made = undefined;
+      throw error;
+    });
+    await this.#made;
+  }
+
   async #makeFolders(): Promise<void> {
-    const parent = dirname(this.location);
+    const firstCreated = makeDirectories(this.location);
     for (const folder of FOLDERS) await mkdir(join(this.location, folder), { recursive: true, mode: 0o700 });
     await syncFolder(this.location);
-    await syncFolder(parent);
+    syncParents(this.location, firstCreated); // D1
   }
 
   async #attempt<Result>(operation: string, path: string, action: () => Promise<Result>): Promise<Result> {
     try {
       return await action();
     } catch (cause) {
-      throw systemError(operation, path, cause);
+      throw cause instanceof VermilionError ? cause : systemError(operation, path, cause);
     }
   }
 }

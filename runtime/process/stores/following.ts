@@ -26,6 +26,7 @@ export async function followEpochs(image: string, store: BlockStore, events: Fol
   const first = Image.read(image).holder;
   let done = 0;
   let failures = 0;
+  let isTold = false;
   for (;;) {
     const { header, holder } = Image.read(image); // whether it runs, and only then what it has
     const isOver = holder === undefined;
@@ -39,12 +40,16 @@ export async function followEpochs(image: string, store: BlockStore, events: Fol
       const pushed = await pushEpoch(image, store, newest);
       done = newest;
       failures = 0;
+      isTold = false;
       events.pushed?.(pushed);
     } catch (error) {
       if (!(error instanceof VermilionError) || error.code === "STORE_CONFLICT") throw error;
       const wasDropped = error.code === "NO_SUCH_EPOCH" || error.code === "IMAGE_BUSY";
       if (++failures >= LAST_TRIES && isOver) throw error;
-      if (failures === 1 && !wasDropped) events.failing?.(error);
+      if (!isTold && !wasDropped) {
+        isTold = true;
+        events.failing?.(error);
+      }
       await sleep(wasDropped ? 0 : Math.min(LONGEST_WAIT_MILLISECONDS, FIRST_WAIT_MILLISECONDS * 2 ** failures));
     }
   }

@@ -5,7 +5,7 @@
  * L1  The image has its header last, as a fork has (K1); whatever is cut off before leaves it IMAGE_INCOMPLETE.
  */
 import { resolve } from "node:path";
-import { attempt } from "../../../pmem/error.js";
+import { attempt, VermilionError } from "../../../pmem/error.js";
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
 import { CHECKSUM_PAGES, checksumPosition, checksumsOf, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { contentHash } from "../image/content-hash.js";
@@ -16,7 +16,7 @@ import { ImageLock } from "../image/lock.js";
 import { MODULE_NAME, segmentName, stateName } from "../image/names.js";
 import { encodePageMaps } from "../image/page-maps.js";
 import { decodeState, withPages } from "../image/state-file.js";
-import type { ImageStorage, StorageFile } from "../image/storage.js";
+import { type ImageStorage, type StorageFile, writeWhole } from "../image/storage.js";
 import type { Wrap } from "../image/upkeep.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, type Content, download, downloadWhole } from "./contents.js";
@@ -62,6 +62,8 @@ async function newest(store: BlockStore): Promise<Manifest> {
     try {
       return await manifestOf(store, epoch);
     } catch (error) {
+      const code = error instanceof VermilionError ? error.code : undefined;
+      if (code !== "STORE_DAMAGED" && code !== "NO_SUCH_EPOCH") throw error; // not read is not cut
       damage ??= error;
     }
   }
@@ -129,16 +131,6 @@ async function writeFile(store: BlockStore, content: Content, storage: ImageStor
       file.write([block ?? new Uint8Array(Math.min(BLOCK_BYTE_LENGTH, content.byteLength - at))], at);
       at += BLOCK_BYTE_LENGTH;
     }
-    file.sync();
-  } finally {
-    file.close();
-  }
-}
-
-function writeWhole(storage: ImageStorage, name: string, chunks: readonly Uint8Array[]): void {
-  const file = storage.create(name);
-  try {
-    file.write(chunks, 0);
     file.sync();
   } finally {
     file.close();

@@ -6,6 +6,7 @@
  * P2  The epoch is pinned while it is read, and its state file is the same afterwards as before: then none of its pages was
  *     free in between, and nothing was written over them.
  */
+import { randomBytes } from "node:crypto";
 import { readSync } from "node:fs";
 import { attempt, VermilionError } from "../../../pmem/error.js";
 import { PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
@@ -57,11 +58,12 @@ export async function pushEpoch(image: string, store: BlockStore, at?: number): 
       );
     }
     const epoch = at ?? header.epoch;
-    const isPinnedHere = directory.statOf(pinName(epoch)) === undefined && pinForNow(image, epoch);
+    const reader = `push ${randomBytes(8).toString("hex")}\n`;
+    const isPinnedHere = directory.statOf(pinName(epoch)) === undefined && pinForNow(image, epoch, reader);
     try {
       return await upload(directory, store, epoch);
     } finally {
-      if (isPinnedHere) unpin(image, epoch);
+      if (isPinnedHere) unpin(image, epoch, reader);
     }
   } finally {
     directory.close();
@@ -69,9 +71,9 @@ export async function pushEpoch(image: string, store: BlockStore, at?: number): 
 }
 
 /** False: nobody can drop it, on a read-only disk. NO_SUCH_EPOCH. */
-function pinForNow(image: string, epoch: number): boolean {
+function pinForNow(image: string, epoch: number, reader: string): boolean {
   try {
-    pin(image, epoch, true);
+    pin(image, epoch, true, { reader });
     return true;
   } catch (error) {
     if (error instanceof VermilionError && error.code === "READ_ONLY") return false;
@@ -79,9 +81,10 @@ function pinForNow(image: string, epoch: number): boolean {
   }
 }
 
-function unpin(image: string, epoch: number): void {
+/** A user's pin that was set meanwhile stays. */
+function unpin(image: string, epoch: number, reader: string): void {
   try {
-    pin(image, epoch, false);
+    pin(image, epoch, false, { reader });
   } catch (error) {
     if (!(error instanceof VermilionError && error.code === "NO_SUCH_EPOCH")) throw error;
   }

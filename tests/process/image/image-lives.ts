@@ -116,7 +116,7 @@ export async function liveWithCommits(recorder: Recorder): Promise<Life> {
     await carryOut(commit!, recorder.commitCalls);
     image.settleCommit();
     recorder.note({ kind: "mark", label: `saved ${generation}` });
-    if (generation === 2) pin(path, 1, true, recorder.wrap);
+    if (generation === 2) pin(path, 1, true, { wrap: recorder.wrap });
     if (generation !== 4) continue;
     image.close();
     image = Image.open(path, { ...VERSION, storage, at: 3 });

@@ -235,7 +235,7 @@ describe("pin", () => {
   test.each([true, false])("to %s, cut anywhere: the pin is there or not, the history as it was", (pinned) => {
     make();
     pin(path, 2, !pinned);
-    const recorded = record((wrap) => pin(path, 2, pinned, wrap));
+    const recorded = record((wrap) => pin(path, 2, pinned, { wrap }));
     cutEverywhere(recorded, (where) => {
       expect(wholeEpochs(5, where), where).toEqual([1, 2, 3, 4, 5]);
       pin(path, 2, pinned);

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -164,4 +164,13 @@ test("SIGKILL while blocks are put: those whose put had resolved are there, whol
       }
     }
   }
+});
+
+test("a directory that could not be made is tried again by the next block", async () => {
+  const store = new DirectoryStore(join(scratch, "disk", "deep", "store"));
+  writeFileSync(join(scratch, "disk"), "not mounted yet");
+  await expect(store.put("blocks/ab", new Uint8Array(3))).rejects.toMatchObject({ code: "NOT_FOUND" });
+  rmSync(join(scratch, "disk"));
+  await store.put("blocks/ab", new Uint8Array(3));
+  expect(await store.list("")).toEqual([{ name: "blocks/ab", byteLength: 3 }]);
 });

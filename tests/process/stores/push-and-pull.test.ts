@@ -1,9 +1,10 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { forkImage } from "../../../runtime/process/image/forking.js";
 import { Image } from "../../../runtime/process/image/image.js";
-import { isImageName } from "../../../runtime/process/image/names.js";
+import { isImageName, pinName } from "../../../runtime/process/image/names.js";
+import { pin } from "../../../runtime/process/image/upkeep.js";
 import { verifyImage } from "../../../runtime/process/image/verifying.js";
 import { BLOCK_BYTE_LENGTH } from "../../../runtime/process/stores/contents.js";
 import { encodeManifest, manifestName, readManifest } from "../../../runtime/process/stores/manifest.js";
@@ -409,6 +410,32 @@ describe("a store that others wrote", () => {
     await expectPulled(store, 1, undefined);
     await expect(pullEpoch(store, join(scratch, "x"), 2)).rejects.toThrow(errorCode("STORE_DAMAGED"));
   });
+
+  test("the newest cannot be read just now: that is said, and no older one is taken", async () => {
+    make();
+    await pushEpoch(path, store, 1);
+    await pushEpoch(path, store, 2);
+    vi.spyOn(store, "get").mockRejectedValueOnce(new Error("the network is down"));
+    await expect(pullEpoch(store, join(scratch, "x"))).rejects.toThrow(errorCode("STORE_FAILED"));
+    vi.restoreAllMocks();
+    await expectPulled(store, 2, undefined);
+  });
+});
+
+test("an epoch that is pinned by a user while it is pushed stays pinned; the push's own pin goes with it", async () => {
+  make();
+  const isPinned = () => existsSync(join(path, pinName(2)));
+  await pushEpoch(path, store, 2);
+  expect(isPinned()).toBe(false);
+  const other = new MemoryStore();
+  const seen: boolean[] = [];
+  other.onPut = () => {
+    seen.push(isPinned());
+    pin(path, 2, true);
+  };
+  await pushEpoch(path, other, 2);
+  expect(seen[0]).toBe(true);
+  expect(isPinned()).toBe(true);
 });
 
 test("blocks are as long as pages of WebAssembly: memories have whole ones", () =>
