@@ -1,4 +1,5 @@
 import { readSync } from "node:fs";
+import { BusyBlocks } from "./busy-blocks.js";
 import { attempt, errnoError, invariant, VermilionError } from "./error.js";
 import { ENODEV, libc, MAP, PROT } from "./libc.js";
 import type { AddressOwner, MemoryBacking } from "./memory-backing.js";
@@ -25,8 +26,8 @@ import { WriteProtection } from "./write-protection.js";
  * V2  While attached it holds the owner: V8 unmaps a memory's range when it collects the memory.
  * V3  close() gives the range back as the owner made it. Later loads read zeros, and no change of the file, by whoever
  *     holds the image then, reaches the process.
- * V4  Once settled, a page that was written is protected, where the kernel can (`#protection`), or else mapped from the store
- *     again. A page that is still mapped from where it lay at attach (`#fromStore`) becomes our own before that place is given up.
+ * V4  Once settled, a page that was written is protected, where the kernel can (`#protection`), or counts as written at the next
+ *     save, too (`#busy`), or else is mapped from the store again. A page that is still mapped from where it lay at attach (`#fromStore`) becomes our own before that place is given up.
  */
 export interface StoreAccess {
   readonly path: string;
@@ -53,6 +54,8 @@ export class PrivateMemory implements MemoryBacking {
   #fromStore: readonly PageRun[] = [];
   /** Null: this kernel cannot; undefined: nothing was settled yet. */
   #protection: WriteProtection | null | undefined;
+  /** As long as there is protection. */
+  #busy: BusyBlocks | undefined;
   #refusal: VermilionError | undefined;
   #closed = false;
 
@@ -117,7 +120,8 @@ export class PrivateMemory implements MemoryBacking {
       const left = remainingRuns(this.#fromStore, saved);
       for (const run of remainingRuns(this.#fromStore, left)) this.#makeOwn(run);
       this.#fromStore = left;
-      if (this.#protection.protect(places)) return;
+      this.#busy ??= new BusyBlocks(reservedByteLength);
+      if (this.#protection.protect(remainingRuns(places, this.#busy.unprotected(written)))) return;
       this.#protection.close();
       this.#protection = null;
     }

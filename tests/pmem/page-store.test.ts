@@ -332,6 +332,31 @@ describe.each([
     expect(Buffer.compare(stored(maps[0] ?? [], bytes.byteLength), expected)).toBe(0);
   });
 
+  /** Blocks of 64 KiB that are written all the time are not protected any more (busy-blocks.ts). */
+  test("phases of a program, each of which writes blocks of its own all the time: each save holds everything", () => {
+    const next = random(21);
+    const process = created(40);
+    const bytes = bytesOf(process.memories[0]);
+    let kept: readonly PageMap[] = [];
+    for (let epoch = 1; epoch <= 80; epoch++) {
+      const phase = Math.floor(epoch / 20) * 160;
+      for (let page = phase; page < phase + 160; page++) {
+        if (next() < 0.97) bytes[page * 4096 + Math.floor(next() * 4096)] = 1 + next() * 255;
+      }
+      if (epoch % 20 === 0) bytes.fill(0, phase * 4096, (phase + 8) * 4096);
+      const maps = process.store.write();
+      expect(Buffer.compare(stored(maps[0] ?? [], bytes.byteLength), bytes), `epoch ${epoch}`).toBe(0);
+      process.store.settle();
+      process.store.release(remainingRuns(usedPages(kept), usedPages(maps)));
+      kept = maps;
+    }
+    // Nothing is written any more: after a while nothing counts as written.
+    for (let epoch = 0; epoch < 10; epoch++) save(process);
+    written = [];
+    save(process);
+    expect(written).toEqual([]);
+  });
+
   test("persistence points of one process: what is not released stays", () => {
     const process = created(4);
     const bytes = bytesOf(process.memories[0]);
