@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
-import { Process } from "../index.js";
+import { type CreateOptions, Process } from "../index.js";
 import { addGuestOptions } from "./guest-options.js";
 import type { Messages } from "./messages.js";
 import { addProgramOptions, createOptions, type ProgramOptions } from "./program-options.js";
@@ -27,12 +27,17 @@ export function defineRun(command: Command, messages: Messages, finish: (status:
   addGuestOptions(command).action(async (module: string, args: string[], options: RunCommandOptions) => {
     checkReplication(options);
     checkSupervision(options);
-    if (options.supervise === true) return finish(await supervise(process.argv, options, messages));
-    const progress = new Progress(messages, basename(module));
-    const started = await Process.create({
+    const program: CreateOptions = {
       ...(await createOptions(module, options)),
       args: args[0] === "--" ? args.slice(1) : args,
       invoke: options.invoke,
+    };
+    if (options.supervise === true) {
+      return finish(await supervise(process.argv, Process.imageOf(program), options, messages));
+    }
+    const progress = new Progress(messages, basename(module));
+    const started = await Process.create({
+      ...program,
       endsProgram: options.imports === undefined, // else what they print may still be on its way
       onNotice: (message) => messages.news("notice", message),
       onInstrument: (byteLength) => progress.instrumenting(byteLength),

@@ -6,6 +6,7 @@ import { type Command, defaultImageDirectory, type Preopen } from "./command.js"
 import type { FailurePlan } from "./failure-source.js";
 import type { KeepPolicy } from "./image/epoch-record.js";
 import type { HoldupEnergy } from "./image/holdup-energy.js";
+import { checkCreateOptions, checkProcessOptions } from "./option-checks.js";
 import type { LogOptions } from "./persistence-policy.js";
 import type { PersistEvery } from "./point-schedule.js";
 import type { CallOrder, IfUnfinished, PrepareOrder, RunOrder, Surroundings } from "./protocol.js";
@@ -135,7 +136,9 @@ export interface OpenOptions extends ProcessOptions {
   readonly listen?: readonly string[] | undefined;
 }
 
+/** BAD_ARGUMENT. */
 export function creationOrder(options: CreateOptions): PrepareOrder {
+  checkCreateOptions(options);
   const command = commandOf(options);
   return {
     kind: "create",
@@ -148,7 +151,9 @@ export function creationOrder(options: CreateOptions): PrepareOrder {
   };
 }
 
+/** BAD_ARGUMENT. */
 export function openingOrder(image: string, options: OpenOptions): Extract<PrepareOrder, { kind: "open" }> {
+  checkProcessOptions(options);
   const preopens = options.preopens?.map(absolutePreopen);
   const { listen, at } = options;
   return { kind: "open", image: resolve(image), at, preopens, listen, ...surroundings(options) };

@@ -3,7 +3,7 @@ import { type GuestThread, startGuestThread } from "./guest-thread.js";
 import { needsExactCounts, orderOf, type ProcessOptions, reopening } from "./process-options.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
 import { type FormAhead, readAhead } from "./read-ahead.js";
-import { type Prepared, Session, type SessionEvents } from "./session.js";
+import { Session, type SessionEvents } from "./session.js";
 import { STACK_MEGABYTES } from "./stack-size.js";
 import { StartLearning } from "./start-learning.js";
 
@@ -57,7 +57,7 @@ export class ProcessSessions {
   /** How to get the process again, for a run without a session. */
   #order: PrepareOrder;
   #session: Session | undefined;
-  #prepared: Prepared | undefined;
+  #resumes: Resumption | undefined;
   /** A failure came before the session could begin. */
   #cancelled = false;
   /** An instance between two calls, in its session. */
@@ -73,7 +73,7 @@ export class ProcessSessions {
 
   /** Where the next run goes on; undefined: at the program's beginning, or nowhere. */
   get resumes(): Resumption | undefined {
-    return this.#prepared?.resumes;
+    return this.#resumes;
   }
 
   async prepare(): Promise<void> {
@@ -92,7 +92,7 @@ export class ProcessSessions {
       await shallow.end(); // while the other one boots
       report = await this.#session.prepare({ ...this.#order, ahead: again?.ahead }, events);
     }
-    if (report.kind === "prepared") this.#prepared = report;
+    if (report.kind === "prepared") this.#resumes = report.resumes;
     else this.#cancelled = true;
     this.#session.hold(false); // P2: this process may never be run
   }
@@ -123,9 +123,9 @@ export class ProcessSessions {
     session?.hold(true);
     const running = this.#cancelled ? undefined : session?.run(orderOf(call, options));
     const end = await running?.finally(() => timers.forEach(clearTimeout));
-    const { resumes } = this;
     this.#cancelled = false;
     if (end?.kind === "ended") {
+      this.#resumes = resumptionBehind(end.outcome);
       if (end.outcome.kind === "powerFailed") this.#learning?.cancel();
       else await this.#learning?.end();
       this.#learning = undefined;
@@ -139,8 +139,8 @@ export class ProcessSessions {
     return {
       kind: "powerFailed",
       reason,
-      epoch: resumes?.epoch ?? 0,
-      frames: resumes?.frames ?? 0,
+      epoch: this.#resumes?.epoch ?? 0,
+      frames: this.#resumes?.frames ?? 0,
       saveMilliseconds: 0,
     };
   }
@@ -164,14 +164,12 @@ export class ProcessSessions {
   async end(): Promise<void> {
     const session = this.#session;
     this.#session = undefined;
-    this.#prepared = undefined;
     this.#waiting = false;
     await session?.end();
   }
 
   #wait(session: Session): void {
     this.#waiting = true;
-    this.#prepared = undefined;
     session.hold(false); // P2
   }
 
@@ -180,9 +178,14 @@ export class ProcessSessions {
     if (this.#options.endsProgram === true) {
       lastSession = this.#session;
       this.#session = undefined;
-      this.#prepared = undefined;
     } else void this.end();
   }
+}
+
+function resumptionBehind(outcome: Outcome): Resumption | undefined {
+  return outcome.kind === "powerFailed" && outcome.epoch > 0
+    ? { epoch: outcome.epoch, frames: outcome.frames, loggedCalls: null }
+    : undefined;
 }
 
 function eventsOf(options: ProcessOptions): SessionEvents {

@@ -1,7 +1,10 @@
 import { resolve } from "node:path";
+import { isatty } from "node:tty";
 import { VermilionError } from "../../pmem/error.js";
+import { libc } from "../../pmem/libc.js";
 import type { GuestThread } from "./guest-thread.js";
 import type { ImageSummary, Inspection } from "./inspect.js";
+import { checkRunOptions } from "./option-checks.js";
 import { checkPersistEvery } from "./point-schedule.js";
 import {
   argumentText,
@@ -15,6 +18,9 @@ import {
 import { exitProgram, followLog, keepThread, ProcessSessions } from "./process-sessions.js";
 import type { CallOrder, Followed, Outcome, PrepareOrder, Resumption } from "./protocol.js";
 import { SignalSource } from "./signals.js";
+
+/** Of the standard streams, when this program began. */
+const TERMINALS = [0, 1, 2].filter((descriptor) => isatty(descriptor));
 
 /**
  * A persistent process: a WASI program whose whole state belongs to an image, a directory on disk.
@@ -57,19 +63,24 @@ export class Process {
    * BAD_ARGUMENT, COMMAND_CHANGED, MODULE_CHANGED, MEMORY_LIMIT, LISTEN_ADDRESS, INSTANCE_OVER, IMAGE_EXISTS,
    * IMAGE_BUSY, IMAGE_DAMAGED and the other IMAGE_ codes, DISK_FULL, READ_ONLY, PERMISSION_DENIED, MMAP_UNSUPPORTED, FFI_MISSING.
    */
-  static create(options: CreateOptions): Promise<Process> {
+  static async create(options: CreateOptions): Promise<Process> {
     return Process.#make(creationOrder(options), options);
+  }
+
+  /** The image directory that `create` would use, absolute. BAD_ARGUMENT. */
+  static imageOf(options: CreateOptions): string {
+    return creationOrder(options).image;
   }
 
   /**
    * The saved process of an image.
    *
-   * Codes: IMAGE_MISSING, NO_SUCH_EPOCH (`at`), IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before its first save), IMAGE_BUSY,
+   * Codes: BAD_ARGUMENT, IMAGE_MISSING, NO_SUCH_EPOCH (`at`), IMAGE_NOT_SAVED (it is over), IMAGE_INTERRUPTED (it was killed before its first save), IMAGE_BUSY,
    * IMAGE_DAMAGED and the other IMAGE_ codes, GRANT_NEEDED (the image is not yours, see `preopens`), NOT_FOUND (a granted
    * directory is gone), PREOPEN_MISSING, LISTEN_MISSING, LISTEN_ADDRESS, FILE_CHANGED,
    * UNKNOWN_IMPORT, IMPORTS_INVALID.
    */
-  static open(image: string, options: OpenOptions = {}): Promise<Process> {
+  static async open(image: string, options: OpenOptions = {}): Promise<Process> {
     return Process.#make(openingOrder(image, options), options);
   }
 
@@ -126,6 +137,8 @@ export class Process {
   /** Ends this program at once: see `ProcessOptions.endsProgram`. */
   static async exit(status: number): Promise<never> {
     await exitProgram(status);
+    // Node 20 aborts at its end if a terminal is gone that it began with.
+    if (TERMINALS.some((descriptor) => !isatty(descriptor))) libc().exit(status);
     return process.exit(status);
   }
 
@@ -171,6 +184,7 @@ export class Process {
     if (this.#running) throw new VermilionError("PROCESS_RUNNING", `${this.image}: this process is running already`);
     if (this.#over)
       throw new VermilionError("PROCESS_OVER", `${this.image}: this process has ended; create another one`);
+    checkRunOptions(options);
     checkPersistEvery(options.persistEvery ?? this.#options.persistEvery ?? {});
     this.#running = true;
     try {

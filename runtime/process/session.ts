@@ -14,7 +14,7 @@ import { serveCommit } from "./remote-commit.js";
 import { LogChoresServer } from "./remote-log-keeper.js";
 import { deserializeError } from "./serialized-error.js";
 
-export type Prepared = Extract<Report, { kind: "prepared" }>;
+type Prepared = Extract<Report, { kind: "prepared" }>;
 
 /** A failure came before the guest had begun; nothing has changed. */
 export type Cancelled = { readonly kind: "cancelled" };

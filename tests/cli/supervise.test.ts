@@ -1,7 +1,10 @@
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
+import { Process } from "vermilion";
 import { afterAll, expect, test } from "vitest";
+import { LOCK } from "../../pmem/libc.js";
+import { flock } from "../../runtime/process/image/lock.js";
 import { Workshop } from "../support/command-line.js";
 import { placeGuest } from "../support/guests.js";
 
@@ -74,4 +77,69 @@ test("killed more often than --restarts: given up, with the signal's status", as
     .map((line) => (JSON.parse(line) as { event: string }).event);
   expect(events).toContain("restarting");
   expect(events.at(-1)).toBe("given-up");
+});
+
+/** The pid of the guest's process, once there is one. */
+async function childOf(supervisor: number | undefined): Promise<number> {
+  for (;;) {
+    const [pid] = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "latin1").split(" ");
+    if (pid !== undefined && pid !== "") return Number(pid);
+    await sleep(1);
+  }
+}
+
+test("killed when its program is over, and before it has said so: not begun again", async () => {
+  for (let times = 0; times < 3; times++) {
+    const run = shop.start(["run", "--supervise", "--image", `over ${times}`, cat]);
+    run.child.stdin?.write("first\n");
+    await run.printed("first\n");
+    const child = await childOf(run.child.pid);
+    run.child.stdin?.end();
+    while ((await Process.inspect(join(shop.work, `over ${times}`))).status !== "finished") await turn();
+    try {
+      process.kill(child, "SIGKILL");
+    } catch {} // too late, this time
+    expect(await run.ended).toMatchObject({ status: 0, stdout: "first\n6\n" });
+  }
+});
+
+test("--fresh, killed before the new image is made: made by the next one", async () => {
+  const started = shop.start(["run", "--image", "old", cat]);
+  started.child.stdin?.write("old\n");
+  await started.printed("old\n");
+  started.kill("SIGPWR");
+  expect((await started.ended).status).toBe(85);
+  const run = shop.start(["run", "--supervise", "--fresh", "--image", "old", cat]);
+  process.kill(await childOf(run.child.pid), "SIGKILL");
+  run.child.stdin?.end("new\n");
+  expect(await run.ended).toMatchObject({ status: 0, stdout: "new\n4\n" });
+});
+
+test("somebody holds the image at the restart: tried again", async () => {
+  const run = shop.start(["run", "--supervise", "--image", "held", cat]);
+  run.child.stdin?.write("first\n");
+  await run.printed("first\n");
+  const child = await childOf(run.child.pid);
+  const path = join(shop.work, "held", "lock");
+  const lock = openSync(path, "r");
+  process.kill(child, "SIGKILL");
+  while (!flock(lock, LOCK.EXCLUSIVE, path));
+  setTimeout(() => closeSync(lock), 1000);
+  run.child.stdin?.end("second\n");
+  const { status, stdout, stderr } = await run.ended;
+  expect(stderr).toContain("holds this image");
+  expect({ status, stdout: stdout.replace("first\nfirst\n", "first\n") }).toEqual({
+    status: 0,
+    stdout: "first\nsecond\n13\n",
+  });
+});
+
+test("asked to end while it waits to start again: it does, with that signal's status", async () => {
+  const run = shop.start(["run", "--supervise", "--image", "waiting", cat]);
+  for (let wait = 0.1; wait < 2; wait *= 2) {
+    process.kill(await childOf(run.child.pid), "SIGKILL");
+    await run.said(`again in ${wait} s`);
+  }
+  run.kill("SIGTERM");
+  expect((await run.ended).status).toBe(143);
 });

@@ -364,6 +364,41 @@ describe("create", () => {
     expect(await endOf(options)).toEqual({ kind: "exited", status: 0, results: ["42"] });
   });
 
+  test.each<Partial<CreateOptions>>([
+    { saveOn: ["SIGKILL"] },
+    { persistOn: ["SIGFOO"] },
+    { image: "a\0b" },
+    { args: ["a\0b"] },
+    { env: { "a=b": "c" } },
+    { env: { "": "c" } },
+    { maximumDescriptors: 0 },
+    { maximumDescriptors: 1.5 },
+    { keep: { epochs: 0, milliseconds: null } },
+    { stdio: [0, Number.NaN, 2] },
+    { failure: { atSafepoint: 0 } },
+    { failure: { rate: { probability: 2, seed: 1 } } },
+    { timeLimitMilliseconds: Number.NaN },
+  ])("%j: BAD_ARGUMENT", async (more) => {
+    await expect(Process.create(optionsFor(counter, more))).rejects.toMatchObject({ code: "BAD_ARGUMENT" });
+  });
+
+  test("resumes: what the last run has saved, also when the next one is cut before it begins", async () => {
+    const process = await Process.create(optionsFor(counter));
+    expect(process.resumes).toBeUndefined();
+    const outcome = await process.run({ failure: { atSafepoint: 5_000_000 } });
+    const saved = { epoch: 1, frames: (outcome as { readonly frames: number }).frames };
+    expect(process.resumes).toEqual({ ...saved, loggedCalls: null });
+    const next = process.run();
+    await sleep(2); // a thread takes longer to begin
+    process.powerFail();
+    const cut = await next;
+    const { epoch, frames } = process.resumes ?? {};
+    expect(cut).toMatchObject({ kind: "powerFailed", epoch, frames });
+    expect(process.resumes?.epoch).toBeGreaterThan(0);
+    expect(await process.run()).toMatchObject({ kind: "exited" });
+    expect(process.resumes).toBeUndefined();
+  });
+
   test("moduleBytes: a program that is in no file", async () => {
     const options = optionsFor("/nowhere/in-memory.wasm", { moduleBytes: readFileSync(counter) });
     expect(await endOf(options)).toMatchObject({ status: 7 });
