@@ -11,7 +11,7 @@ import type { Verification } from "./process/image/verifying.js";
 import type { BlockStore } from "./process/stores/block-store.js";
 import type { FollowEvents } from "./process/stores/following.js";
 import type { Pushed } from "./process/stores/pushing.js";
-import type { Pruned, StoredEpoch } from "./process/stores/stored-epochs.js";
+import type { Pruned, PruneOptions, StoredEpoch, StoreEvents } from "./process/stores/stored-epochs.js";
 
 const history = () => import("./process/history.js");
 
@@ -86,24 +86,29 @@ export const Images = {
    * A new image of an epoch in a store, by default the newest; the result is that epoch.
    * Codes: STORE_EMPTY, NO_SUCH_EPOCH, STORE_DAMAGED, STORE_FAILED; IMAGE_EXISTS, IMAGE_FOREIGN, IMAGE_BUSY, and those of the disk.
    */
-  async pull(store: BlockStore, image: string, { at }: { readonly at?: number | undefined } = {}): Promise<number> {
+  async pull(
+    store: BlockStore,
+    image: string,
+    { at, damaged }: StoreEvents & { readonly at?: number | undefined } = {},
+  ): Promise<number> {
     const { pullEpoch } = await import("./process/stores/pulling.js");
-    return pullEpoch(store, image, at);
+    return pullEpoch(store, image, { at, damaged });
   },
 
   /** The epochs in a store, ascending. Codes: STORE_FAILED. */
-  async stored(store: BlockStore): Promise<StoredEpoch[]> {
+  async stored(store: BlockStore, events: StoreEvents = {}): Promise<StoredEpoch[]> {
     const { listStored } = await import("./process/stores/stored-epochs.js");
-    return listStored(store);
+    return listStored(store, events);
   },
 
   /**
    * Removes from a store the epochs that `policy` does not keep (undefined: none), and what no epoch needs, such as the rest of
-   * pushes that were cut. Nobody may push meanwhile. Codes: STORE_FAILED.
+   * pushes that were cut. Nobody may push meanwhile. Codes: STORE_FAILED; STORE_DAMAGED: an epoch cannot be read; with `damaged`
+   * such epochs are removed, too.
    */
-  async prune(store: BlockStore, policy?: KeepPolicy): Promise<Pruned> {
+  async prune(store: BlockStore, policy?: KeepPolicy, options: PruneOptions = {}): Promise<Pruned> {
     const { pruneStore } = await import("./process/stores/stored-epochs.js");
-    return pruneStore(store, policy);
+    return pruneStore(store, policy, options);
   },
 
   /** What two epochs differ in. Codes: NO_SUCH_EPOCH, IMAGE_DAMAGED. */

@@ -56,7 +56,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   defineReplay(command("replay"), messages);
   defineProcesses(command("ps"));
   defineExplore(command("explore"), messages, finish);
-  defineHistory(command("history"));
+  defineHistory(command("history"), messages);
   defineDiff(command("diff"));
   defineFork(command("fork"), messages);
   defineDrop(command("drop"), messages);

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { type EpochSummary, Images, VermilionError } from "../index.js";
 import { epochNumber } from "./epoch-argument.js";
 import { byteText, print } from "./listing.js";
-import { isStore, STORE_FORM, withStore } from "./store-argument.js";
+import type { Messages } from "./messages.js";
+import { isStore, STORE_FORM, tellDamaged, withOldStore } from "./store-argument.js";
 
 interface HistoryOptions {
   readonly pin?: number;
@@ -10,7 +11,7 @@ interface HistoryOptions {
   readonly json?: boolean;
 }
 
-export function defineHistory(command: Command): void {
+export function defineHistory(command: Command, messages: Messages): void {
   command
     .description("list the persistence points that an image, or a store, keeps")
     .argument("<image>", `the image directory, or a store: ${STORE_FORM}`)
@@ -18,7 +19,10 @@ export function defineHistory(command: Command): void {
     .option("--unpin <epoch>", "keep it no longer than the others", epochNumber)
     .option("--json", "print JSON")
     .action(async (image: string, options: HistoryOptions) => {
-      if (isStore(image)) return listStore(image, options);
+      if (isStore(image)) return listStore(image, options, messages);
+      if (options.pin !== undefined && options.pin === options.unpin) {
+        throw new VermilionError("USAGE", `--pin ${options.pin} --unpin ${options.pin}: leave one of them out`);
+      }
       if (options.pin !== undefined) await Images.pin(image, options.pin);
       if (options.unpin !== undefined) await Images.unpin(image, options.unpin);
       const epochs = await Images.history(image);
@@ -27,9 +31,10 @@ export function defineHistory(command: Command): void {
     });
 }
 
-async function listStore(named: string, { pin, unpin, json }: HistoryOptions): Promise<void> {
+async function listStore(named: string, { pin, unpin, json }: HistoryOptions, messages: Messages): Promise<void> {
   if (pin !== undefined || unpin !== undefined) throw new VermilionError("USAGE", `${named}: a store has no pins`);
-  const epochs = await withStore(named, (store) => Images.stored(store));
+  const events = { damaged: tellDamaged(messages) };
+  const epochs = await withOldStore(named, (store) => Images.stored(store, events));
   if (json === true) return print(JSON.stringify(epochs, undefined, 2));
   const lines = epochs.map(({ epoch, parent, at, why, hostCalls, memoryByteLength, storedByteLength }) =>
     [

@@ -2,7 +2,12 @@ import type { Command } from "commander";
 import { Images } from "../index.js";
 import { addKeepOptions, type KeepOptions, keepPolicy } from "./keep-options.js";
 import { print } from "./listing.js";
-import { STORE_FORM, withStore } from "./store-argument.js";
+import { STORE_FORM, withOldStore } from "./store-argument.js";
+
+interface PruneCommandOptions extends KeepOptions {
+  readonly damaged: boolean;
+  readonly json?: boolean;
+}
 
 export function definePrune(command: Command): void {
   addKeepOptions(
@@ -13,9 +18,11 @@ export function definePrune(command: Command): void {
       .argument("<store>", STORE_FORM),
     "all",
   )
+    .option("--damaged", "epochs that cannot be read go as well", false)
     .option("--json", "print JSON")
-    .action(async (named: string, options: KeepOptions & { readonly json?: boolean }) => {
-      const pruned = await withStore(named, (store) => Images.prune(store, keepPolicy(options)));
+    .action(async (named: string, options: PruneCommandOptions) => {
+      const { damaged } = options;
+      const pruned = await withOldStore(named, (store) => Images.prune(store, keepPolicy(options), { damaged }));
       if (options.json === true) print(JSON.stringify(pruned));
       else print(`${pruned.epochs.length} epochs and ${pruned.blocks} blocks removed`);
     });

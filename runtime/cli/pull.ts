@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { Images } from "../index.js";
 import type { Messages } from "./messages.js";
-import { STORE_FORM, storeAndEpoch, withStore } from "./store-argument.js";
+import { STORE_FORM, storeAndEpoch, tellDamaged, withOldStore } from "./store-argument.js";
 
 export function definePull(command: Command, messages: Messages): void {
   command
@@ -12,7 +12,8 @@ export function definePull(command: Command, messages: Messages): void {
     .option("--json", "print messages as JSON")
     .action(async (from: string, image: string) => {
       const { store: named, epoch: at } = storeAndEpoch(from);
-      const epoch = await withStore(named, (store) => Images.pull(store, image, { at }));
+      const damaged = tellDamaged(messages);
+      const epoch = await withOldStore(named, (store) => Images.pull(store, image, { at, damaged }));
       messages.news("pulled", `${image} goes on from epoch ${epoch} of ${named}: vermilion resume ${image}`, {
         image,
         epoch,

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { EpochSummary, StoredEpoch } from "../../runtime/index.js";
@@ -34,6 +34,10 @@ beforeAll(async () => {
       remove: async (name) => void blocks.delete(name),
     };`;
   writeFileSync(join(shop.work, "driver.mjs"), driver);
+  writeFileSync(join(shop.work, "throws.mjs"), "throw new Error();");
+  const never = "async () => await new Promise(() => {})";
+  const silent = ["put", "get", "list", "remove"].map((name) => `${name}: ${never}`);
+  writeFileSync(join(shop.work, "silent.mjs"), `export default { location: "", ${silent.join(", ")} };`);
   writeFileSync(join(shop.work, "no-driver.mjs"), "export default { put() {} };");
 });
 
@@ -41,7 +45,12 @@ describe.each(["dir:store", "sqlite:store.db"])("%s", (store) => {
   const copy = `copy of ${store.slice(0, 3)}`;
 
   test("push, history, pull, resume, prune", async () => {
-    expect(await json<StoredEpoch[]>("history", store)).toEqual([]);
+    for (const command of [["history"], ["prune"], ["pull"]]) {
+      const place = command[0] === "pull" ? [store, "new"] : [store];
+      const { status, stderr } = await shop.run([...command, ...place]);
+      expect({ status, stderr }).toEqual({ status: 74, stderr: expect.stringContaining("no such store") });
+    }
+    expect(existsSync(join(shop.work, store.slice(store.indexOf(":") + 1)))).toBe(false);
     const [first, second, third] = epochs as [number, number, number];
     for (const epoch of [first, second, third]) {
       const { status, stderr } = await shop.run(["push", `a@${epoch}`, store]);
@@ -71,6 +80,9 @@ test("module: a driver of one's own; what is none is refused", async () => {
   expect(await shop.run(["history", "module:driver.mjs"])).toMatchObject({ status: 0, stdout: "no epochs\n" });
   expect(await shop.run(["push", "a", "module:no-driver.mjs"])).toMatchObject({ status: 2 });
   expect(await shop.run(["push", "a", "module:missing.mjs"])).toMatchObject({ status: 74 });
+  expect(await shop.run(["push", `a@${epochs[0]}`, "module:throws.mjs"])).toMatchObject({ status: 74 });
+  const silent = await shop.run(["push", `a@${epochs[0]}`, "module:silent.mjs"]);
+  expect(silent).toMatchObject({ status: 74, stderr: expect.stringContaining("nothing is confirmed") });
 });
 
 test("what is no store, no image, or has nothing to go on with: refused", async () => {

@@ -11,6 +11,7 @@ import { errorName, systemError, VermilionError } from "../../../pmem/error.js";
 import type { UnsummedPages } from "../../../pmem/open-segments.js";
 import { PAGE_BYTE_LENGTH } from "../../../pmem/page-map.js";
 import { checksumsOf } from "../../../pmem/segments.js";
+import { type ExpiredEpoch, removeUnpinned } from "./pins.js";
 
 export interface Commit {
   /** Of the image, for messages. */
@@ -22,7 +23,9 @@ export interface Commit {
   readonly directory: number;
   /** then the slot is written and flushed: the persistence point. */
   readonly header: { readonly descriptor: number; readonly bytes: Uint8Array; readonly position: number };
-  /** Then the state files of epochs that are not kept any more go. */
+  /** Then the state files of epochs go that the policy does not keep, unless somebody has pinned them meanwhile; */
+  readonly expired: readonly ExpiredEpoch[];
+  /** and files that only epochs before needed. */
   readonly remove: readonly string[];
   /** However it ends. */
   readonly close: readonly number[];
@@ -41,6 +44,7 @@ export interface CommitCalls {
   write(descriptor: number, bytes: Uint8Array, position: number): Promise<void>;
   flush(descriptor: number): Promise<void>;
   flushDirectory(descriptor: number): Promise<void>;
+  removeUnpinned(directory: number, path: string, expired: readonly ExpiredEpoch[]): void;
   remove(path: string): Promise<void>;
   close(descriptor: number): Promise<void>;
 }
@@ -59,6 +63,7 @@ export async function carryOut(commit: Commit, calls: CommitCalls = systemCalls)
     const { descriptor, bytes, position } = commit.header;
     await calls.write(descriptor, bytes, position);
     await calls.flush(descriptor);
+    if (commit.expired.length > 0) calls.removeUnpinned(commit.directory, commit.path, commit.expired);
     for (const path of commit.remove) await calls.remove(path);
   } catch (error) {
     throw error instanceof VermilionError ? error : systemError("save a persistence point", commit.path, error);
@@ -109,6 +114,7 @@ const systemCalls: CommitCalls = {
     });
   },
   flushDirectory: (descriptor) => asynchronous.fsync(descriptor),
+  removeUnpinned,
   async remove(path) {
     await asynchronous.unlink(path).catch((error: unknown) => {
       if (errorName(error) !== "ENOENT") throw error;

@@ -9,7 +9,7 @@ import type { HeaderSlots } from "./header-slots.js";
 import type { ImageDirectory } from "./image-directory.js";
 import type { ImageParts } from "./making.js";
 import type { MemoryStore } from "./memory-store.js";
-import { stateName } from "./names.js";
+import { expiredEpoch } from "./pins.js";
 import type { SavedState } from "./reading.js";
 import type { ImageState } from "./state-file.js";
 
@@ -18,7 +18,9 @@ interface InFlight {
   readonly committer: Committer;
   readonly header: ImageHeader;
   readonly saved: SavedState;
-  /** Pages of the epochs that it removes, which are free once that is durable. */
+  /** Epochs that it removes, but for those that are pinned by then. */
+  readonly expired: readonly number[];
+  /** Their pages, which are free once that is durable. */
   readonly free: readonly PageRun[][];
 }
 
@@ -99,14 +101,15 @@ export class EpochCommits {
     this.#files.add(epoch, saved);
     const expired = this.#files.expired(epoch, header.writtenAt);
     const free = this.#files.forget(expired);
-    this.#inFlight = { committer, header, saved, free };
+    this.#inFlight = { committer, header, saved, expired, free };
     const commit: Commit = {
       path: this.#directory.path,
       checksums,
       flush: [...guestFiles, ...this.store.takeUnflushed(), file.descriptor],
       directory: this.#directory.descriptor,
       header: this.#slots.writeOf(header),
-      remove: [...expired.map(stateName), ...remove].map((name) => this.#directory.currentPathOf(name)),
+      expired: expired.map((each) => expiredEpoch(this.#directory, each)),
+      remove: remove.map((name) => this.#directory.currentPathOf(name)),
       close: [...guestFiles, file.descriptor],
     };
     committer.start(commit);
@@ -120,7 +123,7 @@ export class EpochCommits {
     this.#slots.durably(() => flight.committer.wait());
     this.#slots.adopt(flight.header);
     this.#saved = flight.saved;
-    this.#files.removed(flight.free);
+    this.#files.removed(flight.expired, flight.free);
     this.store.trim();
   }
 

@@ -1,11 +1,13 @@
+import { existsSync } from "node:fs";
 import type { PageRun } from "../../../pmem/page-map.js";
 import type { KeepPolicy } from "./epoch-record.js";
-import { type Epochs, keptEpochs, pinnedEpochs } from "./epochs.js";
+import { Epochs, keptEpochs, pinnedEpochs } from "./epochs.js";
 import type { HeaderSlots } from "./header-slots.js";
 import type { ImageDirectory } from "./image-directory.js";
 import type { ImageParts } from "./making.js";
 import type { MemoryStore } from "./memory-store.js";
 import { isHistoryName, stateName, TRAP_NAME } from "./names.js";
+import { tryHoldingPins } from "./pins.js";
 import type { SavedState } from "./reading.js";
 import type { ImageStorage, StorageFile } from "./storage.js";
 
@@ -25,7 +27,7 @@ export class EpochFiles {
   keep: KeepPolicy;
   readonly #directory: ImageDirectory;
   readonly #storage: ImageStorage;
-  readonly #epochs: Epochs;
+  #epochs: Epochs;
   readonly #entries: ImageParts["entries"];
   /** Undefined: nothing can run in this image any more. */
   readonly #store: MemoryStore | undefined;
@@ -104,19 +106,26 @@ export class EpochFiles {
     return epochs.map((epoch) => this.#epochs.drop(epoch));
   }
 
-  /** Somebody else has flushed the names, and removed these epochs' files afterwards. */
-  removed(free: readonly PageRun[][]): void {
+  /** Somebody else has flushed the names, and removed these epochs' files afterwards, but for those that were pinned meanwhile. */
+  removed(expired: readonly number[], free: readonly PageRun[][]): void {
     this.#releaseUnlinked(); // that flush was behind what was removed before
-    this.#unlinked.push(...free);
     this.#entries.dirty = false;
+    if (expired.every((epoch) => !existsSync(this.#directory.currentPathOf(stateName(epoch))))) {
+      this.#unlinked.push(...free);
+      return;
+    }
+    // The pages of the others may be shared with those: the next run, or `vermilion gc`, finds which are free.
+    this.#epochs = new Epochs(this.#directory, this.#slots.current.highestEpoch);
   }
 
   /** What the policy does not keep goes. */
   dropExpired(): void {
-    for (const epoch of this.expired(this.#slots.current.epoch, Date.now())) {
-      this.#unlinked.push(this.#epochs.drop(epoch));
-      this.#storage.remove(stateName(epoch));
-    }
+    tryHoldingPins(this.#directory.descriptor, this.#directory.path, () => {
+      for (const epoch of this.expired(this.#slots.current.epoch, Date.now())) {
+        this.#unlinked.push(this.#epochs.drop(epoch));
+        this.#storage.remove(stateName(epoch));
+      }
+    });
   }
 
   /** In place: no frames may be left that could meet the memory that the guest changes from here on. */

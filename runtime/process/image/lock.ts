@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
-import { errnoError, invariant, VermilionError } from "../../../pmem/error.js";
+import { attempt, errnoError, invariant, VermilionError } from "../../../pmem/error.js";
 import { EINTR, EWOULDBLOCK, LOCK, libc } from "../../../pmem/libc.js";
 import { imageError } from "./damage.js";
 import type { ImageDirectory } from "./image-directory.js";
@@ -9,7 +9,8 @@ import type { ImageDirectory } from "./image-directory.js";
  * line the signals by which it can be asked for a persistence point.
  *
  * The kernel releases it when the holder dies, however it dies. The pid is for messages and signals only: whether the
- * image is held is what flock says. A Worker's descriptors are closed when the Worker ends, and the lock with them.
+ * image is held is what flock says. Node does not close what a Worker has open when it ends the Worker, so no thread is ended that
+ * holds an image, unless its guest hangs in a function of the host's.
  */
 export class ImageLock {
   /** Undefined: on a read-only disk there is no lock file, and need not be one. */
@@ -46,8 +47,10 @@ export class ImageLock {
           // Another process may have removed the image, and its lock file, between our open and our flock.
           if (directory.statOf(LOCK_NAME)?.ino !== fstatSync(descriptor).ino) throw removedMeanwhile(directory);
           if (writes) {
-            ftruncateSync(descriptor, 0);
-            writeSync(descriptor, `${process.pid}\n`, 0);
+            attempt("write", path, () => {
+              ftruncateSync(descriptor, 0);
+              writeSync(descriptor, `${process.pid}\n`, 0);
+            });
           }
           return new ImageLock(descriptor);
         }

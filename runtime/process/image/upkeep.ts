@@ -26,6 +26,7 @@ import { ImageLock } from "./lock.js";
 import { ImageSegments } from "./memory-store.js";
 import { pinName, segmentNumber, stateName, stateNumber, TRAP_NAME } from "./names.js";
 import { encodePageMaps } from "./page-maps.js";
+import { holdingPins } from "./pins.js";
 import { isResumable, readCurrent, readHeader } from "./reading.js";
 import { withPages } from "./state-file.js";
 import type { ImageStorage } from "./storage.js";
@@ -71,43 +72,6 @@ function withLock<Result>(
   }
 }
 
-/**
- * Keeps an epoch whatever the policy says, or no longer. Also while the image is run. `reader`: who needs it for a while only, and
- * lets go of no other's pin. NO_SUCH_EPOCH.
- */
-export function pin(path: string, epoch: number, pinned: boolean, { wrap, reader = "" }: PinOptions = {}): void {
-  const directory = ImageDirectory.open(path);
-  try {
-    const { header } = readHeader(directory);
-    const storage = wrap?.(directory) ?? directory;
-    if (pinned) {
-      const file = storage.create(pinName(epoch));
-      if (reader !== "") file.write([Buffer.from(reader)], 0);
-      file.close();
-    }
-    // Afterwards, because whoever runs the image may be about to drop it.
-    const isThere = keptEpochs(directory, header.highestEpoch).includes(epoch);
-    const isOurs = reader === "" || pinnedBy(directory, epoch) === reader;
-    if ((!pinned && isOurs) || !isThere) storage.remove(pinName(epoch));
-    storage.syncDirectory();
-    if (!isThere) throw noSuchEpoch(path, epoch);
-  } finally {
-    directory.close();
-  }
-}
-
-interface PinOptions {
-  readonly wrap?: Wrap | undefined;
-  readonly reader?: string;
-}
-
-/** Empty: a user. */
-function pinnedBy(directory: ImageDirectory, epoch: number): string {
-  return Buffer.from(directory.readPart(pinName(epoch), 0, READER_BYTE_LENGTH) ?? "").toString("latin1");
-}
-
-const READER_BYTE_LENGTH = 64;
-
 /** Takes an epoch out of the history. NO_SUCH_EPOCH, EPOCH_IN_USE (the current one, or pinned), IMAGE_BUSY. */
 export function dropEpoch(path: string, epoch: number, wrap?: Wrap): void {
   holding(path, wrap, (held) => {
@@ -118,15 +82,27 @@ export function dropEpoch(path: string, epoch: number, wrap?: Wrap): void {
       const next = "go back to another one first (vermilion resume --at), or remove the image";
       throw imageError("EPOCH_IN_USE", path, `epoch ${epoch} is the current one`, next);
     }
-    if (directory.statOf(pinName(epoch)) !== undefined) {
+    const free = header.inPlace ? [] : epochs.drop(epoch);
+    if (removeUnpinned(held, [epoch]).length === 0) {
       throw imageError("EPOCH_IN_USE", path, `epoch ${epoch} is pinned`, "vermilion history --unpin lets go of it");
     }
-    const free = header.inPlace ? [] : epochs.drop(epoch);
-    storage.remove(stateName(epoch));
     storage.syncDirectory(); // U1
     // With many epochs only its own pages are looked at, and given back; `collect` finds whatever else is free.
     giveBack(held, epochs.usedPages(), free);
   });
+}
+
+/** Those that it has removed. N1 in pins.ts */
+function removeUnpinned({ directory, storage }: Held, epochs: readonly number[]): number[] {
+  const gone: number[] = [];
+  holdingPins(directory.descriptor, directory.path, () => {
+    for (const epoch of epochs) {
+      if (directory.statOf(pinName(epoch)) !== undefined) continue;
+      storage.remove(stateName(epoch));
+      gone.push(epoch);
+    }
+  });
+  return gone;
 }
 
 export interface Collected {
@@ -145,7 +121,7 @@ export function collect(path: string, policy: KeepPolicy | undefined, wrap?: Wra
     const current = isResumable(header) ? readCurrent(directory, header) : undefined;
     const keep = policy ?? current?.record.keep;
     const expired = keep === undefined ? [] : epochs.expired(header.epoch, keep, Date.now());
-    for (const epoch of expired) storage.remove(stateName(epoch));
+    const gone = removeUnpinned(held, expired);
     for (const name of directory.names()) {
       const epoch = stateNumber(name);
       const isLeftover = epoch !== undefined && epoch > header.highestEpoch;
@@ -154,7 +130,7 @@ export function collect(path: string, policy: KeepPolicy | undefined, wrap?: Wra
     storage.syncDirectory(); // U1
     if (!header.inPlace) compact(held);
     giveBack(held, header.inPlace ? [] : pagesOf(allMaps(held)));
-    return { epochs: expired, before, after: diskByteLength(directory) };
+    return { epochs: gone, before, after: diskByteLength(directory) };
   });
 }
 

@@ -3,8 +3,9 @@
  * once, and every block that comes back is checked by its own name. Blocks of zeros are not kept.
  */
 import { createHash } from "node:crypto";
+import { getBlock, putBlock } from "./asking.js";
 import type { BlockStore } from "./block-store.js";
-import { asking, damagedStore } from "./store-error.js";
+import { damagedStore } from "./store-error.js";
 
 export const BLOCK_BYTE_LENGTH = 65_536;
 
@@ -27,16 +28,21 @@ export class Uploader {
   readonly #store: BlockStore;
   readonly #present: ReadonlyMap<string, number>;
   readonly #put = new Set<string>();
+  readonly #checksPresent: boolean;
   readonly #inFlight = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
   /** Of what was put. */
   blockCount = 0;
   byteLength = 0;
 
-  /** `present`: what is there, with its length: a block that a cut left shorter is put again. */
-  constructor(store: BlockStore, present: ReadonlyMap<string, number>) {
+  /**
+   * `present`: what is there, with its length: a block that a cut left shorter is put again. `checksPresent`: what is there is read,
+   * and put again if it is damaged.
+   */
+  constructor(store: BlockStore, present: ReadonlyMap<string, number>, checksPresent: boolean) {
     this.#store = store;
     this.#present = present;
+    this.#checksPresent = checksPresent;
   }
 
   /** `bytes` may be used again once this resolves. */
@@ -55,14 +61,21 @@ export class Uploader {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
+  async #isDamaged(name: string, bytes: Uint8Array): Promise<boolean> {
+    if (!this.#checksPresent) return false;
+    const found = await getBlock(this.#store, name);
+    return found === undefined || Buffer.compare(found, bytes) !== 0;
+  }
+
   async #block(bytes: Uint8Array): Promise<string> {
     const hash = hashOf(bytes);
     const name = blockName(hash);
-    if (this.#put.has(name) || this.#present.get(name) === bytes.byteLength) return hash;
+    if (this.#put.has(name)) return hash;
     this.#put.add(name);
+    if (this.#present.get(name) === bytes.byteLength && !(await this.#isDamaged(name, bytes))) return hash;
     this.blockCount++;
     this.byteLength += bytes.byteLength;
-    const put: Promise<void> = asking(this.#store, `put ${name}`, this.#store.put(name, new Uint8Array(bytes)))
+    const put: Promise<void> = putBlock(this.#store, name, new Uint8Array(bytes))
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
@@ -112,7 +125,7 @@ export async function downloadWhole(store: BlockStore, content: Content): Promis
 
 async function block(store: BlockStore, hash: string, byteLength: number): Promise<Uint8Array> {
   const name = blockName(hash);
-  const bytes = await asking(store, `get ${name}`, store.get(name));
+  const bytes = await getBlock(store, name);
   if (bytes === undefined) throw damagedStore(store, `${name} is missing`);
   if (bytes.byteLength !== byteLength || hashOf(bytes) !== hash)
     throw damagedStore(store, `${name} is not what was put there`);

@@ -7,9 +7,10 @@ import { VermilionError } from "../../../pmem/error.js";
 import type { EpochRecord } from "../image/epoch-record.js";
 import { isKeptFile, parseEpochRecord } from "../image/epoch-record.js";
 import { MAX_COMMAND_BYTES, MAX_MEMORIES, MAX_MODULE_BYTES, MAX_STATE_BYTES } from "../image/header.js";
+import { getBlock, listBlocks } from "./asking.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, type Content } from "./contents.js";
-import { asking, damagedStore } from "./store-error.js";
+import { damagedStore } from "./store-error.js";
 
 const FORMAT = 1;
 const HASH = /^[0-9a-f]{64}$/;
@@ -35,7 +36,7 @@ export const manifestName = (epoch: number): string => `epochs/${String(epoch).p
 
 /** Ascending. */
 export async function listManifests(store: BlockStore): Promise<number[]> {
-  const blocks = await asking(store, "list epochs/", store.list("epochs/"));
+  const blocks = await listBlocks(store, "epochs/");
   return blocks
     .flatMap(({ name }) => Number(/^epochs\/(\d{15})$/.exec(name)?.[1] ?? Number.NaN))
     .filter((epoch) => epoch > 0)
@@ -50,7 +51,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
 /** Undefined: there is none. STORE_DAMAGED: it was cut, or is not one. */
 export async function readManifest(store: BlockStore, epoch: number): Promise<Manifest | undefined> {
   const name = manifestName(epoch);
-  const bytes = await asking(store, `get ${name}`, store.get(name));
+  const bytes = await getBlock(store, name);
   if (bytes === undefined) return undefined;
   const text = Buffer.from(bytes).toString("utf8");
   const json = text.slice(65);

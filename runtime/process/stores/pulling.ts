@@ -22,13 +22,22 @@ import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, type Content, download, downloadWhole } from "./contents.js";
 import { listManifests, type Manifest, readManifest } from "./manifest.js";
 import { damagedStore, storeError } from "./store-error.js";
+import type { StoreEvents } from "./stored-epochs.js";
+
+export interface PullOptions extends StoreEvents {
+  /** Default: the newest that can be read. */
+  readonly at?: number | undefined;
+  /** Tests only. */
+  readonly wrap?: Wrap | undefined;
+}
 
 /**
  * Returns the epoch. Codes: STORE_EMPTY, NO_SUCH_EPOCH, STORE_DAMAGED, STORE_FAILED; IMAGE_EXISTS, IMAGE_FOREIGN, IMAGE_BUSY (of the
  * target), and those of the disk.
  */
-export async function pullEpoch(store: BlockStore, target: string, at?: number, wrap?: Wrap): Promise<number> {
-  const manifest = at === undefined ? await newest(store) : await manifestOf(store, at);
+export async function pullEpoch(store: BlockStore, target: string, options: PullOptions = {}): Promise<number> {
+  const { at, wrap } = options;
+  const manifest = at === undefined ? await newest(store, options) : await manifestOf(store, at);
   const path = resolve(target);
   const firstCreated = attempt("create the image", path, () => makeDirectories(path));
   const directory = ImageDirectory.open(path);
@@ -56,7 +65,7 @@ async function manifestOf(store: BlockStore, epoch: number): Promise<Manifest> {
 }
 
 /** One that was cut is none: then it is the one before. */
-async function newest(store: BlockStore): Promise<Manifest> {
+async function newest(store: BlockStore, events: StoreEvents): Promise<Manifest> {
   let damage: unknown;
   for (const epoch of (await listManifests(store)).reverse()) {
     try {
@@ -64,6 +73,7 @@ async function newest(store: BlockStore): Promise<Manifest> {
     } catch (error) {
       const code = error instanceof VermilionError ? error.code : undefined;
       if (code !== "STORE_DAMAGED" && code !== "NO_SUCH_EPOCH") throw error; // not read is not cut
+      if (code === "STORE_DAMAGED") events.damaged?.(epoch, error as VermilionError);
       damage ??= error;
     }
   }

@@ -22,14 +22,15 @@ import { MAX_STATE_BYTES } from "../image/header.js";
 import { ImageDirectory, OPEN_FILES_NAME } from "../image/image-directory.js";
 import { pinName, segmentName, stateName } from "../image/names.js";
 import { encodePageMaps } from "../image/page-maps.js";
+import { pin } from "../image/pins.js";
 import { isResumable, readEpoch, readHeader, readModule } from "../image/reading.js";
 import { withPages } from "../image/state-file.js";
 import type { StorageFile } from "../image/storage.js";
-import { pin } from "../image/upkeep.js";
+import { getBlock, listBlocks, putBlock } from "./asking.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, blocksOf, type Content, Uploader } from "./contents.js";
-import { encodeManifest, type Manifest, manifestName, readManifest } from "./manifest.js";
-import { asking, storeError } from "./store-error.js";
+import { encodeManifest, listManifests, type Manifest, manifestName, readManifest } from "./manifest.js";
+import { storeError } from "./store-error.js";
 
 const BLOCK_PAGES = BLOCK_BYTE_LENGTH / PAGE_BYTE_LENGTH;
 const MAX_FILE_BYTES = 2 ** 31;
@@ -43,6 +44,21 @@ export interface Pushed {
 
 /** Codes: those of reading an image; NO_SUCH_EPOCH, IMAGE_NOT_SAVED, IN_PLACE; STORE_CONFLICT, STORE_FAILED. */
 export async function pushEpoch(image: string, store: BlockStore, at?: number): Promise<Pushed> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await pushOnce(image, store, at);
+    } catch (error) {
+      const code = error instanceof VermilionError ? error.code : undefined;
+      const wasDropped = code === "NO_SUCH_EPOCH" || code === "IMAGE_BUSY";
+      if (at !== undefined || !wasDropped || tries === MOST_TRIES) throw error; // else there is a newer one by now
+    }
+  }
+}
+
+/** For the newest epoch of an image that makes them faster than they can be pinned. */
+const MOST_TRIES = 10;
+
+async function pushOnce(image: string, store: BlockStore, at: number | undefined): Promise<Pushed> {
   const directory = ImageDirectory.open(image);
   try {
     const { header } = readHeader(directory);
@@ -94,8 +110,12 @@ async function upload(directory: ImageDirectory, store: BlockStore, epoch: numbe
   const { header, command } = readHeader(directory); // behind the pin
   const { record, maps } = readEpoch(directory, header, epoch);
   const stateBytes = readState(directory, epoch);
-  const present = await asking(store, "list blocks/", store.list("blocks/"));
-  const uploader = new Uploader(store, new Map(present.map(({ name, byteLength }) => [name, byteLength])));
+  const present = await listBlocks(store, "blocks/");
+  const known = await listManifests(store);
+  const newest = known.at(-1) ?? 0;
+  if (newest > header.highestEpoch) throw conflict(store, newest);
+  const lengths = new Map(present.map(({ name, byteLength }) => [name, byteLength]));
+  const uploader = new Uploader(store, lengths, known.includes(epoch)); // whoever pushes it again may do so because it is damaged
   const whole = (bytes: Uint8Array): Promise<Content> => uploader.content(blocksOf(bytes), bytes.byteLength);
   const module = await whole(readModule(directory, header));
   const state = await whole(withoutPages(directory, stateBytes, epoch, record.memoryByteLengths.length));
@@ -140,13 +160,17 @@ async function upload(directory: ImageDirectory, store: BlockStore, epoch: numbe
 /** P1. A manifest that was cut is replaced, one of another process is not. */
 async function publish(store: BlockStore, epoch: number, manifest: Uint8Array): Promise<void> {
   const name = manifestName(epoch);
-  const before = await asking(store, `get ${name}`, store.get(name));
+  const before = await getBlock(store, name);
   if (before !== undefined && Buffer.compare(before, manifest) === 0) return;
   if (before !== undefined && (await isWhole(store, epoch))) {
-    const reason = `it has another epoch ${epoch}, of another process or another branch`;
-    throw storeError("STORE_CONFLICT", store, reason, "push to another store");
+    throw conflict(store, epoch);
   }
-  await asking(store, `put ${name}`, store.put(name, manifest));
+  await putBlock(store, name, manifest);
+}
+
+function conflict(store: BlockStore, epoch: number): VermilionError {
+  const reason = `it has another epoch ${epoch}, of another process or another branch`;
+  return storeError("STORE_CONFLICT", store, reason, "push to another store");
 }
 
 async function isWhole(store: BlockStore, epoch: number): Promise<boolean> {

@@ -86,6 +86,7 @@ export class SqliteStore implements BlockStore {
   }
 
   close(): void {
+    if (this.#closed) return; // by now the number may be somebody else's
     this.#closed = true;
     closeSync(this.#descriptor);
   }

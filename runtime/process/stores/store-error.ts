@@ -16,14 +16,3 @@ export function storeError(
 export function damagedStore(store: BlockStore, reason: string, cause?: unknown): VermilionError {
   return storeError("STORE_DAMAGED", store, reason, "pull another epoch (vermilion history), or push again", cause);
 }
-
-/** What drivers throw is theirs: STORE_FAILED, unless it is a VermilionError already. */
-export async function asking<Result>(store: BlockStore, what: string, action: Promise<Result>): Promise<Result> {
-  try {
-    return await action;
-  } catch (cause) {
-    if (cause instanceof VermilionError) throw cause;
-    const reason = `cannot ${what}: ${cause instanceof Error ? cause.message : String(cause)}`;
-    throw storeError("STORE_FAILED", store, reason, "nothing that was there before is lost; try again", cause);
-  }
-}

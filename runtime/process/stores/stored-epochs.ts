@@ -1,10 +1,11 @@
 /** What a store keeps, for those who look at it, and what is removed from it. */
 import { VermilionError } from "../../../pmem/error.js";
 import type { EpochReason, KeepPolicy } from "../image/epoch-record.js";
+import { listBlocks, removeBlock } from "./asking.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, blockName } from "./contents.js";
 import { listManifests, type Manifest, manifestName, readManifest } from "./manifest.js";
-import { asking } from "./store-error.js";
+import { storeError } from "./store-error.js";
 
 /** An epoch in a store; a plain object that JSON carries. */
 export interface StoredEpoch {
@@ -19,11 +20,17 @@ export interface StoredEpoch {
   readonly storedByteLength: number;
 }
 
-/** Ascending; those that were cut are left out. STORE_FAILED. */
-export async function listStored(store: BlockStore): Promise<StoredEpoch[]> {
+/** What cannot be read of a store, though it was put there. */
+export interface StoreEvents {
+  /** An epoch is left out: its manifest was cut, damaged, or made by another version. STORE_DAMAGED. */
+  readonly damaged?: ((epoch: number, error: VermilionError) => void) | undefined;
+}
+
+/** Ascending. STORE_FAILED. */
+export async function listStored(store: BlockStore, events: StoreEvents = {}): Promise<StoredEpoch[]> {
   const found: StoredEpoch[] = [];
   for (const epoch of await listManifests(store)) {
-    const manifest = await wholeManifest(store, epoch);
+    const manifest = await wholeManifest(store, epoch, events);
     if (manifest === undefined) continue;
     const { parent, at, why, hostCalls, memoryByteLengths } = manifest.record;
     found.push({
@@ -35,6 +42,11 @@ export async function listStored(store: BlockStore): Promise<StoredEpoch[]> {
   return found;
 }
 
+export interface PruneOptions {
+  /** Epochs go that cannot be read, as well. */
+  readonly damaged?: boolean;
+}
+
 export interface Pruned {
   readonly epochs: readonly number[];
   readonly blocks: number;
@@ -42,17 +54,22 @@ export interface Pruned {
 
 /**
  * Removes epochs that the policy does not keep, the newest counting as current, then whatever no epoch needs, the rest of cut
- * pushes included. Without a policy only the latter. Nobody may push meanwhile. STORE_FAILED.
+ * pushes included. Without a policy only the latter. Nobody may push meanwhile. STORE_FAILED; STORE_DAMAGED: which blocks a manifest
+ * needs that cannot be read, nobody knows. With `damaged` such epochs go as well.
  *
  * An epoch goes before its blocks: a cut leaves whole epochs, and blocks for the next time.
  */
-export async function pruneStore(store: BlockStore, policy?: KeepPolicy): Promise<Pruned> {
+export async function pruneStore(
+  store: BlockStore,
+  policy?: KeepPolicy,
+  { damaged = false }: PruneOptions = {},
+): Promise<Pruned> {
   const kept: Manifest[] = [];
   const gone: number[] = [];
   const now = Date.now();
   let rank = 0;
   for (const epoch of (await listManifests(store)).reverse()) {
-    const manifest = await wholeManifest(store, epoch);
+    const manifest = await wholeManifest(store, epoch, damaged ? {} : { damaged: refusePruning(store) });
     const { epochs = Number.POSITIVE_INFINITY, milliseconds = null } = policy ?? {};
     const isYoung = manifest !== undefined && milliseconds !== null && now - manifest.record.at <= milliseconds;
     if (manifest !== undefined && (rank++ < epochs || isYoung)) kept.push(manifest);
@@ -60,22 +77,31 @@ export async function pruneStore(store: BlockStore, policy?: KeepPolicy): Promis
   }
   const manifests = kept.map(({ epoch }) => manifestName(epoch));
   const needed = new Set([...manifests, ...kept.flatMap((each) => [...hashesOf(each)].map(blockName))]);
-  for (const epoch of gone.reverse()) await removeFrom(store, manifestName(epoch));
-  const rest = (await asking(store, "list", store.list(""))).filter(({ name }) => !needed.has(name));
-  for (const { name } of rest) await removeFrom(store, name);
+  for (const epoch of gone.reverse()) await removeBlock(store, manifestName(epoch));
+  const rest = (await listBlocks(store, "")).filter(({ name }) => !needed.has(name));
+  for (const { name } of rest) await removeBlock(store, name);
   return { epochs: gone, blocks: rest.length };
 }
 
-async function removeFrom(store: BlockStore, name: string): Promise<void> {
-  await asking(store, `remove ${name}`, store.remove(name));
+function refusePruning(store: BlockStore) {
+  return (epoch: number, cause: VermilionError): never => {
+    const reason = `epoch ${epoch} cannot be read, so nobody knows which blocks it needs`;
+    const next = "push it again, or have such epochs removed too (vermilion prune --damaged)";
+    throw storeError("STORE_DAMAGED", store, reason, next, cause);
+  };
 }
 
-async function wholeManifest(store: BlockStore, epoch: number): Promise<Manifest | undefined> {
+async function wholeManifest(
+  store: BlockStore,
+  epoch: number,
+  events: StoreEvents = {},
+): Promise<Manifest | undefined> {
   try {
     return await readManifest(store, epoch);
   } catch (error) {
-    if (error instanceof VermilionError && error.code === "STORE_DAMAGED") return undefined;
-    throw error;
+    if (!(error instanceof VermilionError) || error.code !== "STORE_DAMAGED") throw error;
+    events.damaged?.(epoch, error);
+    return undefined;
   }
 }
 

@@ -16,7 +16,8 @@ import { listEpochs } from "../../../runtime/process/history.js";
 import { forkImage } from "../../../runtime/process/image/forking.js";
 import { Image } from "../../../runtime/process/image/image.js";
 import { ImageDirectory } from "../../../runtime/process/image/image-directory.js";
-import { collect, dropEpoch, pin } from "../../../runtime/process/image/upkeep.js";
+import { pin } from "../../../runtime/process/image/pins.js";
+import { collect, dropEpoch } from "../../../runtime/process/image/upkeep.js";
 import { verifyImage } from "../../../runtime/process/image/verifying.js";
 import { COMMAND, errorCode, FACTS, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";
 

@@ -6,7 +6,7 @@ import { type Commit, carryOut } from "../../../runtime/process/image/commit.js"
 import { keptEpochs } from "../../../runtime/process/image/epochs.js";
 import { Image } from "../../../runtime/process/image/image.js";
 import { ImageDirectory } from "../../../runtime/process/image/image-directory.js";
-import { pin } from "../../../runtime/process/image/upkeep.js";
+import { pin } from "../../../runtime/process/image/pins.js";
 import { verifyImage } from "../../../runtime/process/image/verifying.js";
 import type { Operation, Recorder, Remains } from "./simulated-disk.js";
 import { COMMAND, FACTS, MODULE, PAGE, savedBytes, scratchDirectory, stateOf, VERSION } from "./support.js";

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { closeSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, readSync, rmSync, writeSync } from "node:fs";
 import { basename } from "node:path";
 import type { Region } from "../../../pmem/region.js";
 import type { CommitCalls } from "../../../runtime/process/image/commit.js";
@@ -86,6 +86,9 @@ export class Recorder {
     },
     flushDirectory: async () => {
       this.#note({ kind: "syncDirectory" });
+    },
+    removeUnpinned: (_directory, _path, expired) => {
+      for (const { state, pin } of expired) if (!existsSync(pin)) void this.commitCalls.remove(state);
     },
     remove: async (path) => {
       this.#note({ kind: "remove", name: basename(path) });

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { forkImage } from "../../../runtime/process/image/forking.js";
 import { Image } from "../../../runtime/process/image/image.js";
 import { isImageName, pinName } from "../../../runtime/process/image/names.js";
-import { pin } from "../../../runtime/process/image/upkeep.js";
+import { pin } from "../../../runtime/process/image/pins.js";
 import { verifyImage } from "../../../runtime/process/image/verifying.js";
 import { BLOCK_BYTE_LENGTH } from "../../../runtime/process/stores/contents.js";
 import { encodeManifest, manifestName, readManifest } from "../../../runtime/process/stores/manifest.js";
@@ -77,7 +77,7 @@ function make(): void {
 let targets = 0;
 async function expectPulled(from: MemoryStore, epoch: number, at: number | undefined = epoch): Promise<void> {
   const target = join(scratch, `pulled-${targets++}`);
-  expect(await pullEpoch(from, target, at)).toBe(epoch);
+  expect(await pullEpoch(from, target, { at })).toBe(epoch);
   expectImage(target, epoch);
   rmSync(target, { recursive: true });
 }
@@ -162,7 +162,7 @@ describe("pushEpoch, pullEpoch", () => {
     await expect(pushEpoch(join(scratch, "none"), store)).rejects.toThrow(errorCode("IMAGE_MISSING"));
     await expect(pullEpoch(store, join(scratch, "copy"))).rejects.toThrow(errorCode("STORE_EMPTY"));
     await pushEpoch(path, store);
-    await expect(pullEpoch(store, join(scratch, "copy"), 9)).rejects.toThrow(errorCode("NO_SUCH_EPOCH"));
+    await expect(pullEpoch(store, join(scratch, "copy"), { at: 9 })).rejects.toThrow(errorCode("NO_SUCH_EPOCH"));
     await expect(pullEpoch(store, path)).rejects.toThrow(errorCode("IMAGE_EXISTS"));
     const held = Image.open(path, VERSION);
     await expect(pullEpoch(store, path)).rejects.toThrow(errorCode("IMAGE_EXISTS"));
@@ -240,7 +240,7 @@ describe("a push that is cut", () => {
       left.crashAt(changes - 1, how === "after" ? "torn" : how);
       await expect(pushEpoch(path, left, 2)).rejects.toThrow();
       const after = new MemoryStore(left.blocks);
-      expect((await pruneStore(after)).blocks).toBeGreaterThan(0);
+      expect((await pruneStore(after, undefined, { damaged: true })).blocks).toBeGreaterThan(0);
       expect([...after.blocks.keys()].toSorted()).toEqual([...first.blocks.keys()].toSorted());
       await expectPulled(after, 1);
     }
@@ -265,7 +265,7 @@ describe("pruneStore", () => {
         const listed = (await listStored(after)).map(({ epoch }) => epoch);
         expect(listed).toEqual(expect.arrayContaining([3, 4]));
         for (const epoch of listed) await expectPulled(after, epoch);
-        await pruneStore(after, LAST_TWO);
+        await pruneStore(after, LAST_TWO, { damaged: true });
         expect([...after.blocks.keys()].toSorted()).toEqual([...whole.blocks.keys()].toSorted());
       }
     }
@@ -286,7 +286,7 @@ describe("a pull that is cut", () => {
     make();
     await pushEpoch(path, store, 3);
     const recorder = new Recorder();
-    await pullEpoch(store, join(scratch, "recorded"), undefined, recorder.wrap);
+    await pullEpoch(store, join(scratch, "recorded"), { wrap: recorder.wrap });
     const { operations } = recorder;
     const target = join(scratch, "remains");
     let [whole, incomplete] = [0, 0];
@@ -325,7 +325,7 @@ describe("a pull that is cut", () => {
 describe("a store that others wrote", () => {
   const refused = async (from: MemoryStore, at?: number) => {
     const target = join(scratch, "hostile");
-    await expect(pullEpoch(from, target, at)).rejects.toThrow(errorCode("STORE_DAMAGED"));
+    await expect(pullEpoch(from, target, { at })).rejects.toThrow(errorCode("STORE_DAMAGED"));
     let names: string[] = [];
     try {
       names = readdirSync(target);
@@ -387,7 +387,9 @@ describe("a store that others wrote", () => {
       const from = new MemoryStore(store.blocks);
       from.blocks.delete(manifestName(3));
       from.blocks.set(manifestName(2), encodeManifest({ ...good, ...change } as never));
-      await expect(pullEpoch(from, join(scratch, "hostile"), 2), what).rejects.toThrow(errorCode("STORE_DAMAGED"));
+      await expect(pullEpoch(from, join(scratch, "hostile"), { at: 2 }), what).rejects.toThrow(
+        errorCode("STORE_DAMAGED"),
+      );
       await refused(from, 2);
     }
   });
@@ -408,7 +410,56 @@ describe("a store that others wrote", () => {
     await pushEpoch(path, store, 2);
     store.blocks.set(manifestName(2), store.blocks.get(manifestName(2))!.subarray(0, 500));
     await expectPulled(store, 1, undefined);
-    await expect(pullEpoch(store, join(scratch, "x"), 2)).rejects.toThrow(errorCode("STORE_DAMAGED"));
+    await expect(pullEpoch(store, join(scratch, "x"), { at: 2 })).rejects.toThrow(errorCode("STORE_DAMAGED"));
+    const told: number[] = [];
+    const damaged = (epoch: number) => told.push(epoch);
+    await pullEpoch(store, join(scratch, "y"), { damaged });
+    expect((await listStored(store, { damaged })).map(({ epoch }) => epoch)).toEqual([1]);
+    expect(told).toEqual([2, 2]);
+    await expect(pruneStore(store)).rejects.toThrow(errorCode("STORE_DAMAGED"));
+    expect(store.blocks.has(manifestName(2))).toBe(true);
+    expect(await pruneStore(store, undefined, { damaged: true })).toMatchObject({ epochs: [2] });
+  });
+
+  test("a block that is damaged, as long as it was: put again by the next push of that epoch", async () => {
+    make();
+    await pushEpoch(path, store, 2);
+    const names = [...store.blocks.keys()].filter((name) => name.startsWith("blocks/"));
+    for (const name of names.filter((_, index) => index % 3 === 0)) {
+      const bytes = store.blocks.get(name) as Uint8Array;
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    }
+    await expect(pullEpoch(store, join(scratch, "x"))).rejects.toThrow(errorCode("STORE_DAMAGED"));
+    expect(await pushEpoch(path, store, 2)).toMatchObject({ blocks: Math.ceil(names.length / 3) });
+    await expectPulled(store, 2);
+    expect(await pushEpoch(path, store, 2)).toMatchObject({ blocks: 0 });
+  });
+
+  test("epochs that the image never had: another process's store", async () => {
+    make();
+    await pushEpoch(path, store, 2);
+    store.blocks.set(manifestName(9), store.blocks.get(manifestName(2)) as Uint8Array);
+    await expect(pushEpoch(path, store, 3)).rejects.toThrow(errorCode("STORE_CONFLICT"));
+    expect(store.blocks.has(manifestName(3))).toBe(false);
+  });
+
+  test.each([
+    [
+      "throws at once",
+      {
+        get: () => {
+          throw new Error("at once");
+        },
+      },
+    ],
+    ["lists no blocks", { list: async () => "none" }],
+    ["gives no bytes", { get: async () => "text" }],
+  ])("a driver that %s: STORE_FAILED", async (_, faults) => {
+    make();
+    await pushEpoch(path, store, 2);
+    const faulty = Object.assign(new MemoryStore(store.blocks), faults) as MemoryStore;
+    await expect(pullEpoch(faulty, join(scratch, "x"))).rejects.toThrow(errorCode("STORE_FAILED"));
+    await expect(pushEpoch(path, faulty, 2)).rejects.toThrow(errorCode("STORE_FAILED"));
   });
 
   test("the newest cannot be read just now: that is said, and no older one is taken", async () => {
