@@ -11,6 +11,7 @@ import { WASI_MODULES } from "../instrument/own-modules.js";
 import { ExternalKind, type Module, typeOfFunction } from "../wasm/module.js";
 import { ValueType } from "../wasm/value-types.js";
 import type { HostFunction, HostResult } from "./machine-host.js";
+import { printAtOnce } from "./synchronous-output.js";
 
 /** What the functions may use of the guest that calls them. */
 export interface HostedGuest {
@@ -63,6 +64,7 @@ export class HostFunctions {
     };
     let exported: unknown;
     try {
+      printAtOnce();
       exported = ((await import(href)) as { readonly default?: unknown }).default;
       if (typeof exported === "function") exported = (exported as (guest: HostedGuest) => unknown)(guest);
     } catch (cause) {
@@ -70,6 +72,13 @@ export class HostFunctions {
         href,
         `the module with host functions cannot be loaded: ${messageOf(cause)}; see docs/host-functions.md`,
         cause,
+      );
+    }
+    if (isThenable(exported)) {
+      exported.then(undefined, () => {}); // what it fails with is of no interest any more
+      throw invalid(
+        href,
+        "its default export is an asynchronous function; export one that returns the functions at once",
       );
     }
     for (const [module, given] of entriesOf(exported, href, "its default export")) {
@@ -131,6 +140,10 @@ export function isNumeric(type: ValueType): boolean {
   return NUMERIC.has(type);
 }
 
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
 /** F1. */
 function guarded(label: string, fn: GivenFunction, results: readonly ValueType[]): HostFunction {
   return (...args) => {
@@ -139,6 +152,10 @@ function guarded(label: string, fn: GivenFunction, results: readonly ValueType[]
       returned = fn(...(args as never[]));
     } catch (cause) {
       throw new HostFunctionFailure(`the host function ${label} threw: ${messageOf(cause)}`, { cause });
+    }
+    if (isThenable(returned)) {
+      returned.then(undefined, () => {}); // what it fails with is of no interest any more
+      throw new HostFunctionFailure(`the host function ${label} returned a promise, and host functions cannot wait`);
     }
     if (results.length === 0) return undefined;
     if (results.length === 1) return converted(label, results[0] as ValueType, returned);
@@ -153,8 +170,7 @@ function converted(label: string, type: ValueType, value: unknown): number | big
   const wanted = type === ValueType.i64 ? "bigint" : "number";
   if (typeof value === "bigint" && wanted === "bigint") return BigInt.asIntN(64, value);
   if (typeof value === "number" && wanted === "number") return type === ValueType.i32 ? value | 0 : value;
-  const got = value instanceof Promise ? "a promise (host functions cannot wait)" : `a value of type ${typeof value}`;
-  throw new HostFunctionFailure(`the host function ${label} returned ${got}, not a ${wanted}`);
+  throw new HostFunctionFailure(`the host function ${label} returned a value of type ${typeof value}, not a ${wanted}`);
 }
 
 function entriesOf(value: unknown, href: string, what: string): [string, unknown][] {

@@ -1,6 +1,8 @@
+import { constants } from "node:fs";
 import { LINUX } from "./errno.js";
 import { RESTART, type WasiHost } from "./host.js";
 import { SCRATCH } from "./scratch.js";
+import { modeInScratch, statOf } from "./stat.js";
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
@@ -43,9 +45,33 @@ export function waitFor(host: WasiHost, descriptor: number, events: number, mill
       return READY; // the transfer that follows names the error
     }
     if (scratch.view.getUint16(at + 14, true) !== 0) drainWake(host);
-    if (scratch.view.getUint16(at + 6, true) !== 0) return failurePending(host) ? RESTART : READY;
+    const revents = scratch.view.getUint16(at + 6, true);
+    if ((revents & POLLHUP) !== 0 && scratch.view.getUint16(at + 14, true) === 0) awaitHangUp(host, descriptor);
+    if (revents !== 0) return failurePending(host) ? RESTART : READY;
     if (ready === 0) return READY;
   }
+}
+
+const HANG_UP_MILLISECONDS = 100;
+
+/**
+ * A terminal that is gone is told twice: to us as an end of file, and to the main thread as SIGHUP, which may be a power failure.
+ * The guest shall not see its end before that is known.
+ */
+function awaitHangUp(host: WasiHost, descriptor: number): void {
+  const { libc, scratch, environment } = host;
+  const wakeDescriptor = environment?.wakeDescriptor ?? -1;
+  if (wakeDescriptor < 0 || !isTerminalDevice(host, descriptor)) return;
+  const at = SCRATCH.polls;
+  scratch.view.setInt32(at, wakeDescriptor, true);
+  scratch.view.setUint32(at + 4, POLLIN, true);
+  libc.poll(scratch.address + at, 1, HANG_UP_MILLISECONDS);
+}
+
+/** Also of one that is gone, of which isatty says that it is none. */
+function isTerminalDevice(host: WasiHost, descriptor: number): boolean {
+  if (statOf(host, descriptor) === -1) return false;
+  return (modeInScratch(host) & constants.S_IFMT) === constants.S_IFCHR;
 }
 
 /** What poll(2) says now, without waiting. */

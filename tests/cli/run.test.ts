@@ -251,6 +251,33 @@ describe("compiled code is kept for the next run", () => {
   });
 });
 
+test("what host functions print is there, all of it, in its order", async () => {
+  writeFileSync(
+    join(shop.work, "print.mjs"),
+    "export default { env: { print: (n) => (console.log(n), console.error(-n)) } };\n",
+  );
+  const text =
+    '(module (import "env" "print" (func $print (param i32))) (func (export "run") (param $n i32) (loop $more (call $print (local.get $n)) (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))';
+  writeFileSync(join(shop.work, "print.wat"), text);
+  const failing = [
+    "run",
+    "--image",
+    "print",
+    "--imports",
+    "print.mjs",
+    "--invoke",
+    "run",
+    "--fail-at-call",
+    "print:3:after",
+    "print.wat",
+    "5",
+  ];
+  const results = [await shop.run(failing), await shop.run(failing)];
+  expect(results.map(({ status }) => status)).toEqual([85, 0]);
+  expect(results.map(({ stdout }) => stdout).join("")).toBe("5\n4\n3\n2\n1\n");
+  expect(results.map(({ stderr }) => stderr.match(/^-\d$/gm)?.join(" "))).toEqual(["-5 -4 -3", "-2 -1"]);
+});
+
 test.each(["XDG_CACHE_HOME", "XDG_STATE_HOME"])("%s where no directory can be made: the program runs", (name) => {
   const command = [mainPath, "run", "--image", name, "--dir", ".", placeGuest(shop.work, "counter")];
   const environment = { ...shop.environment, [name]: "/proc/nowhere" };

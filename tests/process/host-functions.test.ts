@@ -136,6 +136,13 @@ describe("functions that fail", () => {
     expect(end).toMatchObject({ message: expect.stringContaining(reason) });
     expect(await Process.inspect(options.image)).toMatchObject({ status: "trapped" });
   });
+
+  test("one that is async, of which no result is asked for: likewise", async () => {
+    const imports = hostModule('export default { printer: { print: async () => { throw new Error("lost"); } } };');
+    const guest = '(import "printer" "print" (func $print)) (func (export "run") (call $print))';
+    const { end } = await toTheEnd(optionsFor(guest, imports));
+    expect(end).toEqual({ kind: "trapped", message: expect.stringMatching(/"printer"\."print" returned a promise/) });
+  });
 });
 
 describe("modules that are none: IMPORTS_INVALID", () => {
@@ -144,6 +151,7 @@ describe("modules that are none: IMPORTS_INVALID", () => {
     ["no default export", hostModule("export const env = {};")],
     ["it throws", hostModule('throw new Error("no");')],
     ["its function throws", hostModule('export default () => { throw new Error("no"); };')],
+    ["its function is async", hostModule("export default async () => ({ env: {} });")],
     ["a namespace that is a number", hostModule("export default { env: 5 };")],
     ["a function that is a number", hostModule("export default { env: { f: 5 } };")],
     ["the system interface's name", hostModule("export default { wasi_snapshot_preview1: { fd_write() {} } };")],
