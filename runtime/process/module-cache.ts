@@ -6,6 +6,7 @@
  *     ...<engine's version>.<start or resume>     which functions that begins with: start-profile.ts
  *     seen/...                                    which module a file held: seen-module.ts
  *     modules/<hash>.wasm                         the module itself, durable: images link it instead of copying it
+ *     trimmed                                     nothing; its age: see cache-trimming.ts
  *
  * Beside them is the code of our own that the engine has compiled: code-cache.ts.
  *
@@ -15,6 +16,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { writeCacheFile } from "./cache-files.js";
+import { trimCache } from "./cache-trimming.js";
 import { FormCache } from "./form-cache.js";
 import { contentHash } from "./image/content-hash.js";
 import type { ReadAhead } from "./read-ahead.js";
@@ -50,6 +52,11 @@ export class ModuleCache {
   existingCopy(): string | undefined {
     if (this.#ahead?.copy !== undefined) return this.#ahead.copy;
     return this.#bytes.length >= LEAST_LINKED_BYTES && holds(this.#copyPath, this.#bytes) ? this.#copyPath : undefined;
+  }
+
+  /** Lets go of what was not used for long. */
+  trim(): void {
+    trimCache(this.#directory);
   }
 
   get #copyPath(): string {

@@ -234,6 +234,7 @@ function fromInstrumented(
     validate(bytes),
   );
   if (form.isValid !== true) cache?.forms.writeForm(name, form);
+  if (form.isValid === undefined) cache?.trim();
   return { compiled, metadata: metadata.slice(), bodies: form.bodies };
 }
 
