@@ -152,7 +152,12 @@ function hasUnfinished({ image: path, command, replay }: CreateOrder, { notice }
   } catch (error) {
     const code = error instanceof VermilionError ? error.code : undefined;
     if (code === "IMAGE_MISSING") return false;
-    if (code === "IMAGE_INCOMPLETE" && !Image.hasLostHeader(path)) return false;
+    if (code === "IMAGE_INCOMPLETE" && !Image.hasLostHeader(path)) {
+      notice(
+        `${path}: it was never completed (a start, fork or pull that was cut short?); starting from the beginning`,
+      );
+      return false;
+    }
     throw error;
   }
   if (isResumable(reading.header)) return true;

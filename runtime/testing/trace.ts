@@ -6,9 +6,7 @@ import { VermilionError } from "../../pmem/error.js";
 
 export type Strike =
   | { readonly kind: "safepoint"; readonly ordinal: number }
-  | { readonly kind: "call-inside" | "call-after"; readonly ordinal: number }
-  /** An event of the domain, and which of the states that are possible there. */
-  | { readonly kind: "store" | "flush" | "fence"; readonly ordinal: number; readonly choice: string };
+  | { readonly kind: "call-inside" | "call-after"; readonly ordinal: number };
 
 export type Trace = readonly Strike[];
 
@@ -19,7 +17,7 @@ export function formatTrace(trace: Trace): string {
 function formatStrike(strike: Strike): string {
   if (strike.kind === "call-inside") return `call:${strike.ordinal}:inside`;
   if (strike.kind === "call-after") return `call:${strike.ordinal}:after`;
-  return "choice" in strike ? `${strike.kind}:${strike.ordinal}:${strike.choice}` : `safepoint:${strike.ordinal}`;
+  return `safepoint:${strike.ordinal}`;
 }
 
 /** TRACE_INVALID. */
@@ -32,9 +30,6 @@ export function parseTrace(text: string): Trace {
     if (index > 0) refuse(text, `"${part}": failures behind the first are at safepoints`);
     if (kind === "call" && rest === "inside") return { kind: "call-inside", ordinal };
     if (kind === "call" && rest === "after") return { kind: "call-after", ordinal };
-    if (kind === "store" || kind === "flush" || kind === "fence") {
-      if (rest !== undefined && /^[A-Za-z0-9.-]+$/.test(rest)) return { kind, ordinal, choice: rest };
-    }
     return refuse(text, `"${part}" is no place of a failure`);
   });
 }
@@ -42,6 +37,6 @@ export function parseTrace(text: string): Trace {
 function refuse(text: string, why: string): never {
   throw new VermilionError(
     "TRACE_INVALID",
-    `"${text}": ${why}; it is safepoint:N, call:N:inside, call:N:after or store:N:CHOICE, joined by +`,
+    `"${text}": ${why}; it is safepoint:N, call:N:inside or call:N:after, joined by +`,
   );
 }

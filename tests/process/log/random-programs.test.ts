@@ -1,7 +1,7 @@
 /**
  * Random programs that die at random places, more than once: the recovery leaves what an uninterrupted run does.
  *
- * VERMILION_PROGRAMS=n: so many instead of a few, for a search of its own.
+ * VERMILION_RANDOM_PROGRAMS=n: so many instead of a few, for a search of its own.
  */
 import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
@@ -16,7 +16,7 @@ interface Told {
   readonly step: Step;
 }
 
-const PROGRAMS = Number(process.env["VERMILION_PROGRAMS"] ?? 60);
+const PROGRAMS = Number(process.env["VERMILION_RANDOM_PROGRAMS"] ?? 60);
 const path = fc.constantFrom("a", "b", "d", "d/a", "d/b", "e", "e/a");
 const text = fc.constantFrom("x", "same\n", "line of text\n", "long ".repeat(90));
 const nth = fc.nat({ max: 3 });
