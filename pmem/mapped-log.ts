@@ -18,12 +18,12 @@ import { closeSync, constants, fdatasyncSync, fstatSync, ftruncateSync, openSync
 import { attempt, errnoError, invariant, VermilionError } from "./error.js";
 import { libc, MAP, PROT } from "./libc.js";
 import type { LogChores } from "./log-chores.js";
+import { WASM_PAGE_BYTE_LENGTH } from "./memory-backing.js";
 import { checkReservation } from "./reservation.js";
 
-const WASM_PAGE = 65_536;
 const FIRST_PAGES = 16;
 /** Of a new log. */
-export const FIRST_BYTES = FIRST_PAGES * WASM_PAGE;
+export const FIRST_BYTES = FIRST_PAGES * WASM_PAGE_BYTE_LENGTH;
 /** 2 GiB: offsets of words stay small integers of the engine. */
 const MOST_PAGES = 32_768;
 /** 16 MiB: what was filled and is not used may still be written to the disk. */
@@ -43,7 +43,12 @@ export class LogWindow {
   constructor(fill: Fill = () => undefined) {
     this.fill = fill;
     this.address = libc().addressOf(new Uint8Array(this.memory.buffer));
-    checkReservation("the log of host calls", this.address, FIRST_PAGES * WASM_PAGE, MOST_PAGES * WASM_PAGE);
+    checkReservation(
+      "the log of host calls",
+      this.address,
+      FIRST_PAGES * WASM_PAGE_BYTE_LENGTH,
+      MOST_PAGES * WASM_PAGE_BYTE_LENGTH,
+    );
   }
 
   get byteLength(): number {
@@ -90,10 +95,10 @@ export class MappedLog {
     const { O_RDWR, O_NOFOLLOW, O_NONBLOCK } = constants;
     return MappedLog.#opened(path, window, O_RDWR | O_NOFOLLOW | O_NONBLOCK, (log) => {
       const { size } = fstatSync(log.#descriptor);
-      if (size > MOST_PAGES * WASM_PAGE) {
+      if (size > MOST_PAGES * WASM_PAGE_BYTE_LENGTH) {
         throw new VermilionError("LOG_LENGTH", `${path}: it has ${size} bytes, more than a log can have`);
       }
-      log.#map(Math.max(FIRST_PAGES, Math.ceil(size / WASM_PAGE)) * WASM_PAGE);
+      log.#map(Math.max(FIRST_PAGES, Math.ceil(size / WASM_PAGE_BYTE_LENGTH)) * WASM_PAGE_BYTE_LENGTH);
     });
   }
 
@@ -137,11 +142,11 @@ export class MappedLog {
   /** Makes the file at least so long. False: no room on the disk, or the longest that a log can be; nothing has changed. */
   grow(byteLength: number): boolean {
     invariant(!this.#closed, `${this.path} is closed`);
-    const pages = this.#byteLength / WASM_PAGE;
-    const wanted = Math.max(Math.ceil(byteLength / WASM_PAGE), pages + Math.min(pages, MOST_GROWTH_PAGES));
+    const pages = this.#byteLength / WASM_PAGE_BYTE_LENGTH;
+    const wanted = Math.max(Math.ceil(byteLength / WASM_PAGE_BYTE_LENGTH), pages + Math.min(pages, MOST_GROWTH_PAGES));
     if (wanted > MOST_PAGES) return false;
     try {
-      this.#map(wanted * WASM_PAGE);
+      this.#map(wanted * WASM_PAGE_BYTE_LENGTH);
       this.fill();
       return true;
     } catch (error) {
@@ -188,7 +193,7 @@ export class MappedLog {
     const errno = system.allocate(this.#descriptor, byteLength); // W1
     if (errno !== 0) throw errnoError(`grow the log to ${byteLength} bytes`, this.path, errno);
     const window = this.#window;
-    if (window.byteLength < byteLength) window.memory.grow((byteLength - window.byteLength) / WASM_PAGE); // W2
+    if (window.byteLength < byteLength) window.memory.grow((byteLength - window.byteLength) / WASM_PAGE_BYTE_LENGTH); // W2
     const mapped = system.mapFixed(
       window.address + this.#byteLength,
       byteLength - this.#byteLength,

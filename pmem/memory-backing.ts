@@ -1,5 +1,8 @@
 import type { VermilionError } from "./error.js";
 
+/** The unit of a WebAssembly.Memory's length. */
+export const WASM_PAGE_BYTE_LENGTH = 65_536;
+
 /** What owns the addresses; a WebAssembly.Memory is one. Its buffer is read anew, because growth replaces it. */
 export interface AddressOwner {
   readonly buffer: ArrayBuffer | SharedArrayBuffer;

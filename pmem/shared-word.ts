@@ -1,10 +1,9 @@
 import { closeSync, ftruncateSync, writeSync } from "node:fs";
 import { VermilionError } from "./error.js";
 import { libc, MAP, PROT } from "./libc.js";
-import type { AddressOwner } from "./memory-backing.js";
+import { type AddressOwner, WASM_PAGE_BYTE_LENGTH } from "./memory-backing.js";
 import { reservedByteLength } from "./reservation.js";
 
-const PAGE_BYTES = 65_536;
 const ZERO = new Uint8Array(4);
 
 /**
@@ -21,7 +20,11 @@ const ZERO = new Uint8Array(4);
  */
 export function mapSharedWord({ buffer }: AddressOwner, distance: number): number | undefined {
   const address = libc().addressOf(new Uint8Array(buffer));
-  if (reservedByteLength(address, buffer.byteLength, distance + PAGE_BYTES) < distance + PAGE_BYTES) return undefined;
+  if (
+    reservedByteLength(address, buffer.byteLength, distance + WASM_PAGE_BYTE_LENGTH) <
+    distance + WASM_PAGE_BYTE_LENGTH
+  )
+    return undefined;
   const descriptor = libc().createMemoryFile();
   if (descriptor < 0) {
     throw new VermilionError(
@@ -29,8 +32,8 @@ export function mapSharedWord({ buffer }: AddressOwner, distance: number): numbe
       `cannot create a memory file (errno ${-descriptor}); raise ulimit -n`,
     );
   }
-  ftruncateSync(descriptor, PAGE_BYTES);
-  const errno = libc().mapFixed(address + distance, PAGE_BYTES, PROT.READ, MAP.SHARED, descriptor, 0);
+  ftruncateSync(descriptor, WASM_PAGE_BYTE_LENGTH);
+  const errno = libc().mapFixed(address + distance, WASM_PAGE_BYTE_LENGTH, PROT.READ, MAP.SHARED, descriptor, 0);
   if (errno === 0) return descriptor;
   closeSync(descriptor);
   throw new VermilionError("OUT_OF_MEMORY", `cannot map the memory's flag (errno ${errno}); raise vm.max_map_count`);

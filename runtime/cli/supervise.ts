@@ -113,7 +113,7 @@ export async function supervise(
 
 async function summaryOf(image: string): Promise<ImageSummary | undefined> {
   try {
-    return await Process.inspect(image);
+    return await Process.summary(image);
   } catch {
     return undefined;
   }

@@ -16,7 +16,7 @@
  * F2  Records are consumed before guest code runs again, so a new unwinding may start at 0.
  */
 import { ByteWriter } from "../wasm/byte-writer.js";
-import { ExternalKind, SectionId } from "../wasm/module.js";
+import { ExternalKind, SectionId, WASM_PAGE_BYTE_LENGTH } from "../wasm/module.js";
 import { Op } from "../wasm/opcodes.js";
 import { ValueType } from "../wasm/value-types.js";
 
@@ -81,7 +81,6 @@ const ACCESS: ReadonlyMap<number, { bytes: number; store: readonly number[]; loa
   [v128, { bytes: 16, store: [Op.prefixSimd, 11], load: [Op.prefixSimd, 0] }],
 ]);
 
-const PAGE_BYTES = 65536;
 /** Most frames that can be saved: 1 GiB of them. */
 const MAXIMUM_PAGES = 16384;
 const GLOBAL = { top: 0, limit: 1, value: 2, record: 3 } as const;
@@ -94,7 +93,7 @@ function emitRoom(out: ByteWriter): void {
   out.u8(Op.memorySize);
   out.u8(0);
   out.u8(Op.i32Const);
-  out.s32(PAGE_BYTES);
+  out.s32(WASM_PAGE_BYTE_LENGTH);
   out.copy(Uint8Array.of(0x6c, Op.i32Const));
   out.s32(spare);
   out.copy(Uint8Array.of(Op.i32Sub, Op.globalSet, GLOBAL.limit, Op.end));

@@ -8,12 +8,11 @@
  * The guest must not reach it: with the largest index of all, its own accesses end below the page, since their
  * static offsets are smaller. A module with an offset that is not keeps its counters. docs/rationale.md#flags
  */
-import { MOST_MEMORY_PAGES, type Module } from "../wasm/module.js";
+import { MOST_MEMORY_PAGES, type Module, WASM_PAGE_BYTE_LENGTH } from "../wasm/module.js";
 import type { CodeFeatures } from "./body-scanner.js";
 
 /** The largest page of the kernels that we run on. */
 const FLAG_PAGE_BYTES = 65_536;
-const WASM_PAGE_BYTES = 65_536;
 const LARGEST_ACCESS_BYTES = 16;
 
 /** An address in memory 0, as a load has it. */
@@ -29,7 +28,7 @@ export interface FlagPlace {
 export function flagPlace({ memories }: Module, { largestOffset }: CodeFeatures): FlagPlace | undefined {
   const memory = memories[0];
   if (memory === undefined) return undefined;
-  const end = Math.min(memory.maximum ?? MOST_MEMORY_PAGES, MOST_MEMORY_PAGES) * WASM_PAGE_BYTES;
+  const end = Math.min(memory.maximum ?? MOST_MEMORY_PAGES, MOST_MEMORY_PAGES) * WASM_PAGE_BYTE_LENGTH;
   // The engine refuses offsets behind the end of the longest memory that the module may have.
   const offset = end - FLAG_PAGE_BYTES;
   const distance = 2 ** 32 - FLAG_PAGE_BYTES + offset;

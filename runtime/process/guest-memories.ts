@@ -2,13 +2,11 @@
 import { invariant, VermilionError } from "../../pmem/error.js";
 import type { MemoryBacking } from "../../pmem/memory-backing.js";
 import { mapSharedWord } from "../../pmem/shared-word.js";
-import { MOST_MEMORY_PAGES, type Module } from "../wasm/module.js";
+import { MOST_MEMORY_PAGES, type Module, WASM_PAGE_BYTE_LENGTH } from "../wasm/module.js";
 import type { ControlBlock } from "./control-block.js";
 import { misfit } from "./guest-preparation.js";
 import type { Image } from "./image/image.js";
 import type { Program } from "./program.js";
-
-const PAGE_BYTE_LENGTH = 65_536;
 
 /** The engine has no guard region behind memories, so that there is no room for the flag. */
 export const NO_FLAG = new Error("no room for the flag");
@@ -44,7 +42,7 @@ export class GuestMemories {
     }
     const backing = !this.#place.saved ? this.#create(memory) : this.#saved(index, memory);
     const maximum = module.memories[index]?.maximum ?? MOST_MEMORY_PAGES;
-    backing.attach(memory, Math.min(maximum, MOST_MEMORY_PAGES) * PAGE_BYTE_LENGTH);
+    backing.attach(memory, Math.min(maximum, MOST_MEMORY_PAGES) * WASM_PAGE_BYTE_LENGTH);
     if (index === 0) this.#place.bind(memory, backing.address);
   }
 
@@ -61,7 +59,7 @@ export class GuestMemories {
     if (backing === undefined || missing < 0)
       throw misfit(this.#place.image.path, `memory ${index} is shorter than the module's`);
     try {
-      if (missing > 0) memory.grow(missing / PAGE_BYTE_LENGTH);
+      if (missing > 0) memory.grow(missing / WASM_PAGE_BYTE_LENGTH);
     } catch (cause) {
       throw misfit(this.#place.image.path, `memory ${index} is longer than the module allows`, cause);
     }

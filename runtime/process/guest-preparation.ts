@@ -2,14 +2,12 @@
 import { resourceLimits } from "node:worker_threads";
 import { VermilionError } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
-import type { Module } from "../wasm/module.js";
+import { type Module, WASM_PAGE_BYTE_LENGTH } from "../wasm/module.js";
 import type { Command } from "./command.js";
 import type { ControlBlock } from "./control-block.js";
 import { type FailurePlan, plannedSafepoint } from "./failure-source.js";
 import type { Injection } from "./machine-host.js";
 import { needsMoreStack } from "./stack-size.js";
-
-const PAGE_BYTE_LENGTH = 65_536;
 
 /** A failure, or the end, came before anything on the disk was touched. */
 export class StartCancelled extends Error {
@@ -73,7 +71,7 @@ export function injectionOf(plan: FailurePlan, epoch: number): Injection {
 
 /** MEMORY_LIMIT, while nothing has been touched. */
 export function checkFirstMemory({ memories }: Module, { maxMemoryByteLength: limit }: Command): void {
-  const byteLength = memories.reduce((sum, { minimum }) => sum + minimum, 0) * PAGE_BYTE_LENGTH;
+  const byteLength = memories.reduce((sum, { minimum }) => sum + minimum, 0) * WASM_PAGE_BYTE_LENGTH;
   if (limit === null || byteLength <= limit) return;
   throw new VermilionError(
     "MEMORY_LIMIT",

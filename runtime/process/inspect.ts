@@ -61,6 +61,11 @@ export interface DescriptorInspection {
   readonly access: "read" | "write" | "read-write" | "none";
 }
 
+/** IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */
+export function summarizeImage(path: string): ImageSummary {
+  return summarize(Image.read(path));
+}
+
 const MOST_TRIES = 20;
 
 /** `at`: an epoch of the history. NO_SUCH_EPOCH, IMAGE_MISSING, IMAGE_FOREIGN, IMAGE_INCOMPLETE, IMAGE_VERSION, IMAGE_DAMAGED. */

@@ -93,6 +93,12 @@ export class Process {
     return inspectImage(resolve(image), at);
   }
 
+  /** What the header of an image says: soon read, however large it is. Codes: IMAGE_MISSING, IMAGE_DAMAGED and the other IMAGE_ codes. */
+  static async summary(image: string): Promise<ImageSummary> {
+    const { summarizeImage } = await import("./inspect.js");
+    return summarizeImage(resolve(image));
+  }
+
   /** The images in a directory, by name; default: where `create` puts them. Codes: NOT_FOUND, PERMISSION_DENIED. */
   static async list(directory: string = ".vermilion"): Promise<ImageSummary[]> {
     const { listImages } = await import("./inspect.js");

@@ -24,13 +24,12 @@ import type { EntryCall } from "../process/stacks.js";
 import { Oflags } from "../wasi/abi.js";
 import { ProcessExit, RESTART, Wasi } from "../wasi/index.js";
 import { libc } from "../wasi/libc.js";
+import { WASM_PAGE_BYTE_LENGTH } from "../wasm/module.js";
 import { GuestStdio } from "./guest-stdio.js";
 import { Sandbox } from "./sandbox.js";
 import { type SimulatedMoment, SimulatedTime } from "./simulated-time.js";
 import type { Subject } from "./subject.js";
 import type { FrozenMemory } from "./warm-memory.js";
-
-const PAGE_BYTE_LENGTH = 65_536;
 
 /** Calls after which files or directories may differ. */
 const CHANGING =
@@ -185,7 +184,7 @@ export class Vessel {
     byteLengths.forEach((byteLength, index) => {
       const memory = this.#memory(index);
       const missing = byteLength - memory.buffer.byteLength;
-      if (missing > 0) memory.grow(missing / PAGE_BYTE_LENGTH);
+      if (missing > 0) memory.grow(missing / WASM_PAGE_BYTE_LENGTH);
     });
   }
 

@@ -27,6 +27,8 @@ export const ExternalKind = { function: 0, table: 1, memory: 2, global: 3, tag: 
 
 /** Of 64 KiB: a 32-bit memory has 4 GiB at most. */
 export const MOST_MEMORY_PAGES = 65_536;
+/** The unit of linear memory's length. https://webassembly.github.io/spec/core/exec/runtime.html#page-size */
+export const WASM_PAGE_BYTE_LENGTH = 65_536;
 
 export interface Limits {
   readonly minimum: number;

@@ -95,7 +95,7 @@ test("killed when its program is over, and before it has said so: not begun agai
     await run.printed("first\n");
     const child = await childOf(run.child.pid);
     run.child.stdin?.end();
-    while ((await Process.inspect(join(shop.work, `over ${times}`))).status !== "finished") await turn();
+    while ((await Process.summary(join(shop.work, `over ${times}`))).status !== "finished") await turn();
     try {
       process.kill(child, "SIGKILL");
     } catch {} // too late, this time

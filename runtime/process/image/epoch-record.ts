@@ -1,3 +1,4 @@
+import { WASM_PAGE_BYTE_LENGTH } from "../../wasm/module.js";
 import { damaged } from "./damage.js";
 
 const REASONS = ["period", "calls", "request", "guest", "failure", "return", "trap"] as const;
@@ -50,7 +51,6 @@ export interface TrapFrame {
   readonly functionIndex: number;
 }
 
-const MEMORY_GRANULE = 65_536;
 const MAX_MEMORY_BYTES = 2 ** 32;
 
 /** An image may come from others: each field is checked. IMAGE_DAMAGED. */
@@ -113,7 +113,7 @@ function isCount(value: unknown): value is number {
 }
 
 function isMemoryByteLength(value: unknown): value is number {
-  return isCount(value) && value <= MAX_MEMORY_BYTES && value % MEMORY_GRANULE === 0;
+  return isCount(value) && value <= MAX_MEMORY_BYTES && value % WASM_PAGE_BYTE_LENGTH === 0;
 }
 
 function isListOf<Item>(value: unknown, isItem: (item: unknown) => item is Item): value is readonly Item[] {

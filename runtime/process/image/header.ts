@@ -1,4 +1,5 @@
 import { crc32 } from "node:zlib";
+import { WASM_PAGE_BYTE_LENGTH } from "../../wasm/module.js";
 import { damagedForGood, imageError, isZero } from "./damage.js";
 
 /**
@@ -50,7 +51,6 @@ const MAX_MESSAGE = SLOT.checksum - SLOT.message;
 /** Where version 1 had its checksum. */
 const CHECKSUM_OF_VERSION_1 = 4092;
 const MAGIC = Buffer.from("VRMLIMG\0", "latin1");
-const GRANULE = 65_536;
 
 /** V8 takes no larger module. */
 export const MAX_MODULE_BYTES = 2 ** 30;
@@ -117,7 +117,7 @@ export function encodeSlot(header: ImageHeader): Uint8Array {
   u32(SLOT.memoryMode, header.inPlace ? 1 : 0);
   bytes.set(message, SLOT.message);
   header.memoryByteLengths.forEach((byteLength, index) => {
-    u32(SLOT.memories + 4 * index, byteLength / GRANULE);
+    u32(SLOT.memories + 4 * index, byteLength / WASM_PAGE_BYTE_LENGTH);
   });
   u32(SLOT.checksum, crc32(bytes.subarray(0, SLOT.checksum)));
   return bytes;
@@ -180,55 +180,52 @@ function decodeSlot(file: Uint8Array, index: number, path: string): DecodedSlot 
     const reason = `it has format version ${version}, and this Vermilion reads version ${FORMAT_VERSION}`;
     throw imageError("IMAGE_VERSION", path, reason, "use the Vermilion that wrote it, or start again with --fresh");
   }
+  const flaw = flawOf(bytes, index, u32, u64);
   const status = STATUSES[u32(SLOT.status)];
-  const sequence = u64(SLOT.sequence);
-  const epoch = u64(SLOT.epoch);
-  const moduleByteLength = u64(SLOT.moduleByteLength);
-  const highestEpoch = u64(SLOT.highestEpoch);
-  const stateIsPresent = u32(SLOT.stateIsPresent);
-  const commandByteLength = u64(SLOT.commandByteLength);
-  const memoryCount = u32(SLOT.memoryCount);
-  const messageByteLength = u32(SLOT.messageByteLength);
-  const memoryMode = u32(SLOT.memoryMode);
-  const stateFits =
-    stateIsPresent === 1 ? status !== "finished" && (epoch > 0 || status === "trapped") : status !== "saved";
-  // The checksum protects against accidents; an image from others has a right one around any numbers.
-  const flaw =
-    status === undefined ||
-    !Number.isSafeInteger(sequence) ||
-    !Number.isSafeInteger(highestEpoch) ||
-    epoch > highestEpoch
-      ? "impossible status or number"
-      : sequence % 2 !== index
-        ? "it belongs into the other place"
-        : moduleByteLength > MAX_MODULE_BYTES || commandByteLength > MAX_COMMAND_BYTES
-          ? "impossible module or command length"
-          : stateIsPresent > 1 || !stateFits
-            ? "state file and status do not agree"
-            : memoryCount > MAX_MEMORIES || messageByteLength > MAX_MESSAGE || memoryMode > 1
-              ? "impossible counts"
-              : !isZero(bytes.subarray(SLOT.padding))
-                ? "stray bytes behind it"
-                : undefined;
   if (flaw !== undefined || status === undefined) return { flaw: flaw ?? "impossible status", foreign: false };
-  const memoryByteLengths = Array.from({ length: memoryCount }, (_, n) => GRANULE * u32(SLOT.memories + 4 * n));
+  const memoryByteLengths = Array.from(
+    { length: u32(SLOT.memoryCount) },
+    (_, n) => WASM_PAGE_BYTE_LENGTH * u32(SLOT.memories + 4 * n),
+  );
   const header: ImageHeader = {
     status,
-    sequence,
-    epoch,
+    sequence: u64(SLOT.sequence),
+    epoch: u64(SLOT.epoch),
     exitStatus: u32(SLOT.exitStatus),
-    message: Buffer.from(bytes.subarray(SLOT.message, SLOT.message + messageByteLength)).toString("utf8"),
+    message: Buffer.from(bytes.subarray(SLOT.message, SLOT.message + u32(SLOT.messageByteLength))).toString("utf8"),
     instrumenterVersion: u32(SLOT.instrumenterVersion),
-    moduleByteLength,
+    moduleByteLength: u64(SLOT.moduleByteLength),
     moduleSha256: Buffer.from(bytes.subarray(SLOT.moduleSha256, SLOT.moduleSha256 + 32)).toString("hex"),
-    highestEpoch,
-    state: stateIsPresent === 0 ? undefined : { checksum: u32(SLOT.stateChecksum) },
-    command: { byteLength: commandByteLength, checksum: u32(SLOT.commandChecksum) },
-    inPlace: memoryMode === 1,
+    highestEpoch: u64(SLOT.highestEpoch),
+    state: u32(SLOT.stateIsPresent) === 0 ? undefined : { checksum: u32(SLOT.stateChecksum) },
+    command: { byteLength: u64(SLOT.commandByteLength), checksum: u32(SLOT.commandChecksum) },
+    inPlace: u32(SLOT.memoryMode) === 1,
     memoryByteLengths,
     writtenAt: u64(SLOT.writtenAt),
   };
   return { header, foreign: false };
+}
+
+type Read = (offset: number) => number;
+
+/** The checksum protects against accidents; an image from others has a right one around any numbers. Undefined: there is none. */
+function flawOf(bytes: Uint8Array, index: number, u32: Read, u64: Read): string | undefined {
+  const status = STATUSES[u32(SLOT.status)];
+  const [sequence, epoch, highestEpoch] = [u64(SLOT.sequence), u64(SLOT.epoch), u64(SLOT.highestEpoch)];
+  const areNumbers = Number.isSafeInteger(sequence) && Number.isSafeInteger(highestEpoch) && epoch <= highestEpoch;
+  if (status === undefined || !areNumbers) return "impossible status or number";
+  if (sequence % 2 !== index) return "it belongs into the other place";
+  const [moduleByteLength, commandByteLength] = [u64(SLOT.moduleByteLength), u64(SLOT.commandByteLength)];
+  if (moduleByteLength > MAX_MODULE_BYTES || commandByteLength > MAX_COMMAND_BYTES) {
+    return "impossible module or command length";
+  }
+  const stateIsPresent = u32(SLOT.stateIsPresent);
+  const mayHaveState = status !== "finished" && (epoch > 0 || status === "trapped");
+  const stateFits = stateIsPresent === 1 ? mayHaveState : stateIsPresent === 0 && status !== "saved";
+  if (!stateFits) return "state file and status do not agree";
+  const isTooMuch = u32(SLOT.memoryCount) > MAX_MEMORIES || u32(SLOT.messageByteLength) > MAX_MESSAGE;
+  if (isTooMuch || u32(SLOT.memoryMode) > 1) return "impossible counts";
+  return isZero(bytes.subarray(SLOT.padding)) ? undefined : "stray bytes behind it";
 }
 
 /** UTF-8, cut at a character's boundary to what a slot holds. */

@@ -31,25 +31,24 @@ export function holdingPins(directory: number, path: string, action: () => void)
 
 /** False: somebody else holds them, and nothing was done. */
 export function tryHoldingPins(directory: number, path: string, action: () => void): boolean {
-  let isLocked: boolean;
-  try {
-    isLocked = flock(directory, LOCK.EXCLUSIVE, path);
-  } catch (error) {
-    if (!(error instanceof VermilionError)) throw error;
-    return runUnlocked(action); // a file system without such locks
-  }
-  if (!isLocked) return false;
+  const isLocked = lockPins(directory, path);
+  if (isLocked === false) return false;
   try {
     action();
   } finally {
-    flock(directory, LOCK.UNLOCK, path);
+    if (isLocked) flock(directory, LOCK.UNLOCK, path);
   }
   return true;
 }
 
-function runUnlocked(action: () => void): true {
-  action();
-  return true;
+/** False: somebody else holds them. Undefined: the file system has no such locks. */
+function lockPins(directory: number, path: string): boolean | undefined {
+  try {
+    return flock(directory, LOCK.EXCLUSIVE, path);
+  } catch (error) {
+    if (error instanceof VermilionError) return undefined;
+    throw error;
+  }
 }
 
 /** An epoch that the policy does not keep: paths of its state, and of what would be its pin. */
