@@ -29,8 +29,8 @@ export async function persistHolder(
   if (signal === undefined || !catchesSignal(pid, constants.signals[signal])) {
     throw new VermilionError(
       "SIGNAL_NOT_TAKEN",
-      `${path}: process ${pid} cannot be asked for a persistence point: its memory is written in place, or it is a ` +
-        'program that runs it without persistOn: ["SIGUSR1"]',
+      `${path}: process ${pid} cannot be asked for a persistence point: it has only just begun, its memory is written ` +
+        'in place, or it is a program that runs it without persistOn: ["SIGUSR1"]',
     );
   }
   send(pid, signal, path);

@@ -1,3 +1,4 @@
+import { VermilionError } from "../../../pmem/error.js";
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
 import { isBehindChecksums, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { damaged } from "./damage.js";
@@ -25,8 +26,13 @@ const MAX_EXTENTS = 49_152;
 /** So that every page of a segment has an exact number in a file. */
 const MAX_STORE_PAGE = 2 ** 48;
 
+/** IMAGE_LIMIT: what would not be read again is not written. */
 export function encodePageMaps(maps: readonly PageMap[]): Uint8Array {
   const extentCount = maps.reduce((sum, { length }) => sum + length, 0);
+  if (extentCount > MAX_EXTENTS) {
+    const text = `the saved memory would lie in ${extentCount} pieces; an image holds at most ${MAX_EXTENTS}`;
+    throw new VermilionError("IMAGE_LIMIT", text);
+  }
   const bytes = new Uint8Array(COUNT_BYTE_LENGTH * (1 + maps.length) + EXTENT_BYTE_LENGTH * extentCount);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, maps.length, true);

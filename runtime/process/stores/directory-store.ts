@@ -85,6 +85,8 @@ export class DirectoryStore implements BlockStore {
     for (const folder of FOLDERS) await mkdir(join(this.location, folder), { recursive: true, mode: 0o700 });
     await syncFolder(this.location);
     syncParents(this.location, firstCreated); // D1
+    // Names that an earlier put was cut behind: whoever lists them takes them for durable.
+    for (const folder of FOLDERS) await syncFolder(join(this.location, folder));
   }
 
   async #attempt<Result>(operation: string, path: string, action: () => Promise<Result>): Promise<Result> {
