@@ -194,8 +194,8 @@ export class Explorer {
         reached: (strike) => strike.kind === kind,
         isOver: () => false,
         end: endWalk,
-        visit: ({ snapshot }) => {
-          verdict = forks.runToEnd(snapshot, chain, true);
+        visit: ({ remains }) => {
+          verdict = forks.runToEnd(remains, chain, true);
           throw new WalkOver();
         },
       });

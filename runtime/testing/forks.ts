@@ -4,8 +4,8 @@
  * F1  A run that stands at a safepoint in exactly the state in which the walk stands there will end as the walk does: it is
  *     not run further. Exactly: frames, globals, tables, memory, system interface, time, output, files.
  * F2  Some runs go to their end all the same, chosen by the seed, in a new machine: F1 would be blind to state that no
- *     snapshot holds.
- * F3  A run that differs is made again from the snapshot, without a stop on the way, and only its end is judged. It may
+ *     remains holds.
+ * F3  A run that differs is made again from what remains, without a stop on the way, and only its end is judged. It may
  *     differ rightly: the program was told of the failure, or has seen a file's number.
  * F4  A run that goes on much longer than the whole program does not end.
  */
@@ -18,7 +18,7 @@ import { type Difference, digestOf, type Observation } from "./observation.js";
 import type { Random } from "./random.js";
 import type { Subject } from "./subject.js";
 import type { Strike, Trace } from "./trace.js";
-import { type Snapshot, Vessel } from "./vessel.js";
+import { type Remains, Vessel } from "./vessel.js";
 import type { Pending, Standing, WalkVisitor } from "./walk.js";
 
 export interface Finding {
@@ -68,7 +68,7 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
   readonly #judge: Judge;
   readonly #random: Random;
   readonly #options: ForkOptions;
-  #previous: Snapshot | undefined;
+  #previous: Remains | undefined;
   #differing = 0;
 
   constructor(program: Program, subject: Subject, folder: string, judge: Judge, random: Random, options: ForkOptions) {
@@ -85,7 +85,7 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
   visit(pending: Pending, standing: Standing | undefined): void {
     this.counts.points++;
     const chain = this.#options.chainAt(pending.strike);
-    if (chain.length === 0 && this.#isEquivalent(pending.snapshot)) {
+    if (chain.length === 0 && this.#isEquivalent(pending.remains)) {
       this.counts.equivalent++;
       return;
     }
@@ -97,7 +97,7 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
       return;
     }
     this.#differing = Math.min(HOPELESS, this.#differing + 1);
-    const verdict = this.runToEnd(pending.snapshot, chain, chosen || this.#isTimeForFresh());
+    const verdict = this.runToEnd(pending.remains, chain, chosen || this.#isTimeForFresh());
     const further = chain.map((ordinal) => ({ kind: "safepoint" as const, ordinal }));
     const run = { trace: [pending.strike, ...further], ...verdict };
     if (verdict.differences.length > 0) this.findings.push(run);
@@ -114,19 +114,19 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
   }
 
   /** One that holds what the point before held: nothing could be told apart. */
-  #isEquivalent(snapshot: Snapshot): boolean {
+  #isEquivalent(remains: Remains): boolean {
     const previous = this.#previous;
-    this.#previous = snapshot;
+    this.#previous = remains;
     return (
       previous !== undefined &&
-      previous.stdoutByteLength === snapshot.stdoutByteLength &&
-      previous.stderrByteLength === snapshot.stderrByteLength &&
-      previous.moment.nanoseconds === snapshot.moment.nanoseconds &&
-      previous.moment.random === snapshot.moment.random &&
-      previous.files.isSameAs(snapshot.files) &&
-      sameMachineState(previous.machine, snapshot.machine) &&
-      snapshot.memories.every(({ changed }) => !changed) &&
-      sameWasiState(previous.wasi, snapshot.wasi)
+      previous.stdoutByteLength === remains.stdoutByteLength &&
+      previous.stderrByteLength === remains.stderrByteLength &&
+      previous.moment.nanoseconds === remains.moment.nanoseconds &&
+      previous.moment.random === remains.moment.random &&
+      previous.files.isSameAs(remains.files) &&
+      sameMachineState(previous.machine, remains.machine) &&
+      remains.memories.every(({ changed }) => !changed) &&
+      sameWasiState(previous.wasi, remains.wasi)
     );
   }
 
@@ -134,17 +134,17 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
     return this.#random.below(FRESH_EVERY) === 0;
   }
 
-  /** Runs the chain from a snapshot, and then to the end; `fresh`: in new machines. */
-  runToEnd(snapshot: Snapshot, chain: readonly number[], fresh: boolean): Verdict {
+  /** Runs the chain from what remains, and then to the end; `fresh`: in new machines. */
+  runToEnd(remains: Remains, chain: readonly number[], fresh: boolean): Verdict {
     const limit = 2 * this.#options.safepoints + SAFEPOINTS_MORE;
-    const { outcome, safepoints } = this.#run(snapshot, chain, limit, fresh);
-    return this.#judge.judge(this.#vessel, outcome, safepoints, snapshot.stdoutByteLength);
+    const { outcome, safepoints } = this.#run(remains, chain, limit, fresh);
+    return this.#judge.judge(this.#vessel, outcome, safepoints, remains.stdoutByteLength);
   }
 
-  #converges({ snapshot, safepoint }: Pending, chain: readonly number[], standing: Standing): boolean {
+  #converges({ remains, safepoint }: Pending, chain: readonly number[], standing: Standing): boolean {
     const distance = standing.safepoint - safepoint - chain.reduce((sum, step) => sum + step, 0);
     if (distance < 1) return false;
-    const { outcome } = this.#run(snapshot, chain, distance, this.#isTimeForFresh());
+    const { outcome } = this.#run(remains, chain, distance, this.#isTimeForFresh());
     if (outcome.kind !== "suspended") return false;
     const { vessel } = standing;
     const [here, there] = [this.#vessel.stdio.outputByteLengths, vessel.stdio.outputByteLengths];
@@ -154,14 +154,14 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
       here.stderr === there.stderr &&
       this.#vessel.moment.nanoseconds === vessel.moment.nanoseconds &&
       this.#vessel.moment.random === vessel.moment.random &&
-      this.#sameMemories(snapshot, vessel) &&
+      this.#sameMemories(remains, vessel) &&
       sameWasiState(this.#vessel.saveWasi(), vessel.saveWasi()) &&
-      (here.stdout === snapshot.stdoutByteLength || this.#sameOutput(vessel, snapshot.stdoutByteLength)) &&
+      (here.stdout === remains.stdoutByteLength || this.#sameOutput(vessel, remains.stdoutByteLength)) &&
       this.#vessel.sandbox.hasSameFilesAs(vessel.sandbox)
     );
   }
 
-  #sameMemories({ memories }: Snapshot, walk: Vessel): boolean {
+  #sameMemories({ memories }: Remains, walk: Vessel): boolean {
     return memories.every(({ store }, index) => {
       const [here, there] = [this.#vessel.memories[index], walk.memories[index]];
       return here !== undefined && there !== undefined && store.isSame(here, there);
@@ -181,12 +181,12 @@ export class Forks implements Pick<WalkVisitor, "reached" | "visit"> {
   }
 
   #run(
-    snapshot: Snapshot,
+    remains: Remains,
     chain: readonly number[],
     limit: number,
     fresh: boolean,
   ): { readonly outcome: Outcome; readonly safepoints: number } {
-    this.#vessel.load({ ...snapshot, machine: this.#saved(snapshot.machine) }, fresh);
+    this.#vessel.load({ ...remains, machine: this.#saved(remains.machine) }, fresh);
     for (const atSafepoint of chain) {
       const outcome = this.#vessel.resume({ atSafepoint });
       if (outcome.kind !== "suspended") return { outcome, safepoints: this.#vessel.machine.safepointsCrossed };

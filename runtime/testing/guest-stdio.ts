@@ -1,7 +1,7 @@
 /**
  * A guest's standard streams: it reads a file, and writes two files of a vessel's folder.
  *
- * Output is the world outside: a failure takes nothing of it back, and a snapshot says no more of it than how long it was.
+ * Output is the world outside: a failure takes nothing of it back, and what remains says no more of it than how long it was.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -54,7 +54,7 @@ export class GuestStdio {
     };
   }
 
-  /** All output; what was written before a snapshot that was loaded is zeros. */
+  /** All output; what was written before the remains that were loaded is zeros. */
   readOutput(stream: "stdout" | "stderr", from = 0): Buffer {
     return readFileSync(join(this.#folder, stream)).subarray(from);
   }

@@ -4,8 +4,8 @@
  * empty -> started | loaded -> (run) -> stopped. A vessel that has stopped may be loaded again, with another state or with
  * its own, as after a failure.
  *
- * L1  What a snapshot holds and what a power failure saves are the same: the machine's state, linear memory, and the state
- *     of the system interface, through the same code. Output and files are the world outside: a snapshot names them.
+ * L1  What remains and what a power failure saves are the same: the machine's state, linear memory, and the state
+ *     of the system interface, through the same code. Output and files are the world outside: what remains names them.
  * L2  A machine is taken again only when nothing can be left in it that its next state does not replace.
  * L3  Nothing a run does reaches the user's files: it works on the sandbox's.
  */
@@ -36,7 +36,7 @@ const CHANGING =
   /^(fd_(allocate|filestat_set_size|filestat_set_times|pwrite|write)|path_(create|filestat_set|link|open|remove|rename|symlink|unlink))/;
 
 /** All that a failure leaves, and where the world outside stands. */
-export interface Snapshot {
+export interface Remains {
   readonly machine: MachineState;
   readonly memories: readonly FrozenMemory[];
   readonly wasi: unknown;
@@ -127,23 +127,23 @@ export class Vessel {
   }
 
   /** What stands after a power failure and a resume; `fresh`: in a new machine, even if the old one would do. */
-  load(snapshot: Snapshot, fresh: boolean): void {
-    this.sandbox.copyFrom(snapshot.files);
-    this.#time.moment = snapshot.moment;
-    this.stdio.open(snapshot.stdoutByteLength, snapshot.stderrByteLength);
-    this.#replaceWasi(() => Wasi.restore(this.#wasiOptions(), snapshot.wasi));
+  load(remains: Remains, fresh: boolean): void {
+    this.sandbox.copyFrom(remains.files);
+    this.#time.moment = remains.moment;
+    this.stdio.open(remains.stdoutByteLength, remains.stderrByteLength);
+    this.#replaceWasi(() => Wasi.restore(this.#wasiOptions(), remains.wasi));
     this.#provideMachine(
-      snapshot.memories.map(({ byteLength }) => byteLength),
+      remains.memories.map(({ byteLength }) => byteLength),
       fresh,
     );
-    snapshot.memories.forEach((frozen, index) => {
+    remains.memories.forEach((frozen, index) => {
       frozen.store.load(frozen, this.#memory(index));
     });
-    this.#loaded = snapshot.memories;
-    this.machine.restore(snapshot.machine);
+    this.#loaded = remains.memories;
+    this.machine.restore(remains.machine);
   }
 
-  /** The power has failed again since a snapshot was loaded: what this vessel holds, taken over again. */
+  /** The power has failed again since remains were loaded: what this vessel holds, taken over again. */
   reload(state: MachineState, fresh: boolean): void {
     const wasi = this.saveWasi();
     const before = this.#memories;

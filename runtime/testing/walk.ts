@@ -2,11 +2,11 @@
  * One run of a program that stops at crash points, has what a failure there leaves looked at, and goes on unharmed.
  *
  * A point is looked at when the run has reached the next safepoint behind it (or its end): until then nothing is known that
- * a run with a failure could be held against. So a snapshot waits, and memory and files are copied for it.
+ * a run with a failure could be held against. So what remains waits, and memory and files are copied for it.
  *
  * K1  The walk itself is never what is tested: it goes on in the same instance, in the state it stopped in.
  * K2  Ordinals are those of a run without stops: a host call that is left and made again counts once, its safepoint too.
- * K3  Copies of files are shared by snapshots between which no file changed, and free again when the last is done.
+ * K3  Copies of files are shared by remains between which no file changed, and free again when the last is done.
  */
 import { join } from "node:path";
 import type { MachineState } from "../process/image/state-file.js";
@@ -16,7 +16,7 @@ import type { EntryCall } from "../process/stacks.js";
 import { Sandbox } from "./sandbox.js";
 import type { Subject } from "./subject.js";
 import type { Strike } from "./trace.js";
-import { type Snapshot, Vessel, type Watcher } from "./vessel.js";
+import { type Remains, Vessel, type Watcher } from "./vessel.js";
 import { type FrozenMemory, WarmMemory } from "./warm-memory.js";
 
 /** Where a walk stops. */
@@ -32,7 +32,7 @@ export interface WalkPlan {
 /** A crash point, and what a failure there leaves. */
 export interface Pending {
   readonly strike: Strike;
-  readonly snapshot: Snapshot;
+  readonly remains: Remains;
   /** Safepoints crossed when it was taken. */
   readonly safepoint: number;
   readonly checkAt: number;
@@ -155,7 +155,7 @@ export class Walk {
     while (this.#nextSafepoint <= safepoint) this.#nextSafepoint = next(this.#safepoints);
     if (strike !== undefined && this.#visitor.reached(strike, machine)) {
       const checkAt = safepoint + this.#plan.distanceAt(strike);
-      this.#pending.push({ strike, snapshot: this.#freeze(machine), safepoint, checkAt });
+      this.#pending.push({ strike, remains: this.#freeze(machine), safepoint, checkAt });
     }
     this.vessel.machine.askAtSafepoint(this.#nextStop());
   }
@@ -182,7 +182,7 @@ export class Walk {
     }
     return store.freeze(
       memory,
-      this.#pending.flatMap(({ snapshot }) => snapshot.memories[index] ?? []),
+      this.#pending.flatMap(({ remains }) => remains.memories[index] ?? []),
     );
   }
 
@@ -192,7 +192,7 @@ export class Walk {
     for (const store of this.#warm) store.close();
   }
 
-  #freeze(machine: MachineState): Snapshot {
+  #freeze(machine: MachineState): Remains {
     const { vessel } = this;
     const { stdout, stderr } = vessel.stdio.outputByteLengths;
     return {
@@ -204,7 +204,7 @@ export class Walk {
       stderrByteLength: stderr,
       files: this.#frozen.copyOf(
         vessel.sandbox,
-        this.#pending.map(({ snapshot }) => snapshot.files),
+        this.#pending.map(({ remains }) => remains.files),
       ),
     };
   }
