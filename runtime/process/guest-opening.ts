@@ -7,7 +7,7 @@ import type { HostFunctions } from "./host-functions.js";
 import { Holdup } from "./image/holdup.js";
 import { checkImports } from "./imports.js";
 import { entryOf } from "./invocation.js";
-import { openFiles } from "./open-files.js";
+import { keptFilesDirectory } from "./kept-files.js";
 import { type OpenedImage, openImage } from "./opened-image.js";
 import { type CompiledForm, Program, type ProgramOptions } from "./program.js";
 import type { PrepareOrder, Report } from "./protocol.js";
@@ -65,7 +65,7 @@ export function openGuest(order: PrepareOrder, parts: OpeningParts): OpenedGuest
     listen: command.listen,
     ...limitsOf(command),
     stdio: order.stdio,
-    keepAliveDirectory: openFiles(image),
+    keptFilesDirectory: keptFilesDirectory(image),
     onChangedFile: order.onChangedFile,
     warn,
   });

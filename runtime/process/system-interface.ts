@@ -47,7 +47,7 @@ export interface SystemInterfaceParts {
   /** What to answer the guest's calls from, to begin with. */
   readonly log: OpenedLog | undefined;
   readonly notice: (message: string) => void;
-  /** Files in the keep-alive directory that saved states need. */
+  /** Files in the directory of kept files that saved states need. */
   readonly keptFiles: () => ReadonlySet<string>;
   /** For the log's pages. */
   readonly fill?: Fill;

@@ -3,7 +3,7 @@ import { constants, cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, rea
 import { join, relative } from "node:path";
 import { attempt } from "../../pmem/error.js";
 import type { Preopen } from "../process/command.js";
-import { openFiles } from "../process/open-files.js";
+import { keptFilesDirectory } from "../process/kept-files.js";
 
 /** Path, as the guest names it: what is there. */
 export type FileListing = ReadonlyMap<string, string>;
@@ -34,7 +34,7 @@ export class Sandbox {
 
   /** For open files whose names are gone. */
   get keptFiles(): string {
-    return openFiles(this.folder);
+    return keptFilesDirectory(this.folder);
   }
 
   #directory(index: number): string {

@@ -14,9 +14,9 @@ import { join } from "node:path";
 import { invariant } from "../../pmem/error.js";
 import { VERMILION_MODULE } from "../instrument/own-modules.js";
 import type { MachineState } from "../process/image/state-file.js";
+import { keptFilesOf, removeUnusedFiles } from "../process/kept-files.js";
 import { Machine } from "../process/machine.js";
 import type { HostFunction, Injection, MachineHost, PersistencePoints } from "../process/machine-host.js";
-import { keptFilesOf, removeUnusedFiles } from "../process/open-files.js";
 import type { Outcome } from "../process/outcome.js";
 import { pmemCalls } from "../process/pmem-calls.js";
 import type { Program } from "../process/program.js";
@@ -206,7 +206,7 @@ export class Vessel {
       env: this.#subject.env,
       preopens: this.sandbox.preopens,
       stdio: this.stdio.descriptors,
-      keepAliveDirectory: this.sandbox.keptFiles,
+      keptFilesDirectory: this.sandbox.keptFiles,
       onChangedFile: "ignore", // a copy of a file is another one
       simulation: this.#time,
     };

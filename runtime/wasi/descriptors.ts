@@ -59,7 +59,7 @@ export class Descriptor {
   inodeLow = -1;
   listing: Listing | undefined = undefined;
   identity: Identity | undefined = undefined;
-  /** Name in the keep-alive directory, when the file lives there. */
+  /** Name in the directory of kept files, when the file lives there. */
   kept: string | undefined = undefined;
   /** Where a file was last found whose own name is gone: beneath the granted directory with that index. */
   otherName: { readonly index: number; readonly path: string } | undefined = undefined;

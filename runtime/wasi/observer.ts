@@ -9,7 +9,7 @@ import { Transport } from "./descriptors.js";
 import { type Entry, entryInScratch } from "./entry.js";
 import { Errno } from "./errno.js";
 import type { WasiHost } from "./host.js";
-import { FileKeeper } from "./keep-alive.js";
+import { FileKeeper } from "./kept-files.js";
 import { AT_FDCWD, O_CLOEXEC } from "./linux-flags.js";
 import { placeBeside } from "./other-names.js";
 import { isAt, placeOfName, type RootPaths, rootIndexOf, rootNames, rootPaths } from "./places.js";
@@ -213,7 +213,7 @@ export class Observer {
   }
 
   /**
-   * Before the last name of an open file goes: the file gets a name in the keep-alive directory, as every descriptor of it
+   * Before the last name of an open file goes: the file gets a name in the directory of kept files, as every descriptor of it
    * is told. Its name there, and the descriptors' numbers; undefined: it is not open.
    */
   keepOpen({ device, inode }: Entry): { readonly kept: string | undefined; readonly numbers: readonly number[] } {
@@ -240,11 +240,11 @@ export class Observer {
     const { libc, scratch, options } = host;
     const descriptor = host.table.get(number);
     if (descriptor === undefined || descriptor.kept === name) return true;
-    if (options.keepAliveDirectory === undefined || statOf(host, descriptor.host) === -1) return false;
+    if (options.keptFilesDirectory === undefined || statOf(host, descriptor.host) === -1) return false;
     const { device, inode, links } = factsInScratch(host);
     const flags = libc.fcntl(descriptor.host, F_GETFL, 0);
     if (links > 0n || flags === -1) return false;
-    const path = scratch.setString(SCRATCH.pathA, join(options.keepAliveDirectory, name));
+    const path = scratch.setString(SCRATCH.pathA, join(options.keptFilesDirectory, name));
     const opened = libc.openat(AT_FDCWD, path, (flags & STATUS_FLAGS) | constants.O_NOFOLLOW | O_CLOEXEC, 0);
     if (opened === -1) return false;
     libc.lseek(opened, positionOf(host, descriptor), 0);

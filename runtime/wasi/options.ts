@@ -14,7 +14,7 @@ export interface WasiOptions {
   /** How many descriptors the guest may have open. */
   readonly maximumDescriptors?: number;
   /** Where `save` keeps the content of open files that have no name any more; `restore` opens them from there. */
-  readonly keepAliveDirectory?: string;
+  readonly keptFilesDirectory?: string;
   /** A file that changed between failure and resume: "warn" is the default. */
   readonly onChangedFile?: "fail" | "warn" | "ignore";
   /** Receives one line for each thing that a resume could not bring back as it was. */
@@ -36,7 +36,7 @@ export interface ResolvedOptions {
   readonly stdio: readonly [number, number, number];
   readonly listen: readonly string[];
   readonly maximumDescriptors: number;
-  readonly keepAliveDirectory: string | undefined;
+  readonly keptFilesDirectory: string | undefined;
   readonly onChangedFile: "fail" | "warn" | "ignore";
   readonly warn: (message: string) => void;
   readonly inputGoesBack: boolean;
@@ -52,7 +52,7 @@ export function resolveOptions(options: WasiOptions): ResolvedOptions {
     stdio: options.stdio,
     listen: options.listen ?? [],
     maximumDescriptors: options.maximumDescriptors ?? DESCRIPTORS_MAXIMUM,
-    keepAliveDirectory: options.keepAliveDirectory,
+    keptFilesDirectory: options.keptFilesDirectory,
     onChangedFile: options.onChangedFile ?? "warn",
     warn: options.warn ?? (() => {}),
     inputGoesBack: options.inputGoesBack ?? false,

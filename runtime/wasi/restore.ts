@@ -114,7 +114,7 @@ function directoryFlags(): number {
 
 /** A directory that was removed while open has no entries and takes none: one that we make and remove is the same. */
 function openRemovedDirectory(host: WasiHost): number {
-  const path = mkdtempSync(join(host.options.keepAliveDirectory ?? tmpdir(), "removed-"));
+  const path = mkdtempSync(join(host.options.keptFilesDirectory ?? tmpdir(), "removed-"));
   const address = host.scratch.setString(SCRATCH.pathA, path);
   const opened = host.libc.openat(AT_FDCWD, address, directoryFlags() | O_CLOEXEC, 0);
   rmdirSync(path);
@@ -219,8 +219,8 @@ function lostDescriptor(path: string): Descriptor {
 function openPlace(host: WasiHost, place: Place, flags: number): number {
   const { libc, scratch, options } = host;
   if ("kept" in place) {
-    if (options.keepAliveDirectory === undefined) return -LINUX.ENOENT;
-    const path = scratch.setString(SCRATCH.pathA, join(options.keepAliveDirectory, place.kept));
+    if (options.keptFilesDirectory === undefined) return -LINUX.ENOENT;
+    const path = scratch.setString(SCRATCH.pathA, join(options.keptFilesDirectory, place.kept));
     const opened = libc.openat(AT_FDCWD, path, flags | constants.O_NOFOLLOW | O_CLOEXEC, 0);
     return opened >= 0 ? opened : -libc.errno();
   }

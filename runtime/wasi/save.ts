@@ -3,7 +3,7 @@ import { Filetype } from "./abi.js";
 import { type Descriptor, Transport } from "./descriptors.js";
 import { LINUX } from "./errno.js";
 import type { WasiHost } from "./host.js";
-import { FileKeeper } from "./keep-alive.js";
+import { FileKeeper } from "./kept-files.js";
 import { listenerPort } from "./listen.js";
 import { otherPlaceOf } from "./other-names.js";
 import { nameOf, placeOf, type RootPaths, rootPaths } from "./places.js";

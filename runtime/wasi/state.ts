@@ -10,7 +10,7 @@ import { INTERRUPTED_MAXIMUM, type InterruptedCall } from "./interrupted.js";
  */
 export const WASI_STATE_VERSION = 1;
 
-/** Beneath the nth preopen of that guest name, or in the keep-alive directory. */
+/** Beneath the nth preopen of that guest name, or in the directory of kept files. */
 export type Place = { readonly guest: string; readonly nth: number; readonly path: string } | { readonly kept: string };
 
 interface Common {

@@ -92,7 +92,7 @@ export class Wasi {
 
   /**
    * The state, for JSON. Files that the guest can write are flushed first unless `flush` is false; files without a name are
-   * copied into the keep-alive directory. The guest may go on afterwards.
+   * copied into the directory of kept files. The guest may go on afterwards.
    */
   save(options: SaveOptions = {}): unknown {
     return saveState(this.#host, options);

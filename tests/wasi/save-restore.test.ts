@@ -158,7 +158,7 @@ describe("a resume", () => {
     using guest = new TestGuest();
     const state = guest.save();
     guest.wasi.close();
-    const { keepAliveDirectory: _, ...options } = guest.options;
+    const { keptFilesDirectory: _, ...options } = guest.options;
     guest.options = options;
     guest.restore(state);
     const fd = guest.open("file", { o: CREAT });

@@ -40,7 +40,7 @@ export class TestGuest {
       env: [],
       preopens: [{ host: this.root, guest: "/" }],
       stdio: [-1, -1, -1],
-      keepAliveDirectory: join(this.outside, "kept"),
+      keptFilesDirectory: join(this.outside, "kept"),
       warn: (message) => this.warnings.push(message),
       ...options,
     };

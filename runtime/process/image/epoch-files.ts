@@ -47,7 +47,7 @@ export class EpochFiles {
   }
 
   /** Names of files in `open-files` that some kept epoch needs. */
-  openFiles(): Set<string> {
+  keptFiles(): Set<string> {
     return this.#epochs.keptFiles();
   }
 

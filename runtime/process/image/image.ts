@@ -116,7 +116,7 @@ export class Image {
 
   /** Names of files in `open-files` that some kept epoch needs. */
   keptFiles(): Set<string> {
-    return this.#files.openFiles();
+    return this.#files.keptFiles();
   }
 
   /** Those of a resumable image, or created since, in the order of the module. */

@@ -18,7 +18,7 @@ export interface Intent {
   readonly made?: Place | undefined;
   /** What moves, and where to. */
   readonly moves?: { readonly from: Place; readonly to: Place } | undefined;
-  /** The name in the keep-alive directory of a file that loses its last one, and its descriptors. */
+  /** The name in the directory of kept files of a file that loses its last one, and its descriptors. */
   readonly kept?: { readonly name: string; readonly numbers: readonly number[] } | undefined;
 }
 

@@ -11,7 +11,7 @@
  */
 
 import { type GuestMemory, Landing, type Observer, type SavedDescriptor } from "../../wasi/index.js";
-import { keptFilesOf } from "../open-files.js";
+import { keptFilesOf } from "../kept-files.js";
 import { CallRecords } from "./call-records.js";
 import { type Traits, traitsOf } from "./call-traits.js";
 import {
@@ -77,7 +77,7 @@ export class Recorder {
     return wrapped;
   }
 
-  /** Names in the keep-alive directory that the open descriptors have. */
+  /** Names in the directory of kept files that the open descriptors have. */
   keptFiles(): readonly string[] {
     return keptFilesOf(this.#model.descriptors);
   }

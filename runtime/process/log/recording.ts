@@ -7,7 +7,7 @@
  *     recorded in one of the two, and whoever goes on from the epoch before follows both.
  */
 import { type Observer, parseState, type SavedDescriptor } from "../../wasi/index.js";
-import { movedFiles } from "../open-files.js";
+import { movedFiles } from "../kept-files.js";
 import type { Durability } from "../persistence-policy.js";
 import type { Beginning, OpenedLog } from "./opened-log.js";
 import { Recorder, type RecorderParts } from "./recorder.js";
@@ -48,7 +48,7 @@ export class Recording {
     return this.#recorder?.writer.byteLength ?? 0;
   }
 
-  /** Files in the keep-alive directory that the guest has open, as far as the log tells. */
+  /** Files in the directory of kept files that the guest has open, as far as the log tells. */
   keptFiles(): readonly string[] {
     return this.#recorder?.keptFiles() ?? [];
   }

@@ -1,6 +1,6 @@
 /** The system interface as a log has left it: what is opened where a replay ends. */
 import { type SavedState, WASI_STATE_VERSION, Wasi, type WasiEnvironment, type WasiOptions } from "../../wasi/index.js";
-import { keptFilesOf, removeUnusedFiles } from "../open-files.js";
+import { keptFilesOf, removeUnusedFiles } from "../kept-files.js";
 import type { Arguments } from "./calls.js";
 import type { DescriptorModel } from "./descriptor-model.js";
 import { hasHappened, type Intent } from "./intents.js";
@@ -10,7 +10,7 @@ export interface ReopeningParts {
   readonly options: WasiOptions;
   readonly environment: WasiEnvironment | undefined;
   readonly image: string;
-  /** Files in the keep-alive directory that saved states need. */
+  /** Files in the directory of kept files that saved states need. */
   readonly keptFiles: () => ReadonlySet<string>;
 }
 

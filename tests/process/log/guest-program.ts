@@ -94,7 +94,7 @@ export class GuestProgram {
         env: [],
         preopens: [{ host: world.data, guest: "/" }],
         stdio: world.stdio(),
-        keepAliveDirectory: join(world.image, "open-files"),
+        keptFilesDirectory: join(world.image, "open-files"),
         warn: (message) => this.notices.push(message),
       },
       ...{ image: world.image, state, log },

@@ -4,7 +4,7 @@ import type { Observer, SavedDescriptor, SavedState } from "../wasi/index.js";
 import { isKeptFile } from "./image/epoch-record.js";
 
 /** Where an image keeps the content of files that the guest has open and that have no name any more. */
-export function openFiles(image: string): string {
+export function keptFilesDirectory(image: string): string {
   return join(image, "open-files");
 }
 
@@ -18,7 +18,7 @@ export function keptFilesOf(wasiState: unknown): string[] {
 
 /** After a commit: what no kept epoch needs belonged to earlier ones. Failing is harmless. */
 export function removeUnusedFiles(image: string, needed: () => ReadonlySet<string>): void {
-  const directory = openFiles(image);
+  const directory = keptFilesDirectory(image);
   let names: string[];
   try {
     names = readdirSync(directory);

@@ -17,7 +17,7 @@ const EINVAL = 22;
 
 /**
  * Keeps the content of open files that have no name beneath a preopen any more (unlinked, most often): a copy in the
- * keep-alive directory, sparse as the original, sharing its blocks where the file system can.
+ * directory of kept files, sparse as the original, sharing its blocks where the file system can.
  *
  * A copy or the file itself under its only name, never one with a name elsewhere: a restored process opens what lies in
  * that directory, and a directory from somebody else could hold a hard link to a file of ours. `restore` insists on a link
@@ -34,7 +34,7 @@ export class FileKeeper {
 
   /** The kept file's name; undefined: there is nowhere to keep it. DISK_FULL and its like when copying fails. */
   keep(descriptor: Descriptor, facts: FileFacts): string | undefined {
-    const directory = this.#host.options.keepAliveDirectory;
+    const directory = this.#host.options.keptFilesDirectory;
     if (directory === undefined) return undefined;
     if (descriptor.kept !== undefined) return descriptor.kept; // it is that file since the last resume
     const key = `${facts.device}:${facts.inode}`;
@@ -50,12 +50,12 @@ export class FileKeeper {
   }
 
   /**
-   * A name in the keep-alive directory for a file that is about to lose its last one: the same file, no copy. Undefined:
+   * A name in the directory of kept files for a file that is about to lose its last one: the same file, no copy. Undefined:
    * not possible, as on another file system.
    */
   link(descriptor: Descriptor, inode: string): string | undefined {
     const { libc, scratch, options } = this.#host;
-    const directory = options.keepAliveDirectory;
+    const directory = options.keptFilesDirectory;
     if (directory === undefined) return undefined;
     const name = keptName(BigInt(inode));
     const from = scratch.setString(SCRATCH.small, `/proc/self/fd/${descriptor.host}`);
@@ -66,13 +66,13 @@ export class FileKeeper {
   /** Takes back what `link` has given: the file goes on under the name that it has. */
   unlink(name: string): void {
     const { libc, scratch, options } = this.#host;
-    if (options.keepAliveDirectory === undefined) return;
-    libc.unlinkat(AT_FDCWD, scratch.setString(SCRATCH.link, join(options.keepAliveDirectory, name)), 0);
+    if (options.keptFilesDirectory === undefined) return;
+    libc.unlinkat(AT_FDCWD, scratch.setString(SCRATCH.link, join(options.keptFilesDirectory, name)), 0);
   }
 
   /** After this, the names are durable. */
   flush(): void {
-    const directory = this.#host.options.keepAliveDirectory;
+    const directory = this.#host.options.keptFilesDirectory;
     if (this.#kept.size === 0 || directory === undefined) return;
     attempt("flush", directory, () => {
       const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
