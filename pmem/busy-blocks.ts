@@ -59,16 +59,17 @@ export class BusyBlocks {
   #staysUnprotected(block: number, pageCount: number): boolean {
     const wasFoundBefore = this.#foundAt[block] === this.#save - 1;
     this.#foundAt[block] = this.#save;
-    let left = this.#unprotectedFor[block] ?? 0;
-    if (left > 0)
-      left--; // B1
-    else {
-      const times = wasFoundBefore ? (this.#timesBusy[block] ?? 0) : 0;
-      const timesBusy = pageCount >= BUSY_PAGES ? Math.min(times + 1, 255) : 0;
-      this.#timesBusy[block] = timesBusy;
-      left = timesBusy < 2 ? 0 : Math.min(2 ** (timesBusy - 2), LONGEST_UNPROTECTED); // B2
-    }
+    const before = this.#unprotectedFor[block] ?? 0;
+    const left = before > 0 ? before - 1 : this.#lookedAt(block, pageCount, wasFoundBefore); // B1
     this.#unprotectedFor[block] = left;
     return left > 0;
+  }
+
+  /** B2. For how many saves a block stays unprotected of which so much was written since it was protected. */
+  #lookedAt(block: number, pageCount: number, wasFoundBefore: boolean): number {
+    const times = wasFoundBefore ? (this.#timesBusy[block] ?? 0) : 0;
+    const timesBusy = pageCount >= BUSY_PAGES ? Math.min(times + 1, 255) : 0;
+    this.#timesBusy[block] = timesBusy;
+    return timesBusy < 2 ? 0 : Math.min(2 ** (timesBusy - 2), LONGEST_UNPROTECTED);
   }
 }

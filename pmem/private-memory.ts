@@ -27,7 +27,8 @@ import { WriteProtection } from "./write-protection.js";
  * V3  close() gives the range back as the owner made it. Later loads read zeros, and no change of the file, by whoever
  *     holds the image then, reaches the process.
  * V4  Once settled, a page that was written is protected, where the kernel can (`#protection`), or counts as written at the next
- *     save, too (`#busy`), or else is mapped from the store again. A page that is still mapped from where it lay at attach (`#fromStore`) becomes our own before that place is given up.
+ *     save, too (`#busy`); where it cannot, it is mapped from the store again. A page that is still mapped from where it lay at
+ *     attach (`#fromStore`) becomes our own before that place is given up.
  */
 export interface StoreAccess {
   readonly path: string;

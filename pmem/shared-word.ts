@@ -20,11 +20,8 @@ const ZERO = new Uint8Array(4);
  */
 export function mapSharedWord({ buffer }: AddressOwner, distance: number): number | undefined {
   const address = libc().addressOf(new Uint8Array(buffer));
-  if (
-    reservedByteLength(address, buffer.byteLength, distance + WASM_PAGE_BYTE_LENGTH) <
-    distance + WASM_PAGE_BYTE_LENGTH
-  )
-    return undefined;
+  const end = distance + WASM_PAGE_BYTE_LENGTH;
+  if (reservedByteLength(address, buffer.byteLength, end) < end) return undefined;
   const descriptor = libc().createMemoryFile();
   if (descriptor < 0) {
     throw new VermilionError(

@@ -68,5 +68,8 @@ const UFFD_API = 0xaan;
 const UFFD_FEATURE_WP_ASYNC = 1n << 15n;
 const UFFDIO_REGISTER_MODE_WP = 2n;
 const UFFDIO_WRITEPROTECT_MODE_WP = 1n;
-/** To pass over clean pages takes less than another call; to mark those that were never touched costs their first store a fault. Less than a block that is left out on purpose. */
+/**
+ * To pass over clean pages takes less than another call; to mark those that were never touched costs their first store a fault. Less
+ * than a block that is left out on purpose.
+ */
 const MAX_GAP_PAGES = BLOCK_PAGES - 1;

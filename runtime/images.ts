@@ -10,8 +10,9 @@ import type { Collected } from "./process/image/upkeep.js";
 import type { Verification } from "./process/image/verifying.js";
 import type { BlockStore } from "./process/stores/block-store.js";
 import type { FollowEvents } from "./process/stores/following.js";
+import type { StoreEvents } from "./process/stores/manifest.js";
 import type { Pushed } from "./process/stores/pushing.js";
-import type { Pruned, PruneOptions, StoredEpoch, StoreEvents } from "./process/stores/stored-epochs.js";
+import type { Pruned, PruneOptions, StoredEpoch } from "./process/stores/stored-epochs.js";
 
 const history = () => import("./process/history.js");
 

@@ -20,6 +20,7 @@ export type { Followed, IfUnfinished, Outcome, Resumption } from "./process/prot
 export type { SignalName } from "./process/signals.js";
 export type { BlockStore, StoredBlock } from "./process/stores/block-store.js";
 export type { FollowEvents } from "./process/stores/following.js";
+export type { StoreEvents } from "./process/stores/manifest.js";
 export type { Pushed } from "./process/stores/pushing.js";
-export type { Pruned, PruneOptions, StoredEpoch, StoreEvents } from "./process/stores/stored-epochs.js";
+export type { Pruned, PruneOptions, StoredEpoch } from "./process/stores/stored-epochs.js";
 export { type FileStore, Stores } from "./stores.js";

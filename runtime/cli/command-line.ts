@@ -65,6 +65,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   definePush(command("push"), messages);
   definePull(command("pull"), messages);
   definePrune(command("prune"));
+  process.once("beforeExit", () => {
+    process.exitCode = messages.failure(abandoned());
+  });
   try {
     await program.parseAsync(argv);
   } catch (error) {
@@ -74,6 +77,12 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     return messages.misuse(complaint);
   }
   return status;
+}
+
+/** Node ends a program by itself, with status 0, once it waits for nothing that could still come: a promise of somebody's driver. */
+function abandoned(): VermilionError {
+  const reason = "given up: a module of yours has promised an answer that can never come";
+  return new VermilionError("NO_ANSWER", `${reason}; nothing is confirmed`);
 }
 
 /** The options were not understood, so those of the command are looked for, up to its first argument. */

@@ -88,9 +88,10 @@ export async function supervise(
     );
     const after = await summaryOf(image);
     const isChanged = after !== undefined && after.writtenAt !== before?.writtenAt;
-    const said = status ?? (isChanged ? statusOf(after) : undefined);
+    const over = isChanged ? statusOf(after) : undefined;
     // A restart may meet somebody who looks at the image, or a disk that is full for a while.
-    const mayPass = !isFirst && status === EXIT.inputOutput && !(isChanged && statusOf(after) !== undefined);
+    const mayPass = !isFirst && status === EXIT.inputOutput && over === undefined;
+    const said = status ?? over;
     if (said !== undefined && !mayPass) return said;
     const killed = status ?? KILLED + (signal === null ? 0 : constants.signals[signal]);
     if (signals.end !== undefined) return killed;

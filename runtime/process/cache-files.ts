@@ -1,8 +1,8 @@
 /** Files of the cache: whole or not there, with the CRC-32 of what they hold behind it. */
-import { closeSync, constants, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
-import { makeDirectories } from "./image/directories.js";
+import { flushDirectory, makeDirectories } from "./image/directories.js";
 
 const TRAILER_BYTES = 4;
 
@@ -33,21 +33,12 @@ export function writeCacheFile(path: string, parts: readonly Uint8Array[], durab
       closeSync(descriptor);
     }
     renameSync(temporary, path);
-    if (durable) syncDirectory(dirname(path));
+    if (durable) flushDirectory(dirname(path));
     return true;
   } catch {
     try {
       unlinkSync(temporary);
     } catch {} // it is not there, or stays
     return false;
-  }
-}
-
-export function syncDirectory(path: string): void {
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }

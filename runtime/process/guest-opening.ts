@@ -49,13 +49,15 @@ export function openGuest(order: PrepareOrder, parts: OpeningParts): OpenedGuest
     },
     onInstrument: (byteLength) => tell({ kind: "instrumenting", byteLength }),
   });
-  const loadAtHand = (bytes: Uint8Array, path: string, command?: Command, flags = true): Program => {
+  const loadNow = (bytes: Uint8Array, path: string, command?: Command, flags = true): Program =>
+    naming(path, () => Program.load(bytes, programOptions(command, flags)));
+  const loadAtHand: typeof loadNow = (...program) => {
     compiling();
-    return naming(path, () => Program.load(bytes, programOptions(command, flags)));
+    return loadNow(...program);
   };
   const load = (bytes: Uint8Array, path: string, command: Command | undefined): Program => {
-    compiling();
-    return interruptibly(control, () => loadAtHand(bytes, path, command));
+    compiling(); // which calls through the FFI
+    return interruptibly(control, () => loadNow(bytes, path, command));
   };
   const isAtHand = (bytes: Uint8Array) => Program.isAtHand(bytes, programOptions(undefined, true));
   const wasiOptions = (command: Command, image: string): WasiOptions => ({

@@ -74,8 +74,7 @@ export class HostFunctions {
         cause,
       );
     }
-    if (isThenable(exported)) {
-      exported.then(undefined, () => {}); // what it fails with is of no interest any more
+    if (isPromise(exported)) {
       throw invalid(
         href,
         "its default export is an asynchronous function; export one that returns the functions at once",
@@ -140,8 +139,12 @@ export function isNumeric(type: ValueType): boolean {
   return NUMERIC.has(type);
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+/** One that nobody waits for: what it fails with is of no interest. */
+function isPromise(value: unknown): boolean {
+  const { then } = (typeof value === "object" && value !== null ? value : {}) as Partial<PromiseLike<unknown>>;
+  if (typeof then !== "function") return false;
+  then.call(value, undefined, () => {});
+  return true;
 }
 
 /** F1. */
@@ -153,8 +156,7 @@ function guarded(label: string, fn: GivenFunction, results: readonly ValueType[]
     } catch (cause) {
       throw new HostFunctionFailure(`the host function ${label} threw: ${messageOf(cause)}`, { cause });
     }
-    if (isThenable(returned)) {
-      returned.then(undefined, () => {}); // what it fails with is of no interest any more
+    if (isPromise(returned)) {
       throw new HostFunctionFailure(`the host function ${label} returned a promise, and host functions cannot wait`);
     }
     if (results.length === 0) return undefined;

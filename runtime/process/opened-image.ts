@@ -97,7 +97,7 @@ function loadedBefore(
   module: KnownModule | undefined,
   { load, loadAtHand, isAtHand }: Helpers,
 ): (image: Image) => Program {
-  const isNew = module !== undefined && moduleHashOf(path) === module.hash && !isAtHand(module.module);
+  const isNew = module !== undefined && !isAtHand(module.module) && moduleHashOf(path) === module.hash;
   const program = isNew ? load(module.module, path, undefined) : undefined;
   return ({ header, moduleBytes }) =>
     program !== undefined && header.moduleSha256 === module?.hash ? program : loadAtHand(moduleBytes, path);

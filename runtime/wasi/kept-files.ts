@@ -13,7 +13,6 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const AT_SYMLINK_FOLLOW = 0x400;
 const COPY_BYTES = 1 << 20;
-const EINVAL = 22;
 
 /**
  * Keeps the content of open files that have no name beneath a preopen any more (unlinked, most often): a copy in the
@@ -134,7 +133,7 @@ export class FileKeeper {
       if (buffer === undefined) {
         moved = libc.copy_file_range(from, 0, to, 0, end - at, 0);
         const errno = moved === -1 ? libc.errno() : 0;
-        if (errno === LINUX.EXDEV || errno === EINVAL || errno === LINUX.EOPNOTSUPP || errno === LINUX.ENOSYS) {
+        if (errno === LINUX.EXDEV || errno === LINUX.EINVAL || errno === LINUX.EOPNOTSUPP || errno === LINUX.ENOSYS) {
           buffer = new HostBuffer(libc, COPY_BYTES); // another file system, or one that cannot
           continue;
         }

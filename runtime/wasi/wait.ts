@@ -59,13 +59,10 @@ const HANG_UP_MILLISECONDS = 100;
  * The guest shall not see its end before that is known.
  */
 function awaitHangUp(host: WasiHost, descriptor: number): void {
-  const { libc, scratch, environment } = host;
-  const wakeDescriptor = environment?.wakeDescriptor ?? -1;
-  if (wakeDescriptor < 0 || !isTerminalDevice(host, descriptor)) return;
-  const at = SCRATCH.polls;
-  scratch.view.setInt32(at, wakeDescriptor, true);
-  scratch.view.setUint32(at + 4, POLLIN, true);
-  libc.poll(scratch.address + at, 1, HANG_UP_MILLISECONDS);
+  const wakeDescriptor = host.environment?.wakeDescriptor ?? -1;
+  if (wakeDescriptor >= 0 && isTerminalDevice(host, descriptor)) {
+    readyWithin(host, wakeDescriptor, POLLIN, HANG_UP_MILLISECONDS);
+  }
 }
 
 /** Also of one that is gone, of which isatty says that it is none. */
@@ -76,9 +73,13 @@ function isTerminalDevice(host: WasiHost, descriptor: number): boolean {
 
 /** What poll(2) says now, without waiting. */
 export function readyNow(host: WasiHost, descriptor: number, events: number): number {
+  return readyWithin(host, descriptor, events, 0);
+}
+
+function readyWithin(host: WasiHost, descriptor: number, events: number, milliseconds: number): number {
   const { libc, scratch } = host;
   const at = SCRATCH.polls;
   scratch.view.setInt32(at, descriptor, true);
   scratch.view.setUint32(at + 4, events, true);
-  return libc.poll(scratch.address + at, 1, 0) > 0 ? scratch.view.getUint16(at + 6, true) : 0;
+  return libc.poll(scratch.address + at, 1, milliseconds) > 0 ? scratch.view.getUint16(at + 6, true) : 0;
 }

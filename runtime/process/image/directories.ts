@@ -52,14 +52,17 @@ export function syncParents(path: string, firstCreated: string | undefined): voi
   if (firstCreated === undefined) return;
   for (let child = path; ; child = dirname(child)) {
     const parent = dirname(child);
-    attempt("flush the directory", parent, () => {
-      const descriptor = openSync(parent, constants.O_RDONLY | constants.O_DIRECTORY);
-      try {
-        fsyncSync(descriptor);
-      } finally {
-        closeSync(descriptor);
-      }
-    });
+    attempt("flush the directory", parent, () => flushDirectory(parent));
     if (child === firstCreated || parent === child) return;
+  }
+}
+
+/** Names that were made, changed or removed in it before are durable once this returns. @throws what node:fs does. */
+export function flushDirectory(path: string): void {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }

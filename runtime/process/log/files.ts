@@ -1,7 +1,8 @@
 /** The log files of an image, `log-<n>`; which of them belongs to a saved state is said there. */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { attempt } from "../../../pmem/error.js";
+import { flushDirectory } from "../image/directories.js";
 
 const NAME = /^log-(\d{1,15})$/;
 const NEW_NAME = "log.new";
@@ -65,14 +66,7 @@ function removeLog(path: string): void {
 
 /** Files that were made in the image's directory are there after a power cut. */
 export function syncNames(image: string): void {
-  const descriptor = attempt("flush the image", image, () =>
-    openSync(image, constants.O_RDONLY | constants.O_DIRECTORY),
-  );
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
+  attempt("flush the image", image, () => flushDirectory(image));
 }
 
 let boot: string | undefined;

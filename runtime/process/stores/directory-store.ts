@@ -3,6 +3,7 @@
  * elsewhere, and as the pattern of a driver.
  *
  * D1  A file has its name only when its content is durable, and the name is durable before `put` resolves.
+ * D2  What is listed is durable, also the name that a put was cut behind: whoever lists it will not put it again.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
@@ -50,6 +51,7 @@ export class DirectoryStore implements BlockStore {
       const found: StoredBlock[] = [];
       for (const folder of FOLDERS) {
         const names = await orMissing(readdir(join(this.location, folder)), []);
+        if (names.length > 0) await syncFolder(join(this.location, folder)); // D2
         for (const name of names.map((each) => `${folder}/${each}`)) {
           if (!name.startsWith(prefix)) continue;
           const status = await orMissing(stat(join(this.location, name)), undefined);
@@ -85,8 +87,6 @@ export class DirectoryStore implements BlockStore {
     for (const folder of FOLDERS) await mkdir(join(this.location, folder), { recursive: true, mode: 0o700 });
     await syncFolder(this.location);
     syncParents(this.location, firstCreated); // D1
-    // Names that an earlier put was cut behind: whoever lists them takes them for durable.
-    for (const folder of FOLDERS) await syncFolder(join(this.location, folder));
   }
 
   async #attempt<Result>(operation: string, path: string, action: () => Promise<Result>): Promise<Result> {

@@ -66,6 +66,27 @@ export async function readManifest(store: BlockStore, epoch: number): Promise<Ma
   }
 }
 
+/** What cannot be read of a store, though it was put there. */
+export interface StoreEvents {
+  /** An epoch is left out: its manifest was cut, damaged, or made by another version. STORE_DAMAGED. */
+  readonly damaged?: ((epoch: number, error: VermilionError) => void) | undefined;
+}
+
+/** Undefined: there is none that is whole. */
+export async function wholeManifest(
+  store: BlockStore,
+  epoch: number,
+  events: StoreEvents = {},
+): Promise<Manifest | undefined> {
+  try {
+    return await readManifest(store, epoch);
+  } catch (error) {
+    if (!(error instanceof VermilionError) || error.code !== "STORE_DAMAGED") throw error; // not read is not cut
+    events.damaged?.(epoch, error);
+    return undefined;
+  }
+}
+
 function parsed(store: BlockStore, name: string, epoch: number, value: unknown): Manifest {
   const misfit = (what: string) => damagedStore(store, `${name}: its ${what} is malformed`);
   const fields = (typeof value === "object" && value !== null ? value : {}) as Partial<Record<keyof Manifest, unknown>>;

@@ -5,7 +5,7 @@
  * L1  The image has its header last, as a fork has (K1); whatever is cut off before leaves it IMAGE_INCOMPLETE.
  */
 import { resolve } from "node:path";
-import { attempt, VermilionError } from "../../../pmem/error.js";
+import { attempt } from "../../../pmem/error.js";
 import { type Extent, endOf, PAGE_BYTE_LENGTH, type PageMap } from "../../../pmem/page-map.js";
 import { CHECKSUM_PAGES, checksumPosition, checksumsOf, pageInSegment, segmentOf } from "../../../pmem/segments.js";
 import { contentHash } from "../image/content-hash.js";
@@ -20,9 +20,8 @@ import { type ImageStorage, type StorageFile, writeWhole } from "../image/storag
 import type { Wrap } from "../image/upkeep.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, type Content, download, downloadWhole } from "./contents.js";
-import { listManifests, type Manifest, readManifest } from "./manifest.js";
+import { listManifests, type Manifest, readManifest, type StoreEvents, wholeManifest } from "./manifest.js";
 import { damagedStore, storeError } from "./store-error.js";
-import type { StoreEvents } from "./stored-epochs.js";
 
 export interface PullOptions extends StoreEvents {
   /** Default: the newest that can be read. */
@@ -68,14 +67,12 @@ async function manifestOf(store: BlockStore, epoch: number): Promise<Manifest> {
 async function newest(store: BlockStore, events: StoreEvents): Promise<Manifest> {
   let damage: unknown;
   for (const epoch of (await listManifests(store)).reverse()) {
-    try {
-      return await manifestOf(store, epoch);
-    } catch (error) {
-      const code = error instanceof VermilionError ? error.code : undefined;
-      if (code !== "STORE_DAMAGED" && code !== "NO_SUCH_EPOCH") throw error; // not read is not cut
-      if (code === "STORE_DAMAGED") events.damaged?.(epoch, error as VermilionError);
+    const damaged: StoreEvents["damaged"] = (_, error) => {
       damage ??= error;
-    }
+      events.damaged?.(epoch, error);
+    };
+    const manifest = await wholeManifest(store, epoch, { damaged });
+    if (manifest !== undefined) return manifest;
   }
   if (damage !== undefined) throw damage;
   throw storeError("STORE_EMPTY", store, "it has no epochs", "push one to it (vermilion push)");

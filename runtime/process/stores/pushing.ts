@@ -29,7 +29,7 @@ import type { StorageFile } from "../image/storage.js";
 import { getBlock, listBlocks, putBlock } from "./asking.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, blocksOf, type Content, Uploader } from "./contents.js";
-import { encodeManifest, listManifests, type Manifest, manifestName, readManifest } from "./manifest.js";
+import { encodeManifest, listManifests, type Manifest, manifestName, wholeManifest } from "./manifest.js";
 import { storeError } from "./store-error.js";
 
 const BLOCK_PAGES = BLOCK_BYTE_LENGTH / PAGE_BYTE_LENGTH;
@@ -162,24 +162,13 @@ async function publish(store: BlockStore, epoch: number, manifest: Uint8Array): 
   const name = manifestName(epoch);
   const before = await getBlock(store, name);
   if (before !== undefined && Buffer.compare(before, manifest) === 0) return;
-  if (before !== undefined && (await isWhole(store, epoch))) {
-    throw conflict(store, epoch);
-  }
+  if (before !== undefined && (await wholeManifest(store, epoch)) !== undefined) throw conflict(store, epoch);
   await putBlock(store, name, manifest);
 }
 
 function conflict(store: BlockStore, epoch: number): VermilionError {
   const reason = `it has another epoch ${epoch}, of another process or another branch`;
   return storeError("STORE_CONFLICT", store, reason, "push to another store");
-}
-
-async function isWhole(store: BlockStore, epoch: number): Promise<boolean> {
-  try {
-    return (await readManifest(store, epoch)) !== undefined;
-  } catch (error) {
-    if (error instanceof VermilionError && error.code === "STORE_DAMAGED") return false;
-    throw error;
-  }
 }
 
 function readState(directory: ImageDirectory, epoch: number): Uint8Array {

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Database, default as Library } from "node-sqlite3-wasm";
 import { attempt } from "../../../pmem/error.js";
 import { LOCK, libc } from "../../../pmem/libc.js";
-import { syncDirectory } from "../cache-files.js";
+import { flushDirectory } from "../image/directories.js";
 import { flock } from "../image/lock.js";
 import { type BlockStore, isBlockName, type StoredBlock } from "./block-store.js";
 import { storeError } from "./store-error.js";
@@ -111,7 +111,7 @@ export class SqliteStore implements BlockStore {
       database.exec("BEGIN IMMEDIATE");
       change(database);
       database.exec("COMMIT"); // the log is flushed
-      syncDirectory(dirname(this.location)); // Q2: closing copies the log to the database
+      flushDirectory(dirname(this.location)); // Q2: closing copies the log to the database
     });
   }
 

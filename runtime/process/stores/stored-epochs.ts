@@ -1,10 +1,10 @@
 /** What a store keeps, for those who look at it, and what is removed from it. */
-import { VermilionError } from "../../../pmem/error.js";
+import type { VermilionError } from "../../../pmem/error.js";
 import type { EpochReason, KeepPolicy } from "../image/epoch-record.js";
 import { listBlocks, removeBlock } from "./asking.js";
 import type { BlockStore } from "./block-store.js";
 import { BLOCK_BYTE_LENGTH, blockName } from "./contents.js";
-import { listManifests, type Manifest, manifestName, readManifest } from "./manifest.js";
+import { listManifests, type Manifest, manifestName, type StoreEvents, wholeManifest } from "./manifest.js";
 import { storeError } from "./store-error.js";
 
 /** An epoch in a store; a plain object that JSON carries. */
@@ -18,12 +18,6 @@ export interface StoredEpoch {
   readonly memoryByteLength: number;
   /** What its blocks take in the store; it shares them with other epochs. */
   readonly storedByteLength: number;
-}
-
-/** What cannot be read of a store, though it was put there. */
-export interface StoreEvents {
-  /** An epoch is left out: its manifest was cut, damaged, or made by another version. STORE_DAMAGED. */
-  readonly damaged?: ((epoch: number, error: VermilionError) => void) | undefined;
 }
 
 /** Ascending. STORE_FAILED. */
@@ -89,20 +83,6 @@ function refusePruning(store: BlockStore) {
     const next = "push it again, or have such epochs removed too (vermilion prune --damaged)";
     throw storeError("STORE_DAMAGED", store, reason, next, cause);
   };
-}
-
-async function wholeManifest(
-  store: BlockStore,
-  epoch: number,
-  events: StoreEvents = {},
-): Promise<Manifest | undefined> {
-  try {
-    return await readManifest(store, epoch);
-  } catch (error) {
-    if (!(error instanceof VermilionError) || error.code !== "STORE_DAMAGED") throw error;
-    events.damaged?.(epoch, error);
-    return undefined;
-  }
 }
 
 function hashesOf({ module, state, memories, files }: Manifest): Set<string> {
