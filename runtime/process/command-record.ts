@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { VermilionError } from "../../pmem/error.js";
 import type { Command, Preopen } from "./command.js";
+import { cryptography } from "./cryptography.js";
 
 /** The command of an image, which may come from anybody. IMAGE_DAMAGED: it is none. */
 export function parseCommand(value: unknown, path: string): Command {
@@ -23,6 +25,20 @@ export function parseCommand(value: unknown, path: string): Command {
   if (maxMemoryByteLength !== null && !isLimit(maxMemoryByteLength)) return refuse("memory limit");
   if (maximumDescriptors !== null && !isLimit(maximumDescriptors)) return refuse("descriptor limit");
   return { module, args, env, preopens, listen, instance, invoke, maxMemoryByteLength, maximumDescriptors };
+}
+
+/** Tells a process from all others: random, part of a new image's command record, and of its forks' and pulled copies'. */
+export function newProcessIdentity(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/uuid", "ascii").trim(); // without the 2 ms that Node's cryptography takes to load
+  } catch {
+    return cryptography().randomUUID();
+  }
+}
+
+/** Undefined: an early image's record, or none. */
+export function processIdentity(record: unknown): string | undefined {
+  return isObject(record) && isText(record["process"]) ? record["process"] : undefined;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -7,7 +7,7 @@
  */
 import { VermilionError } from "../../pmem/error.js";
 import { type Command, sameCommand } from "./command.js";
-import { parseCommand } from "./command-record.js";
+import { newProcessIdentity, parseCommand } from "./command-record.js";
 import { grantsOf, recordGrant } from "./grants.js";
 import { checkStack } from "./guest-preparation.js";
 import { contentHash } from "./image/content-hash.js";
@@ -132,7 +132,7 @@ function createOrResume(order: CreateOrder, helpers: Helpers): OpenedImage {
   const image = Image.create(path, {
     moduleBytes,
     moduleCopy: program.durableCopy(),
-    command: recordGrant(command, moduleBytes),
+    command: { ...recordGrant(command, moduleBytes), process: newProcessIdentity() },
     instrumenterVersion: INSTRUMENTER_VERSION,
     inPlace: order.inPlace,
     ...(helpers.storage && { storage: helpers.storage }),

@@ -17,6 +17,7 @@ import {
   pageInSegment,
   segmentOf,
 } from "../../../pmem/segments.js";
+import { processIdentity } from "../command-record.js";
 import { damaged, imageError } from "../image/damage.js";
 import { MAX_STATE_BYTES } from "../image/header.js";
 import { ImageDirectory, OPEN_FILES_NAME } from "../image/image-directory.js";
@@ -113,7 +114,7 @@ async function upload(directory: ImageDirectory, store: BlockStore, epoch: numbe
   const present = await listBlocks(store, "blocks/");
   const known = await listManifests(store);
   const newest = known.at(-1) ?? 0;
-  if (newest > header.highestEpoch) throw conflict(store, newest);
+  if (newest > header.highestEpoch || (await isOthers(store, newest, command))) throw conflict(store, newest);
   const lengths = new Map(present.map(({ name, byteLength }) => [name, byteLength]));
   const uploader = new Uploader(store, lengths, known.includes(epoch)); // whoever pushes it again may do so because it is damaged
   const whole = (bytes: Uint8Array): Promise<Content> => uploader.content(blocksOf(bytes), bytes.byteLength);
@@ -155,6 +156,14 @@ async function upload(directory: ImageDirectory, store: BlockStore, epoch: numbe
   });
   await publish(store, epoch, manifest);
   return { epoch, blocks: uploader.blockCount, byteLength: uploader.byteLength };
+}
+
+/** Whether another process, of which this one is no fork, has put that epoch. Early images do not say whose they are. */
+async function isOthers(store: BlockStore, epoch: number, command: unknown): Promise<boolean> {
+  const own = processIdentity(command);
+  if (epoch === 0 || own === undefined) return false;
+  const theirs = processIdentity((await wholeManifest(store, epoch))?.command);
+  return theirs !== undefined && theirs !== own;
 }
 
 /** P1. A manifest that was cut is replaced, one of another process is not. */

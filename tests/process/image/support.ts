@@ -9,7 +9,7 @@ import type { ImageState } from "../../../runtime/process/image/state-file.js";
 export const PAGE = 65_536;
 export const VERSION = { instrumenterVersion: 7 } as const;
 export const MODULE = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 2, 3]);
-export const COMMAND = { args: ["app", "--flag"], env: [["A", "ä"]] };
+export const COMMAND = { args: ["app", "--flag"], env: [["A", "ä"]], process: "one" };
 
 /** What the history is told; nothing here depends on it. */
 export const FACTS: PointFacts = { why: "failure", hostCalls: 7, keptFiles: [] };

@@ -48,10 +48,10 @@ function expected(epoch: number): Uint8Array {
   return bytes;
 }
 
-function open(at?: number): { image: Image; memory: Uint8Array } {
+function open(at?: number, identity = COMMAND.process): { image: Image; memory: Uint8Array } {
   const image =
     at === undefined
-      ? Image.create(path, { moduleBytes: MODULE, command: COMMAND, ...VERSION })
+      ? Image.create(path, { moduleBytes: MODULE, command: { ...COMMAND, process: identity }, ...VERSION })
       : Image.open(path, { ...VERSION, at });
   const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES });
   const backing = at === undefined ? image.createMemory() : image.memories[0];
@@ -62,8 +62,8 @@ function open(at?: number): { image: Image; memory: Uint8Array } {
   return { image, memory: new Uint8Array(memory.buffer) };
 }
 
-function make(): void {
-  const { image, memory } = open();
+function make(identity?: string): void {
+  const { image, memory } = open(undefined, identity);
   writeFileSync(join(path, "open-files", KEPT_FILE), "kept ".repeat(30_000));
   for (let epoch = 1; epoch <= EPOCHS; epoch++) {
     memory.set(expected(epoch));
@@ -441,6 +441,25 @@ describe("a store that others wrote", () => {
     store.blocks.set(manifestName(9), store.blocks.get(manifestName(2)) as Uint8Array);
     await expect(pushEpoch(path, store, 3)).rejects.toThrow(errorCode("STORE_CONFLICT"));
     expect(store.blocks.has(manifestName(3))).toBe(false);
+  });
+
+  test("another process, whose numbers are higher than those that are there: STORE_CONFLICT; a fork and a pulled image: none", async () => {
+    make();
+    await pushEpoch(path, store, 1);
+    await pullEpoch(store, join(scratch, "pulled"));
+    forkImage(path, 2, join(scratch, "fork"));
+    path = join(scratch, "other");
+    make("another");
+    await expect(pushEpoch(path, store, 3)).rejects.toThrow(errorCode("STORE_CONFLICT"));
+    expect(store.blocks.has(manifestName(3))).toBe(false);
+    expect(await pushEpoch(join(scratch, "fork"), store)).toMatchObject({ epoch: 2 });
+    path = join(scratch, "pulled");
+    const { image, memory } = open(1);
+    memory.set(expected(2));
+    image.persist(stateOf(2, 100_000), FACTS);
+    image.commit(stateOf(3, 100_000), FACTS);
+    image.close();
+    expect(await pushEpoch(path, store)).toMatchObject({ epoch: 3 });
   });
 
   test.each([
