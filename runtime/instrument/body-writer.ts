@@ -25,6 +25,7 @@ import { outerHandlers } from "./outer-handlers.js";
 import { copyResult, crossSafepoint } from "./polls-and-spills.js";
 import { thunkName } from "./segment-helpers.js";
 import type { SharedGuard } from "./shared-guards.js";
+import { TailCode } from "./shared-tails.js";
 import { SiteKind } from "./sites.js";
 import { addStoreLocals, NO_STORE_LOCALS, storeOf, writeTrackedStore } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
@@ -46,6 +47,7 @@ export class BodyWriter {
       inSharedGuard: false,
       guestTryTables: 0,
       outerHandlers: undefined,
+      tailCode: new TailCode(analysis),
       storeLocals: NO_STORE_LOCALS,
     };
   }
@@ -63,6 +65,7 @@ export class BodyWriter {
   /** The end of a body that was begun. */
   finish(at: number): void {
     this.context.outerHandlers?.close(this.context);
+    this.context.tailCode.close(this.context);
     this.context.code.finish(at);
   }
 
@@ -71,6 +74,7 @@ export class BodyWriter {
     const { analysis, code, target } = this.context;
     analysis.dropAddedLocals();
     this.context.outerHandlers = outerHandlers(this.context);
+    this.context.tailCode = new TailCode(analysis);
     this.context.locals = this.#addLocals();
     if (target.helpers.stored !== undefined) this.context.storeLocals = addStoreLocals(analysis);
     const groups: [number, ValueType][] = [];
@@ -83,6 +87,7 @@ export class BodyWriter {
     for (const [count, valueType] of analysis.localGroups) add(count, valueType);
     for (const valueType of analysis.temporaryTypes) add(1, valueType);
     const at = code.begin(groups);
+    this.context.tailCode.open(this.context);
     this.context.outerHandlers?.open(this.context);
     return at;
   }

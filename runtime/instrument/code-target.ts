@@ -7,6 +7,7 @@ import type { HelperIndices } from "./helpers.js";
 import type { OuterHandlers } from "./outer-handlers.js";
 import type { FlagPlace } from "./poll-flag.js";
 import type { PositionMap } from "./position-map.js";
+import type { TailCode } from "./shared-tails.js";
 import type { StoreLocals } from "./tracked-stores.js";
 import type { TypeTable } from "./type-table.js";
 
@@ -75,6 +76,7 @@ export interface WriterContext {
   guestTryTables: number;
   /** Of the function that is being written; undefined: guards have their handlers in themselves. */
   outerHandlers: OuterHandlers | undefined;
+  tailCode: TailCode;
   storeLocals: StoreLocals;
 }
 

@@ -157,7 +157,7 @@ export class ContinuationBuilder {
 
   #helperIndices(appendix: Appendix, imports: ImportedFunctions): HelperIndices {
     const direct = (name: string): number => FRAME_STACK_FUNCTIONS.findIndex((fn) => fn.name === name);
-    const { putI32x8, put, get, frame, unwind } = appendix.indices();
+    const { putI32x8, put, get, frame, unwind, head, tail } = appendix.indices();
     const imported = (index: number): number => imports.index(index);
     const loads = [...get].map(([type, index]): [number, number] => {
       const own = direct(accessorName("get", type));
@@ -170,6 +170,8 @@ export class ContinuationBuilder {
       get: new Map(loads),
       frame: frame.map(imported),
       unwind: unwind.map(imported),
+      head: head.map(imported),
+      tail: tail.map(imported),
       stored: this.#tracking ? direct("stored") : undefined,
     };
   }

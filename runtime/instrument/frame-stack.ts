@@ -32,11 +32,13 @@ export interface FrameStackFunction {
   readonly results: readonly ValueType[];
 }
 
-const frameFunctions = Array.from({ length: CHUNK + 1 }, (_, count) => ({
-  name: `frame${count}`,
-  params: new Array<ValueType>(count + 1).fill(i32),
-  results: [],
-}));
+/** Nine of a kind, by the number of i32 values that they take; `more`: parameters behind them. */
+const byWords = (name: string, more: number): FrameStackFunction[] =>
+  Array.from({ length: CHUNK + 1 }, (_, count) => ({
+    name: `${name}${count}`,
+    params: new Array<ValueType>(count + more).fill(i32),
+    results: [],
+  }));
 
 /** Slot order; `host` functions are the embedder's, passed through so that a table can hold them. */
 export const FRAME_STACK_FUNCTIONS: readonly (FrameStackFunction & { readonly host?: true })[] = [
@@ -52,7 +54,9 @@ export const FRAME_STACK_FUNCTIONS: readonly (FrameStackFunction & { readonly ho
   { name: "putF32", params: [f32], results: [] },
   { name: "putF64", params: [f64], results: [] },
   { name: "putV128", params: [v128], results: [] },
-  ...frameFunctions,
+  ...byWords("frame", 1),
+  ...byWords("head", 1),
+  ...byWords("tail", 0),
   { name: "getI32", params: [], results: [i32] },
   { name: "getI64", params: [], results: [i64] },
   { name: "getF32", params: [], results: [f32] },
@@ -83,7 +87,7 @@ const ACCESS: ReadonlyMap<number, { bytes: number; store: readonly number[]; loa
 
 /** Most frames that can be saved: 1 GiB of them. */
 const MAXIMUM_PAGES = 16384;
-const GLOBAL = { top: 0, limit: 1, value: 2, record: 3 } as const;
+const GLOBAL = { top: 0, limit: 1, value: 2, record: 3, site: 4 } as const;
 
 /** Opens room for one call's values: grows the memory when `top` passes `limit`. */
 function emitRoom(out: ByteWriter): void {
@@ -123,16 +127,23 @@ function emitBody(out: ByteWriter, fn: FrameStackFunction): void {
     emitRoom(out);
     const byteLength = emitStores(out, fn.params);
     emitMoveTop(out, byteLength);
-  } else if (fn.name.startsWith("frame")) {
+  } else if (fn.name.startsWith("head")) {
     const count = fn.params.length - 1;
     emitRoom(out);
+    emitMoveTop(out, emitStores(out, fn.params.slice(0, count)));
+    out.copy(Uint8Array.of(Op.localGet, count, Op.globalSet, GLOBAL.site));
+  } else if (/^(frame|tail)/.test(fn.name)) {
+    const isTail = fn.name.startsWith("tail");
+    const count = fn.params.length - (isTail ? 0 : 1);
+    emitRoom(out);
     const byteLength = emitStores(out, fn.params.slice(0, count));
-    // The trailer: length of the values, then the site (the last parameter).
+    // The trailer: length of the values, then the site (the last parameter, or what the head said).
     out.copy(Uint8Array.of(Op.globalGet, GLOBAL.top, Op.globalGet, GLOBAL.top, Op.i32Const));
     out.s32(byteLength);
     out.copy(Uint8Array.of(Op.i32Add, Op.globalGet, GLOBAL.record, Op.i32Sub, 0x36, 0));
     out.u32(byteLength);
-    out.copy(Uint8Array.of(Op.globalGet, GLOBAL.top, Op.localGet, count, 0x36, 0));
+    const site = isTail ? [Op.globalGet, GLOBAL.site] : [Op.localGet, count];
+    out.copy(Uint8Array.of(Op.globalGet, GLOBAL.top, ...site, 0x36, 0));
     out.u32(byteLength + 4);
     emitMoveTop(out, byteLength + 8);
     out.copy(Uint8Array.of(Op.globalGet, GLOBAL.top, Op.globalSet, GLOBAL.record));
@@ -194,9 +205,8 @@ export function buildFrameStack(): Uint8Array<ArrayBuffer> {
     out.u32(MAXIMUM_PAGES);
   });
   section(out, SectionId.global, () => {
-    out.u32(4);
-    const initial = [0, 0, 0, 0];
-    for (const value of initial) out.copy(Uint8Array.of(i32, 1, Op.i32Const, value, Op.end));
+    out.u32(Object.keys(GLOBAL).length);
+    for (const _ of Object.keys(GLOBAL)) out.copy(Uint8Array.of(i32, 1, Op.i32Const, 0, Op.end));
   });
   section(out, SectionId.export, () => {
     out.u32(all.length + 3);

@@ -4,7 +4,7 @@
  *
  * The code is read once (instruction-pass.ts, value-instructions.ts), with the operand stack (operand-stack.ts) and the
  * blocks around (control-stack.ts) followed; then liveness.ts says which locals each site (sites.ts) must save, and
- * shared-guards.ts which calls are guarded together.
+ * shared-guards.ts which calls are guarded together, and shared-tails.ts what is saved together.
  *
  * A1  The site set and the temporaries depend on the original bytes only, never on how safepoints are polled: an image
  *     saved by one form resumes in another.
@@ -18,9 +18,11 @@ import { type Module, typeOfFunction } from "../wasm/module.js";
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
+import type { SharedTail } from "./frame-layout.js";
 import { InstructionPass } from "./instruction-pass.js";
 import { computeLiveness } from "./liveness.js";
 import { findSharedGuards, type SharedGuard } from "./shared-guards.js";
+import { findSharedTails } from "./shared-tails.js";
 import { type CaughtException, type MultiProducer, type Site, SiteKind } from "./sites.js";
 
 const NONE: readonly ValueType[] = [];
@@ -64,6 +66,8 @@ export class FunctionAnalysis {
   caughtExceptions = new Map<number, CaughtException>();
   /** By the instruction that they begin at. */
   sharedGuards: ReadonlyMap<number, SharedGuard> = new Map();
+  /** Of the sites' frames. */
+  tails: readonly SharedTail[] = [];
 
   readonly #pass: InstructionPass;
   readonly #temporaries = new Map<number, number>();
@@ -139,6 +143,7 @@ export class FunctionAnalysis {
         operands: [],
         catchSections: [],
         live: [],
+        tail: undefined,
       });
     }
     this.#pass.read(this.bodyFrom, module.bodies[body + 1] as number);
@@ -147,6 +152,7 @@ export class FunctionAnalysis {
       computeLiveness(this);
     }
     this.sharedGuards = findSharedGuards(this);
+    this.tails = findSharedTails(this);
     this.#analysedLocals = this.temporaryTypes.length;
   }
 

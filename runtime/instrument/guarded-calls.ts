@@ -18,7 +18,7 @@
  * What is called there does nothing for exceptions of the guest's that pass (helpers.ts), so there is no branch:
  * `catch $unwind` is a call into the engine for every exception, which asks it for its tag. docs/rationale.md#handlers
  *
- * With exnref handlers stand behind the body (outer-handlers.ts).
+ * What the frames of many calls have in common is saved elsewhere (shared-tails.ts). With exnref handlers stand behind the body (outer-handlers.ts).
  */
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import type { FunctionType } from "../wasm/value-types.js";
@@ -42,7 +42,9 @@ function closeGuard(context: WriterContext, site: Site, nameLocal?: number): voi
   const { code, target, outerHandlers } = context;
   if (outerHandlers === undefined) {
     code.bytes(Op.catchAll);
+    code.nest(); // the try's label
     spill(context, site, target.helpers.frame, nameLocal);
+    code.unnest();
     code.bytes(Op.rethrow, 0);
   }
   code.bytes(Op.end);

@@ -10,7 +10,7 @@ import type { Module } from "../wasm/module.js";
 import { EMPTY_BLOCK, Misc, Op } from "../wasm/opcodes.js";
 import { type FunctionType, ValueType } from "../wasm/value-types.js";
 import type { CodeFeatures } from "./body-scanner.js";
-import { CHUNK, dispatchedFunctions, frameStackSlot } from "./frame-stack.js";
+import { CHUNK, dispatchedFunctions, type FrameStackFunction, frameStackSlot } from "./frame-stack.js";
 import { dataHelpers, type Emit, segmentThunk } from "./segment-helpers.js";
 import type { TypeTable } from "./type-table.js";
 
@@ -33,6 +33,10 @@ export interface HelperIndices {
   readonly frame: readonly number[];
   /** Ends a frame, and unwinds. */
   readonly unwind: readonly number[];
+  /** Ends a frame's head, and says whether frames are being saved, so that its tail is to come; numbered as `frame`. */
+  readonly head: readonly number[];
+  /** Ends a frame with a tail, and unwinds. */
+  readonly tail: readonly number[];
   /** Undefined: stores are not tracked. */
   readonly stored: number | undefined;
 }
@@ -56,14 +60,6 @@ export function accessorName(verb: "put" | "get", type: number): string {
   const plain = PUT_NAMES.find(([candidate]) => candidate === type)?.[1];
   if (plain !== undefined) return verb + plain;
   return verb + (type === funcref ? "Funcref" : type === externref ? "Externref" : "Exnref");
-}
-
-function frameName(count: number): string {
-  return `frame${count}`;
-}
-
-function unwindName(count: number): string {
-  return `unwind${count}`;
 }
 
 export class Appendix {
@@ -100,8 +96,7 @@ export class Appendix {
         out.u32(types.index(fn.params, fn.results));
         out.u32(this.dispatchTable);
       };
-      const saves = fn.params.length > 0 && /^(put|frame)/.test(fn.name);
-      this.#add(fn.name, fn, saves ? (out) => this.#ifUnwinding(out, call) : call);
+      this.#addDispatched(fn, call);
     }
     for (let count = 0; count <= CHUNK; count++) this.#addUnwind(count);
     this.#addReferences(features);
@@ -118,6 +113,26 @@ export class Appendix {
       out.u32(segment);
       out.u32(this.functionTable);
     });
+  }
+
+  #addDispatched(fn: FrameStackFunction, call: Emit): void {
+    const { name } = fn;
+    if (name.startsWith("head")) {
+      this.#add(name, { params: fn.params, results: [i32] }, (out) => {
+        this.#ifUnwinding(out, call);
+        out.u8(Op.globalGet);
+        out.u32(this.unwindingGlobal);
+      });
+    } else if (name.startsWith("tail")) {
+      this.#add(name, fn, (out) => {
+        call(out);
+        out.u8(Op.throw);
+        out.u32(this.unwindTag);
+      });
+    } else {
+      const saves = fn.params.length > 0 && /^(put|frame)/.test(name);
+      this.#add(name, fn, saves ? (out) => this.#ifUnwinding(out, call) : call);
+    }
   }
 
   #add(name: string, type: FunctionType, emit: Emit): void {
@@ -145,13 +160,17 @@ export class Appendix {
           .filter((type) => this.#indexOf.has(accessorName(verb, type)))
           .map((type) => [type, this.index(accessorName(verb, type))]),
       );
+    const ends = (name: string): number[] =>
+      Array.from({ length: CHUNK + 1 }, (_, count) => this.index(`${name}${count}`));
     return {
       poll: this.index("poll"),
       putI32x8: this.index("putI32x8"),
       put: accessors("put"),
       get: accessors("get"),
-      frame: Array.from({ length: CHUNK + 1 }, (_, count) => this.index(frameName(count))),
-      unwind: Array.from({ length: CHUNK + 1 }, (_, count) => this.index(unwindName(count))),
+      frame: ends("frame"),
+      unwind: ends("unwind"),
+      head: ends("head"),
+      tail: ends("tail"),
       stored: this.#tracking ? this.index("stored") : undefined,
     };
   }
@@ -167,11 +186,11 @@ export class Appendix {
 
   /** Ends a frame as `frame<count>` does, and unwinds; nothing, if the host said that the guest is to go on. */
   #addUnwind(count: number): void {
-    this.#add(unwindName(count), { params: new Array<ValueType>(count + 1).fill(i32), results: [] }, (out) => {
+    this.#add(`unwind${count}`, { params: new Array<ValueType>(count + 1).fill(i32), results: [] }, (out) => {
       this.#ifUnwinding(out, () => {
         for (let index = 0; index <= count; index++) out.copy(Uint8Array.of(Op.localGet, index));
         out.u8(Op.call);
-        out.u32(this.index(frameName(count)));
+        out.u32(this.index(`frame${count}`));
         out.u8(Op.throw);
         out.u32(this.unwindTag);
       });

@@ -146,7 +146,15 @@ export class InstructionPass {
     const { sites, siteOf, positions } = this.#analysis;
     const operands = this.#stack.keepAll();
     const catchSections = this.#control.sections();
-    sites.push({ instruction, kind, offset: positions[instruction] as number, operands, catchSections, live: [] });
+    sites.push({
+      instruction,
+      kind,
+      offset: positions[instruction] as number,
+      operands,
+      catchSections,
+      live: [],
+      tail: undefined,
+    });
     siteOf[instruction] = sites.length;
   }
 

@@ -6,9 +6,9 @@ import type { CallGraph } from "./call-graph.js";
 import { METADATA_SECTION } from "./instrument.js";
 
 /** Bumped by any change of frames, sites or safepoint counts: an image names the version that its frames are for. */
-export const INSTRUMENTER_VERSION = 2;
+export const INSTRUMENTER_VERSION = 3;
 /** Bumped by any change of the code that is made: cached forms of another version are not used. */
-export const CODE_VERSION = 8;
+export const CODE_VERSION = 9;
 
 function pack(flags: Uint8Array): string {
   const packed = new Uint8Array((flags.length + 7) >> 3);

@@ -7,7 +7,7 @@ import { bodyByteLength, functionAtByte, type Module, typeOfFunction } from "../
 import { Op } from "../wasm/opcodes.js";
 import type { ValueType } from "../wasm/value-types.js";
 import type { CallGraph } from "./call-graph.js";
-import { frameLayout, localsOf, savedByteLength } from "./frame-layout.js";
+import { frameLayout, localsOf, savedByteLengthOf } from "./frame-layout.js";
 import { FunctionAnalysis } from "./function-analysis.js";
 import { headerOf } from "./loops.js";
 import { type Site, SiteKind } from "./sites.js";
@@ -66,10 +66,9 @@ export class Places {
       if (functionIndex >= this.#module.importedFunctionCount) return undefined;
       const { params, results } = typeOfFunction(this.#module, functionIndex);
       const values = name >= HOST_RETURN ? results : params;
-      const byteLength = values.reduce((sum, type) => sum + savedByteLength(type), 0);
       return {
         functionIndex,
-        byteLength,
+        byteLength: savedByteLengthOf(values),
         values,
         results,
         calleeResults: undefined,
@@ -81,10 +80,9 @@ export class Places {
     if (found === undefined) return undefined;
     const { site, analysis } = found;
     const { functionIndex, type } = analysis;
-    const layout = frameLayout(analysis, site);
-    const values = localsOf(layout).map((local) => analysis.typeOfLocal(local));
+    const values = localsOf(frameLayout(analysis, site)).map((local) => analysis.typeOfLocal(local));
     return {
-      ...{ functionIndex, byteLength: layout.byteLength, values, results: type.results },
+      ...{ functionIndex, byteLength: savedByteLengthOf(values), values, results: type.results },
       calleeResults: site.kind === SiteKind.call ? this.#calleeResults(analysis, site.instruction) : undefined,
       recrossed: false,
       loops: loopsAround(analysis, site.instruction),

@@ -6,7 +6,7 @@
 import { EMPTY_BLOCK, Op } from "../wasm/opcodes.js";
 import type { ValueType } from "../wasm/value-types.js";
 import type { WriterContext } from "./code-target.js";
-import { frameLayout, localsOf } from "./frame-layout.js";
+import { type FrameValues, frameLayout, localsOf } from "./frame-layout.js";
 import { CHUNK } from "./frame-stack.js";
 import type { Site } from "./sites.js";
 
@@ -50,7 +50,9 @@ export function pollUnless(context: WriterContext, site: Site): void {
   code.bytes(Op.i32Eqz);
   code.hint(false);
   code.bytes(Op.if, EMPTY_BLOCK);
+  code.nest();
   pollAndSpill(context, site);
+  code.unnest();
   code.bytes(Op.end);
 }
 
@@ -63,16 +65,21 @@ export function pollAndSpill(context: WriterContext, site: Site): void {
 }
 
 /**
- * Saves the frame while the stack is unwound; `last` ends it, by the number of its words. `nameLocal`: the local that says
- * which of several sites with the same frame it is.
+ * Saves the frame while the stack is unwound; `last` ends one without a tail, by the number of its words. `nameLocal`: the local
+ * that says which of several sites with the same frame it is. Goes on if nothing is being saved, or if there was no tail.
  */
-export function spill(
-  { analysis, code, target }: WriterContext,
-  site: Site,
-  last: readonly number[],
-  nameLocal?: number,
-): void {
-  const { others, words } = frameLayout(analysis, site);
+export function spill(context: WriterContext, site: Site, last: readonly number[], nameLocal?: number): void {
+  const { analysis, code, target, tailCode } = context;
+  const { head, tail } = frameLayout(analysis, site);
+  const words = spillValues(context, head);
+  if (nameLocal === undefined) code.i32Const(site.offset);
+  else code.localGet(nameLocal);
+  code.call((tail === undefined ? last : target.helpers.head)[words] as number);
+  if (tail !== undefined) tailCode.leaveFor(context, tail);
+}
+
+/** Saves values but for the last few i32, which it leaves on the stack, and says how many. */
+export function spillValues({ analysis, code, target }: WriterContext, { others, words }: FrameValues): number {
   const { put, putI32x8 } = target.helpers;
   for (const local of others) {
     code.localGet(local);
@@ -85,9 +92,7 @@ export function spill(
   }
   const rest = words.length - at;
   for (; at < words.length; at++) code.localGet(words[at] as number);
-  if (nameLocal === undefined) code.i32Const(site.offset);
-  else code.localGet(nameLocal);
-  code.call(last[rest] as number);
+  return rest;
 }
 
 export function loadFrame({ analysis, code, target }: WriterContext, site: Site): void {

@@ -5,6 +5,7 @@
  * the function's entry. Its offset in the original module is its name, in every instrumented form of that module.
  */
 import type { ValueType } from "../wasm/value-types.js";
+import type { SharedTail } from "./frame-layout.js";
 
 export const SiteKind = { call: 0, loop: 1, entry: 2 } as const;
 
@@ -20,6 +21,8 @@ export interface Site {
   readonly catchSections: readonly number[];
   /** Locals that may be read later on. */
   live: readonly number[];
+  /** What its frame has in common with others'; undefined: nothing that is worth it. */
+  tail: SharedTail | undefined;
 }
 
 /** What happens in a turn of a loop: plain code; inner loops or guest handlers; or calls. */

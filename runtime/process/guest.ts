@@ -74,6 +74,11 @@ export class Guest {
     this.#epochs = parts.epochs;
   }
 
+  /** As of Program. */
+  get largestBody(): number {
+    return this.#program.largestBody;
+  }
+
   get imagePath(): string {
     return this.#image.path;
   }

@@ -7,7 +7,7 @@
 import { setFlagsFromString } from "node:v8";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { ControlBlock } from "./control-block.js";
-import { READ_HINTS, UNREAD_HINTS, V8_VERSION } from "./engine-flags.js";
+import { READ_HINTS, UNREAD_HINTS, V8_VERSION, WAITED_FOR } from "./engine-flags.js";
 
 /** Bytes of function bodies that the optimising tier compiles in a millisecond, as long as nobody has measured it here. */
 export const OPTIMIZING_SPEED = 150;
@@ -45,6 +45,8 @@ interface Request {
   readonly number: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly optimized: boolean;
+  /** Flags of the guest's, to be set again behind it. */
+  readonly flags: readonly string[];
 }
 
 interface Answer extends Compiled {
@@ -54,9 +56,10 @@ interface Answer extends Compiled {
 /** Main thread: compiles what comes in by a port, one after the other, and keeps nothing alive for it. */
 export function serveCompiler(port: MessagePort, control: ControlBlock): void {
   let last: Promise<unknown> = Promise.resolve();
-  port.on("message", ({ number, bytes, optimized }: Request) => {
+  port.on("message", (request: Request) => {
+    const { number, bytes, optimized } = request;
     const answer = async (): Promise<void> => {
-      const compiling = optimized ? optimize(number, bytes, control) : WebAssembly.compile(bytes);
+      const compiling = optimized ? optimize(request, control) : WebAssembly.compile(bytes);
       const module = await compiling.catch(() => undefined); // more than the engine takes: the guest goes on without
       port.postMessage({ number, module } satisfies Answer);
       control.wakeWaiting();
@@ -68,11 +71,15 @@ export function serveCompiler(port: MessagePort, control: ControlBlock): void {
 
 /** Undefined: nobody waits for it any more. */
 async function optimize(
-  number: number,
-  bytes: Uint8Array<ArrayBuffer>,
+  { number, bytes, flags }: Request,
   control: ControlBlock,
 ): Promise<WebAssembly.Module | undefined> {
-  const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS ? [READ_HINTS, UNREAD_HINTS] : [OPTIMIZED, USUAL];
+  const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS
+    ? [
+        [...READ_HINTS, ...WAITED_FOR],
+        [...UNREAD_HINTS, ...flags],
+      ]
+    : [OPTIMIZED, USUAL];
   const ask = () => asked.forEach(setFlagsFromString);
   if (MAY_OPTIMIZE_WHILE_GUEST_RUNS) ask();
   else if (!control.beginOptimizing(number, ask)) return undefined;
@@ -98,11 +105,18 @@ export class RemoteCompiler implements BackgroundCompiler {
   /** The number of what the guest does not wait for. */
   #begun = 0;
   #finished: Compiled | undefined;
+  #flags: readonly string[] = [];
 
   constructor(port: MessagePort, control: ControlBlock, optimizes: boolean) {
     this.#port = port;
     this.#control = control;
     this.optimizes = optimizes;
+  }
+
+  /** Sets flags of the engine for the guest's own code. */
+  setFlags(flags: readonly string[]): void {
+    flags.forEach(setFlagsFromString);
+    this.#flags = flags;
   }
 
   /** Waits for it, but no more once a failure comes. */
@@ -134,7 +148,7 @@ export class RemoteCompiler implements BackgroundCompiler {
 
   #ask(bytes: Uint8Array, optimized: boolean): number {
     this.#asked++;
-    this.#port.postMessage({ number: this.#asked, bytes, optimized });
+    this.#port.postMessage({ number: this.#asked, bytes, optimized, flags: this.#flags });
     return this.#asked;
   }
 

@@ -168,6 +168,11 @@ export class Program {
     return this.#positions;
   }
 
+  /** Bytes of the longest function of the instrumented module. */
+  get largestBody(): number {
+    return this.#bodies.reduce((most, from, index) => Math.max(most, from - (this.#bodies[index - 1] ?? from)), 0);
+  }
+
   /** Where the sites of the instrumented module's functions stand. */
   get sites(): FunctionSites {
     const form = formFor(this.mode, this.tracking);

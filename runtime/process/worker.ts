@@ -5,7 +5,7 @@ import { invariant } from "../../pmem/error.js";
 import { libc } from "../../pmem/libc.js";
 import type { End } from "./code-cache.js";
 import { ControlBlock } from "./control-block.js";
-import { optimizesFromScratch } from "./engine-flags.js";
+import { optimizesFromScratch, registerFlags } from "./engine-flags.js";
 import { Guest } from "./guest.js";
 import { interruptibly, StackTooShort, StartCancelled } from "./guest-preparation.js";
 import { HostFunctions } from "./host-functions.js";
@@ -80,6 +80,7 @@ function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   }
   const parts = { control, tell, hostFunctions: functions, compiler };
   guest = new Guest(order, { ...parts, compiling: prepareEngine, compiled: form });
+  if (given.engineFlags.length > 0) compiler.setFlags(registerFlags(guest.largestBody));
   const { command, imagePath, resumes } = guest;
   return { kind: "prepared", image: imagePath, command, resumes };
 }

@@ -79,7 +79,7 @@ if (isMainThread) {
   writeFileSync(join(values.scratch, "result.json"), JSON.stringify(result));
 
   async function instrumented() {
-    const { ENGINE_FLAGS, optimizesFromScratch } = await load("runtime/process/engine-flags.js");
+    const { ENGINE_FLAGS, optimizesFromScratch, registerFlags } = await load("runtime/process/engine-flags.js");
     ENGINE_FLAGS.forEach(setFlagsFromString);
     const [{ Guest }, { Machine }, { ControlBlock }, { HostFunctions }, { RemoteCompiler }] = await Promise.all(
       ["guest", "machine", "control-block", "host-functions", "optimizing-compiler"].map((name) =>
@@ -110,6 +110,7 @@ if (isMainThread) {
       tell: () => {},
       compiling: () => {},
     });
+    compiler.setFlags(registerFlags(guest.largestBody));
     const outcome = guest.run({ call: undefined, plan: {}, eintr: false, wishes: {} }, () =>
       parentPort.postMessage(null),
     );
