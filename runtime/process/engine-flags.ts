@@ -57,13 +57,13 @@ const HAS_QUICK_REGISTERS = process.versions.v8.startsWith("11.3.");
 const QUICK_REGISTERS = "turbo-use-mid-tier-regalloc-for-huge-functions";
 const LARGEST_WITH_GOOD_REGISTERS = 1 << 17;
 
-/** For a program whose largest function has that many bytes, instrumented. */
-export function registerFlags(largestBody: number): readonly string[] {
+/** For a program whose largest function has that many bytes, instrumented; asked only where it matters. */
+export function registerFlags(program: { readonly largestBody: number }): readonly string[] {
   if (!HAS_QUICK_REGISTERS) return [];
-  return [`--${largestBody > LARGEST_WITH_GOOD_REGISTERS ? "" : "no-"}${QUICK_REGISTERS}`];
+  return program.largestBody > LARGEST_WITH_GOOD_REGISTERS ? SOON_COMPILED : [`--no-${QUICK_REGISTERS}`];
 }
 
-/** While the guest waits for its continuations. */
-export const WAITED_FOR: readonly string[] = HAS_QUICK_REGISTERS ? [`--${QUICK_REGISTERS}`] : [];
+/** While continuations are compiled, which are to be there soon. */
+export const SOON_COMPILED: readonly string[] = HAS_QUICK_REGISTERS ? [`--${QUICK_REGISTERS}`] : [];
 
 export const HINT_FORMAT: HintFormat = OLDER_HINTS ? "strategies" : "priorities";

@@ -7,7 +7,7 @@
 import { setFlagsFromString } from "node:v8";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { ControlBlock } from "./control-block.js";
-import { READ_HINTS, UNREAD_HINTS, V8_VERSION, WAITED_FOR } from "./engine-flags.js";
+import { READ_HINTS, SOON_COMPILED, UNREAD_HINTS, V8_VERSION } from "./engine-flags.js";
 
 /** Bytes of function bodies that the optimising tier compiles in a millisecond, as long as nobody has measured it here. */
 export const OPTIMIZING_SPEED = 150;
@@ -76,7 +76,7 @@ async function optimize(
 ): Promise<WebAssembly.Module | undefined> {
   const [asked, unasked] = MAY_OPTIMIZE_WHILE_GUEST_RUNS
     ? [
-        [...READ_HINTS, ...WAITED_FOR],
+        [...READ_HINTS, ...SOON_COMPILED],
         [...UNREAD_HINTS, ...flags],
       ]
     : [OPTIMIZED, USUAL];

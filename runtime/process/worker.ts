@@ -80,7 +80,7 @@ function prepare(order: PrepareOrder, functions: HostFunctions): Report {
   }
   const parts = { control, tell, hostFunctions: functions, compiler };
   guest = new Guest(order, { ...parts, compiling: prepareEngine, compiled: form });
-  if (given.engineFlags.length > 0) compiler.setFlags(registerFlags(guest.largestBody));
+  if (given.engineFlags.length > 0) compiler.setFlags(registerFlags(guest));
   const { command, imagePath, resumes } = guest;
   return { kind: "prepared", image: imagePath, command, resumes };
 }

@@ -110,7 +110,7 @@ if (isMainThread) {
       tell: () => {},
       compiling: () => {},
     });
-    compiler.setFlags(registerFlags(guest.largestBody));
+    compiler.setFlags(registerFlags(guest));
     const outcome = guest.run({ call: undefined, plan: {}, eintr: false, wishes: {} }, () =>
       parentPort.postMessage(null),
     );
