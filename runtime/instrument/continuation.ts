@@ -18,7 +18,7 @@ import type { CallGraph } from "./call-graph.js";
 import { type CodeTarget, type ContinuationTarget, type PollMode, writesExnref } from "./code-target.js";
 import { writeContinuationNames } from "./continuation-names.js";
 import { ContinuationWriter } from "./continuation-writer.js";
-import { FRAME_STACK_FUNCTIONS } from "./frame-stack.js";
+import { CONTINUATION_FUNCTIONS } from "./frame-stack.js";
 import { Appendix, accessorName, type HelperIndices } from "./helpers.js";
 import { EXPORT } from "./instrument.js";
 import { memoryTypes, writeLimits } from "./memory-types.js";
@@ -109,7 +109,7 @@ export class ContinuationBuilder {
     const module = this.#module;
     const types = new TypeTable(module.types);
     const appendix = new Appendix(module, this.#graph.features, types, this.#tracking);
-    const imports = new ImportedFunctions(FRAME_STACK_FUNCTIONS.length);
+    const imports = new ImportedFunctions(CONTINUATION_FUNCTIONS.length);
     const sites = new PositionMap();
     const hints = new BranchHints();
     const target: CodeTarget = {
@@ -145,7 +145,7 @@ export class ContinuationBuilder {
     const out = this.#assemble({ code, hints, functionTypes, types, appendix, turns }, imports.list);
     sites.moduleBegin = code.length - out.length; // the code is what it ends with
     this.#keepSites(++this.#built, sites);
-    const firstFunction = FRAME_STACK_FUNCTIONS.length + imports.list.length;
+    const firstFunction = CONTINUATION_FUNCTIONS.length + imports.list.length;
     writeContinuationNames(out, { built: this.#built, firstFunction, functions });
     return { bytes: out.view(), built: this.#built, importedFunctions: imports.list };
   }
@@ -156,7 +156,7 @@ export class ContinuationBuilder {
   }
 
   #helperIndices(appendix: Appendix, imports: ImportedFunctions): HelperIndices {
-    const direct = (name: string): number => FRAME_STACK_FUNCTIONS.findIndex((fn) => fn.name === name);
+    const direct = (name: string): number => CONTINUATION_FUNCTIONS.findIndex((fn) => fn.name === name);
     const { putI32x8, put, get, frame, unwind, head, tail } = appendix.indices();
     const imported = (index: number): number => imports.index(index);
     const loads = [...get].map(([type, index]): [number, number] => {
@@ -179,7 +179,7 @@ export class ContinuationBuilder {
   #continuationTarget(imports: ImportedFunctions): ContinuationTarget {
     return {
       functionIndex: (index) => imports.index(index),
-      next: FRAME_STACK_FUNCTIONS.findIndex((fn) => fn.name === "next"),
+      next: CONTINUATION_FUNCTIONS.findIndex((fn) => fn.name === "next"),
       continuationTable: this.#module.tables.length,
       functionTable: this.#module.tables.length + 1,
     };
@@ -190,7 +190,7 @@ export class ContinuationBuilder {
     const module = this.#module;
     const helperTypes = appendix.typeIndices();
     const tagType = types.index([], []);
-    const stackTypes = FRAME_STACK_FUNCTIONS.map((fn) => types.index(fn.params, fn.results));
+    const stackTypes = CONTINUATION_FUNCTIONS.map((fn) => types.index(fn.params, fn.results));
     const out = new ByteWriter(code.length + 65536);
     out.copy(WASM_HEADER);
     writeSection(out, SectionId.type, () => {
@@ -206,7 +206,7 @@ export class ContinuationBuilder {
     });
     writeSection(out, SectionId.import, () => {
       const { memories, tables, globals, tags } = module;
-      const functions = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
+      const functions = CONTINUATION_FUNCTIONS.length + importedFunctions.length;
       const own = memories.length + tables.length + 2 + globals.length + 1 + tags.length + 2;
       out.u32(functions + own + turns.importCount);
       const entry = (from: string, name: string, kind: number): void => {
@@ -214,7 +214,7 @@ export class ContinuationBuilder {
         out.name(name);
         out.u8(kind);
       };
-      FRAME_STACK_FUNCTIONS.forEach((fn, i) => {
+      CONTINUATION_FUNCTIONS.forEach((fn, i) => {
         entry(CONTINUATION_IMPORTS.stack, fn.name, ExternalKind.function);
         out.u32(stackTypes[i] as number);
       });
@@ -260,7 +260,7 @@ export class ContinuationBuilder {
       out.u32(functionTypes.length);
       for (const type of functionTypes) out.u32(type);
     });
-    const firstFunction = FRAME_STACK_FUNCTIONS.length + importedFunctions.length;
+    const firstFunction = CONTINUATION_FUNCTIONS.length + importedFunctions.length;
     writeSection(out, SectionId.export, () => {
       out.u32(functionTypes.length);
       for (let i = 0; i < functionTypes.length; i++) {

@@ -67,6 +67,9 @@ export const FRAME_STACK_FUNCTIONS: readonly (FrameStackFunction & { readonly ho
   { name: "stored", params: [i32, i32, i32], results: [], host: true },
 ];
 
+/** Those that continuations call themselves; what saves frames is reached through the main module's helpers. */
+export const CONTINUATION_FUNCTIONS = FRAME_STACK_FUNCTIONS.filter(({ name }) => !/^(put|frame|head|tail)/.test(name));
+
 /** Those that a module's dispatch table has. */
 export function dispatchedFunctions(tracking: boolean): typeof FRAME_STACK_FUNCTIONS {
   return tracking ? FRAME_STACK_FUNCTIONS : FRAME_STACK_FUNCTIONS.slice(0, -1);
